@@ -1,0 +1,64 @@
+"""Where the notebooks' images come from: a path, the paintings in `data/styles`, `REPLICATION_DATA`, scikit-image."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import skimage.data
+from torch import Tensor
+
+from replication.errors import ReplicationError
+from replication.files import ROOT, data_folder
+from replication.images import from_pixels, load_image, pixel_digest
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
+
+
+class Picture(NamedTuple):
+    """An image (1, 3, H, W) in [0, 1], its name, and where it came from."""
+
+    image: Tensor
+    name: str
+    origin: str
+
+    def provenance(self) -> dict[str, str]:
+        """What a figure records of an input: name, origin, SHA-256 of the decoded pixels."""
+        return {"name": self.name, "origin": self.origin, "sha256": pixel_digest(self.image)}
+
+
+def content_picture(name: str) -> Picture:
+    """A photograph: a path, or a name out of `PHOTOGRAPHS` or of `content/` under `REPLICATION_DATA`.
+
+    Raises:
+        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+    """
+    if name in PHOTOGRAPHS:
+        pixels = getattr(skimage.data, name)()
+        return Picture(from_pixels(pixels), name, f"scikit-image {skimage.__version__}")
+    return _from_file(name, "content", {}, PHOTOGRAPHS)
+
+
+def style_picture(name: str) -> Picture:
+    """A painting: a path, or a name out of `data/styles/` or of `styles/` under `REPLICATION_DATA`.
+
+    Raises:
+        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+    """
+    return _from_file(name, "styles", _pictures(ROOT / "data" / "styles"))
+
+
+def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:
+    if Path(name).suffix:
+        return Picture(load_image(name), Path(name).stem, "file")
+    folder = data_folder()
+    found = (_pictures(folder / kind) if folder else {}) | known
+    if name not in found:
+        hint = "" if folder else f"; set REPLICATION_DATA for more ({kind}/ in it)"
+        raise ReplicationError(
+            f"there is no image {name!r}: give a path or one of {', '.join([*others, *found])}{hint}"
+        )
+    origin = f"data/{kind}" if name in known else f"REPLICATION_DATA/{kind}"
+    return Picture(load_image(found[name]), name, origin)
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")}

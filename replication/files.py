@@ -1,0 +1,68 @@
+"""Where things are, and writing a file so that it is whole or not there."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import pooch
+
+from replication.errors import ReplicationError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cache_folder() -> Path:
+    """The folder for downloads: `REPLICATION_CACHE`, else the system's cache folder for this project."""
+    return Path(os.environ.get("REPLICATION_CACHE") or pooch.os_cache("perceptual-losses-replicated"))
+
+
+def data_folder() -> Path | None:
+    """The folder of the optional data sets, `REPLICATION_DATA`, or None where the variable is not set.
+
+    Raises:
+        ReplicationError: the variable names something that is not a folder.
+    """
+    value = os.environ.get("REPLICATION_DATA")
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise ReplicationError(f"REPLICATION_DATA is {value}, which is not a folder; correct it or unset it")
+    return Path(value)
+
+
+def write_atomically(path: Path | str, content: bytes) -> None:
+    """Write `content` to a temporary file beside `path`, flush it to the disk, then rename it.
+
+    A reader sees the old file or the new one, never a part; a failure leaves the old one as it was.
+
+    Raises:
+        ReplicationError: the file could not be written (full disk, no permission).
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, OSError):
+            needed = f"{len(content) / 1e6:.1f} MB"
+            raise ReplicationError(
+                f"{path} could not be written ({error.strerror}); check the permissions and that {needed} are free"
+            ) from error
+        raise
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 digest of `content`, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

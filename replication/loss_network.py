@@ -1,0 +1,74 @@
+"""The loss network phi: VGG-16 by layer name, cut behind the deepest layer asked for, and fixed (section 3.2)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from replication.weights import CHANNELS, Weights, vgg16_weights
+
+MEAN = (123.68, 116.779, 103.939)  # RGB on the scale 0..255, subtracted in Simonyan's Caffe model
+LAYERS = tuple(f"relu{b}_{c}" for b, filters in CHANNELS.items() for c in range(1, len(filters) + 1))
+MIN_SIZE = 32  # pixels a side: relu5_3 is then 2 x 2
+
+
+class LossNetwork(nn.Module):
+    """Features of images at named layers of the paper's VGG-16.
+
+    Args:
+        layers: names out of `LAYERS`, "relu1_1" to "relu5_3"; what lies behind the deepest is not built.
+        weights: the weights, by default `vgg16_weights()`.
+        dtype: precision of the convolutions, float32 or bfloat16 (float64 for gradient checks). The mean is subtracted
+            before the rounding to it; choose it here rather than by `.to(dtype)`.
+
+    The parameters need no gradients; `.to(device, memory_format=torch.channels_last)` moves it as any module.
+
+    Raises:
+        ValueError: no layer or an unknown one.
+        ReplicationError: the weights cannot be had (see `vgg16_weights`).
+    """
+
+    def __init__(self, layers: Sequence[str], weights: Weights | None = None, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        unknown = [layer for layer in layers if layer not in LAYERS]
+        if unknown or not layers or isinstance(layers, str):
+            raise ValueError(f"layers must be a list out of {', '.join(LAYERS)}; got {layers!r}")
+        self.layers = tuple(layers)
+        self.weights = weights or vgg16_weights()
+        self.convolutions = nn.ModuleDict()
+        for layer in LAYERS[: max(map(LAYERS.index, layers)) + 1]:
+            name = layer.replace("relu", "conv")
+            weight, bias = (self.weights.tensors[f"{name}.{part}"] for part in ("weight", "bias"))
+            convolution = nn.Conv2d(*weight.shape[1::-1], kernel_size=3, padding=1, device="meta")
+            convolution.load_state_dict({"weight": weight.to(dtype), "bias": bias.to(dtype)}, assign=True)
+            self.convolutions[layer] = convolution
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Features of `image`.
+
+        Args:
+            image: (B, 3, H, W), RGB in [0, 1], at least 32 pixels a side.
+
+        Returns:
+            The features (B, C, H', W') by layer name, in the network's precision.
+
+        Raises:
+            ValueError: the shape is another or too small.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < MIN_SIZE:
+            raise ValueError(
+                f"the loss network takes images (B, 3, H, W) of at least {MIN_SIZE} x {MIN_SIZE} pixels; "
+                f"got {tuple(image.shape)}"
+            )
+        x = (255 * image - self.mean).to(self.convolutions["relu1_1"].weight.dtype)
+        features = {}
+        for layer, convolution in self.convolutions.items():
+            if layer.endswith("_1") and layer != "relu1_1":
+                x = F.max_pool2d(x, kernel_size=2)
+            x = F.relu(convolution(x), inplace=True)
+            if layer in self.layers:
+                features[layer] = x
+        return features

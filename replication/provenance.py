@@ -1,0 +1,63 @@
+"""Where a result comes from: enough to make it again, and nothing that changes from run to run."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from replication.data import Picture
+from replication.files import ROOT
+from replication.loss_network import LossNetwork
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
+SOURCES = ("replication", "notebooks", "data")
+
+
+def provenance(run: SimpleNamespace, network: LossNetwork, inputs: Sequence[Picture]) -> dict[str, Any]:
+    """Commit, settings, seed, device, precision, versions, and digests of weights and inputs.
+
+    Args:
+        run: what `settings.start` returned.
+        network: the loss network; it tells precision and weights.
+        inputs: the images that went in.
+    """
+    settings = vars(run).copy()
+    return {
+        "commit": commit(),
+        "notebook": settings.pop("notebook"),
+        "profile": settings.pop("profile"),
+        "seed": settings.pop("seed"),
+        "device": device_name(settings.pop("device")),
+        "precision": str(next(network.parameters()).dtype).removeprefix("torch."),
+        "settings": settings,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "weights": {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256},
+        "inputs": [picture.provenance() for picture in inputs],
+    }
+
+
+def commit() -> str:
+    """The commit of the code, with "+changes" where code or data differ from it; "unknown" outside a git clone."""
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return "unknown"
+    return head + ("+changes" if _git("status", "--porcelain", "--", *SOURCES) else "")
+
+
+def device_name(device: str) -> str:
+    """The name of the GPU, or the CPU's with the number of threads."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        result = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:  # git is not installed
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -1,0 +1,179 @@
+"""Run the notebooks through papermill: each figure and table from one command."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from replication.errors import ReplicationError
+from replication.files import ROOT
+from replication.settings import profile_settings
+from replication.tables import text_table
+from replication.weights import vgg16_weights
+
+TIME_LIMIT = {"paper": 6 * 3600, "quick": 1800, "smoke": 300}  # seconds a notebook
+
+
+def run_notebooks(
+    profile: str,
+    only: Sequence[str] = (),
+    parameters: dict[str, Any] | None = None,
+    time_limit: float | None = None,
+) -> bool:
+    """Execute notebooks and report on standard output; everything that can be checked is checked before the first one.
+
+    Executed copies go to `figures/<profile>/notebooks/`. One that fails is kept there as `<name>.failed.ipynb`, the
+    result of an earlier run stays as it was, and the other notebooks are run all the same.
+
+    Args:
+        profile: "paper", "quick" or "smoke".
+        only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
+        parameters: values for parameters of the notebooks, all of which must have them.
+        time_limit: seconds a notebook may take; by default that of the profile.
+
+    Returns:
+        Whether all of them succeeded.
+
+    Raises:
+        ReplicationError: an unknown profile, notebook or parameter, or no VGG-16 weights.
+    """
+    parameters = parameters or {}
+    notebooks = select_notebooks(only)
+    for notebook in notebooks:
+        profile_settings(notebook.stem, profile)
+        known = papermill.inspect_notebook(str(notebook))
+        unknown = [name for name in parameters if name not in known]
+        if unknown:
+            raise ReplicationError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    print(f"VGG-16 weights: {vgg16_weights().source}")
+    summary = []
+    for number, notebook in enumerate(notebooks, 1):
+        print(f"\n[{number}/{len(notebooks)}] {notebook.stem}: {heading(notebook)}", flush=True)
+        before, started = _files(profile), time.monotonic()
+        error = _execute(notebook, profile, parameters, time_limit or TIME_LIMIT[profile])
+        seconds = time.monotonic() - started
+        made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
+        print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
+        result = "FAILED" if error else "done"
+        summary.append({"notebook": notebook.stem, "result": result, "seconds": round(seconds), "files": len(made)})
+    print(f"\n{text_table(summary)}")
+    return all(row["result"] == "done" for row in summary)
+
+
+def select_notebooks(only: Sequence[str] = ()) -> list[Path]:
+    """The notebooks of those numbers or names, in order; all of them where `only` is empty.
+
+    Raises:
+        ReplicationError: there is no such notebook.
+    """
+    notebooks = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    unknown = [name for name in only if not any(name in (path.stem, path.stem[:2]) for path in notebooks)]
+    if unknown:
+        names = ", ".join(path.stem for path in notebooks)
+        raise ReplicationError(f"unknown notebook {', '.join(unknown)}; there are {names} (their numbers will do)")
+    return [path for path in notebooks if not only or path.stem in only or path.stem[:2] in only]
+
+
+def heading(notebook: Path) -> str:
+    """What a notebook regenerates: the heading of its first cell."""
+    return nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0].lstrip("# ")
+
+
+def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
+    """Run one notebook; returns what went wrong in one line, or None."""
+    folder = ROOT / "figures" / profile / "notebooks"
+    done, failed, running = (folder / f"{notebook.stem}{end}.ipynb" for end in ("", ".failed", ".running"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tqdm(total=_code_cells(notebook), bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
+            executed = papermill.execute_notebook(
+                notebook.relative_to(ROOT),
+                running.relative_to(ROOT),
+                {"profile": profile} | parameters,
+                engine_name="replication",
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=ROOT,
+                deadline=time.monotonic() + time_limit,
+                bar=bar,
+            )
+        executed.metadata.papermill.output_path = str(done.relative_to(ROOT))
+        nbformat.write(executed, running)
+    except Exception as error:
+        if running.exists():
+            running.replace(failed)
+        return f"{notebook.stem} failed: {_describe(error, time_limit)}"
+    except BaseException:
+        running.unlink(missing_ok=True)
+        raise
+    running.replace(done)
+    failed.unlink(missing_ok=True)
+    return None
+
+
+def _describe(error: Exception, time_limit: float) -> str:
+    if isinstance(error, PapermillExecutionError):
+        return f"cell [{error.exec_count}], {error.ename}: {error.evalue.strip()}"
+    if isinstance(error, CellTimeoutError):
+        return f"it took longer than its limit of {time_limit:.0f} s; raise it with --time-limit"
+    if isinstance(error, DeadKernelError):
+        return "its kernel died (out of memory?); free memory or lower `size`"
+    return f"{type(error).__name__}: {error}"
+
+
+def _code_cells(notebook: Path) -> int:
+    """The code cells, and the one that papermill injects."""
+    return 1 + sum(cell.cell_type == "code" for cell in nbformat.read(notebook, as_version=4).cells)
+
+
+def _files(profile: str) -> dict[Path, int]:
+    """The files of a profile, relative to the project, with the time of their last change."""
+    files = (ROOT / "figures" / profile).rglob("*")
+    return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}
+
+
+class _Client(PapermillNotebookClient):
+    """papermill's client, which also shows the notebook's own progress bar in the terminal."""
+
+    def __init__(self, manager: Any, bar: tqdm, **options: Any):
+        super().__init__(manager, on_cell_executed=self._count, **options)
+        self.bar = bar
+
+    def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Pass on the text of displays that are rewritten in place, which is what a progress bar is."""
+        content = message["content"]
+        if message["msg_type"] in ("display_data", "update_display_data") and content.get("transient"):
+            self.bar.set_description_str(content["data"].get("text/plain", ""))
+        return super().process_message(message, cell, cell_index)
+
+    def _count(self, **_: Any) -> None:
+        self.bar.set_description_str("", refresh=False)
+        self.bar.update()
+
+
+class _Engine(Engine):
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, start_timeout: int = 60, **_: Any
+    ) -> Any:
+        client = _Client(
+            nb_man,
+            bar,
+            kernel_name=kernel_name,
+            startup_timeout=start_timeout,
+            timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),
+            iopub_timeout=60,
+            extra_arguments=["--log-level=ERROR"],
+        )
+        return client.execute()
+
+
+papermill_engines.register("replication", _Engine)

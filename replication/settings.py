@@ -1,0 +1,80 @@
+"""The notebooks' settings: what each profile gives, and the check of what a user asks for."""
+
+import ast
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from replication.errors import ReplicationError
+
+PROFILES = ("paper", "quick", "smoke")  # the paper's settings; 2 CPU cores, minutes; the tests
+
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "01_feature_inversion": {
+        "paper": {"size": 256, "iterations": 500},
+        "quick": {"size": 128, "iterations": 200},
+        "smoke": {"size": 64, "iterations": 5},
+    },
+    "02_style_reconstruction": {
+        "paper": {"size": 256, "iterations": 500},
+        "quick": {"size": 128, "iterations": 200},
+        "smoke": {"size": 64, "iterations": 5},
+    },
+}
+
+
+def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
+    """What a notebook calls first: its settings, checked, and a seeded, deterministic torch.
+
+    Args:
+        notebook: its file name without suffix.
+        profile: one of `PROFILES`.
+        parameters: all other parameters of the notebook; None takes the profile's value.
+
+    Returns:
+        The settings as attributes, with `notebook`, `profile` and `device` ("cuda" where there is one, else "cpu").
+
+    Raises:
+        ReplicationError: an unknown profile, a parameter that papermill injected and the notebook does not have, or a
+            value of the wrong kind.
+    """
+    defaults = profile_settings(notebook, profile)
+    unknown = _injected_names() - {"profile", *parameters}
+    if unknown:
+        raise ReplicationError(
+            f"{notebook} has no parameter {', '.join(sorted(unknown))}; it has profile, {', '.join(parameters)}"
+        )
+    settings = {name: defaults.get(name) if value is None else value for name, value in parameters.items()}
+    for name, default in defaults.items():
+        if isinstance(default, int) and (type(settings[name]) is not int or settings[name] < 1):
+            raise ReplicationError(f"{name} must be a whole number of at least 1; got {settings[name]!r}")
+    if type(settings["seed"]) is not int:
+        raise ReplicationError(f"seed must be a whole number; got {settings['seed']!r}")
+    torch.manual_seed(settings["seed"])
+    torch.backends.cudnn.deterministic = True
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return SimpleNamespace(notebook=notebook, profile=profile, device=device, **settings)
+
+
+def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
+    """The values of a profile for a notebook.
+
+    Raises:
+        ReplicationError: an unknown notebook or profile.
+    """
+    if notebook not in SETTINGS:
+        raise ReplicationError(f"unknown notebook {notebook!r}; there are {', '.join(SETTINGS)}")
+    if profile not in PROFILES:
+        raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
+    return SETTINGS[notebook][profile]
+
+
+def _injected_names() -> set[str]:
+    """Names set in the cell that papermill adds to a running notebook; papermill itself only warns of strange ones."""
+    try:
+        cells = get_ipython().user_ns["In"]
+    except NameError:
+        return set()
+    injected = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
+    return {target.id for tree in injected for node in tree.body for target in getattr(node, "targets", [])}
