@@ -14,7 +14,7 @@ from torch import Tensor
 from replication.files import ROOT, write_atomically
 from replication.images import to_pixels
 
-DPI = 130
+DPI = 150
 STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 12, "figure.titleweight": "bold"}
 
 
@@ -34,7 +34,7 @@ def panels(rows: Sequence[Sequence[tuple[Tensor, str]]], title: str, caption: st
             len(rows), columns, figsize=(width, 2.35 * len(rows) + heading + foot), squeeze=False
         )
         for ax, (image, label) in zip(axes.flat, (panel for row in rows for panel in row), strict=True):
-            ax.imshow(to_pixels(image), interpolation="none")
+            ax.imshow(to_pixels(image))
             ax.set_title(label)
             ax.set_axis_off()
         height = figure.get_figheight()

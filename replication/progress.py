@@ -3,6 +3,8 @@
 tqdm's own notebook bar is a widget, which leaves nothing readable in a stored notebook; this one leaves its last state.
 """
 
+import io
+
 from tqdm import tqdm
 
 
@@ -11,7 +13,7 @@ class _NotebookBar(tqdm):
 
     def __init__(self, *args, **kwargs):
         self.handle = None
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, file=io.StringIO(), **kwargs)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Show the bar's state; called by tqdm."""

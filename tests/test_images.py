@@ -1,0 +1,204 @@
+"""Every kind of image file that a user may bring: read rightly, or refused in one line that names the file."""
+
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from skimage.metrics import peak_signal_noise_ratio
+from skimage.transform import resize as reference_resize
+
+from replication.data import PHOTOGRAPHS, content_picture, style_picture
+from replication.errors import ReplicationError
+from replication.images import from_pixels, load_image, resize, save_image, square, to_pixels
+
+
+@pytest.fixture
+def pixels():
+    return to_pixels(content_picture("chelsea").image)[:64, :96]
+
+
+def test_a_png_is_read_and_written_exactly(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = load_image(tmp_path / "a.png")
+    assert image.shape == (1, 3, 64, 96)
+    assert image.dtype == torch.float32
+    save_image(image, tmp_path / "b.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), pixels)
+
+
+def test_exif_orientation_is_applied(tmp_path, pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(to_pixels(load_image(tmp_path / "a.png")), np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_grey_becomes_rgb(tmp_path, bits):
+    ramp = np.linspace(0, 2**bits - 1, 64).astype(f"u{bits // 8}").reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    expected = np.round(ramp / (257 if bits == 16 else 1)).astype(np.uint8)
+    assert np.array_equal(to_pixels(load_image(tmp_path / "a.png")), np.stack([expected] * 3, axis=-1))
+
+
+def test_cmyk_is_near_rgb(tmp_path):
+    Image.new("CMYK", (32, 32), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
+    red, green, blue = to_pixels(load_image(tmp_path / "red.jpg"))[16, 16]
+    assert red > 200
+    assert max(green, blue) < 60
+
+
+def test_palette_and_its_transparent_colour(tmp_path):
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((0, 0), 1)
+    image.save(tmp_path / "a.png", transparency=1)
+    found = to_pixels(load_image(tmp_path / "a.png"))
+    assert found[0, 0].tolist() == [255, 255, 255]
+    assert found[1, 1].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_laid_on_white(tmp_path, mode):
+    Image.new("L", (8, 8), 0).convert(mode).save(tmp_path / "a.png")
+    half = Image.open(tmp_path / "a.png")
+    half.putalpha(128)
+    half.save(tmp_path / "a.png")
+    assert to_pixels(load_image(tmp_path / "a.png"))[0, 0].tolist() == [127] * 3
+
+
+def test_icc_profile_is_converted_to_srgb(tmp_path):
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    grey = Image.new("LAB", (8, 8), (128, 128, 128))
+    grey.save(tmp_path / "a.tif", icc_profile=lab.tobytes())
+    expected = ImageCms.profileToProfile(grey, lab, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    assert np.array_equal(to_pixels(load_image(tmp_path / "a.tif")), np.asarray(expected))
+
+
+def test_a_profile_that_does_not_fit_is_ignored_with_a_word(tmp_path, pixels, caplog):
+    Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=b"no profile")
+    assert np.array_equal(to_pixels(load_image(tmp_path / "a.png")), pixels)
+    assert "a.png: its ICC profile does not fit" in caplog.text
+
+
+def test_a_single_pixel_is_an_image(tmp_path):
+    Image.new("RGB", (1, 1), (255, 0, 51)).save(tmp_path / "a.png")
+    image = load_image(tmp_path / "a.png")
+    assert image.flatten().tolist() == pytest.approx([1, 0, 0.2])
+    assert square(image, 4).shape == (1, 3, 4, 4)
+
+
+def test_a_huge_image_is_refused_by_its_header(tmp_path):
+    header = struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    content = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.raises(ReplicationError, match=r"huge.png has 20000 x 20000 pixels, more than 128 megapixels"):
+        load_image(tmp_path / "huge.png")
+
+
+def _truncated(path):
+    Image.effect_noise((64, 64), 50).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _damaged(path):
+    Image.effect_noise((64, 64), 50).save(path)
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+
+
+BAD = {
+    "truncated.jpg": (_truncated, "truncated"),
+    "truncated.png": (_truncated, "truncated"),
+    "damaged.png": (_damaged, "could not be read"),
+    "text.jpg": (lambda path: path.write_text("no image"), "not an image"),
+    "empty.png": (lambda path: path.touch(), "not an image"),
+    "folder.png": (lambda path: path.mkdir(), "is a folder"),
+    "missing.png": (lambda path: None, "does not exist"),
+    "float.tif": (lambda path: Image.new("F", (8, 8)).save(path), "floating-point"),
+    "deep.tif": (lambda path: Image.new("I", (8, 8), 10**6).save(path), "32-bit"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_named(tmp_path, name):
+    make, reason = BAD[name]
+    make(tmp_path / name)
+    with pytest.raises(ReplicationError, match=reason) as caught:
+        load_image(tmp_path / name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_resize_agrees_with_scikit_image(pixels):
+    half = to_pixels(resize(from_pixels(pixels), 32, 48))
+    expected = reference_resize(pixels, (32, 48), order=3, anti_aliasing=True)
+    assert peak_signal_noise_ratio(expected, half / 255, data_range=1) > 30
+    assert resize(torch.eye(3)[None, None].expand(1, 3, 3, 3), 20, 20).max() <= 1
+
+
+def test_square_takes_the_centre():
+    image = torch.zeros(1, 3, 10, 30)
+    image[..., 10:20] = 1
+    assert torch.equal(square(image, 10), torch.ones(1, 3, 10, 10))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("a.xyz", "no image format"), ("none/a.png", None)])
+def test_saving(tmp_path, name, reason):
+    image = torch.rand(1, 3, 8, 8)
+    if reason is None:
+        save_image(image, tmp_path / name)
+        assert (load_image(tmp_path / name) - image).abs().max() <= 0.5001 / 255
+    else:
+        with pytest.raises(ReplicationError, match=reason):
+            save_image(image, tmp_path / name)
+
+
+def test_what_is_no_image_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="not finite"):
+        save_image(torch.full((1, 3, 8, 8), torch.nan), tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"shape \(1, 3, H, W\)"):
+        save_image(torch.zeros(2, 3, 8, 8), tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.png"
+    save_image(torch.zeros(1, 3, 8, 8), path)
+    before = path.read_bytes()
+    code = (
+        "import resource, sys, torch; from replication.images import save_image\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "save_image(torch.rand(1, 3, 64, 64), sys.argv[1])"
+    )
+    result = subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True, text=True)
+    assert "ReplicationError" in result.stderr.splitlines()[-1]
+    assert "a.png could not be written (File too large)" in result.stderr
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_pictures_by_name(tmp_path, monkeypatch, pixels):
+    assert [content_picture(name).name for name in PHOTOGRAPHS] == list(PHOTOGRAPHS)
+    assert style_picture("great_wave").origin == "data/styles"
+    monkeypatch.delenv("REPLICATION_DATA", raising=False)
+    with pytest.raises(ReplicationError, match="no image 'seurat'.*great_wave.*set REPLICATION_DATA"):
+        style_picture("seurat")
+    (tmp_path / "styles").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "styles" / "seurat.png")
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
+    picture = style_picture("seurat")
+    assert picture.origin == "REPLICATION_DATA/styles"
+    assert (
+        picture.provenance()["sha256"] == style_picture(str(tmp_path / "styles" / "seurat.png")).provenance()["sha256"]
+    )
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "none"))
+    with pytest.raises(ReplicationError, match="REPLICATION_DATA is .*none, which is not a folder"):
+        content_picture("chicago")

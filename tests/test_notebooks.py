@@ -1,0 +1,196 @@
+"""The notebooks and their runner, with real kernels: what is made, and what happens when things go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from conftest import TIMEOUT, run_command
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
+
+from replication import runner, settings
+from replication.files import ROOT
+
+SMOKE = ROOT / "figures" / "smoke"
+FIG3_KEYS = {
+    *("layer", "psnr", "ssim", "histogram_distance", "gradient_correlation"),
+    *("loss_first", "loss_last", "iterations"),
+}
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    """One run of all notebooks, profile smoke."""
+    result = run_command("figures", "--profile", "smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_every_notebook_runs_and_says_what_it_made(smoke):
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        assert f"{notebook.stem}: {runner.heading(notebook)}" in smoke
+        executed = nbformat.read(SMOKE / "notebooks" / notebook.name, as_version=4)
+        assert executed.metadata.papermill.output_path == f"figures/smoke/notebooks/{notebook.name}"
+        assert "image/png" in str(executed.cells)
+    assert "figures/smoke/fig3_feature_inversion.png" in smoke
+    assert smoke.splitlines()[-2].split() == ["01_feature_inversion", "done", smoke.splitlines()[-2].split()[2], "3"]
+
+
+def test_the_results_of_fig3_and_fig4(smoke):
+    fig3, fig4 = (json.loads((SMOKE / name).read_text()) for name in FILES)
+    assert [row["layer"] for row in fig3["results"]] == ["relu2_2", "relu3_3", "relu4_3", "relu5_1", "relu5_3"]
+    assert all(set(row) >= FIG3_KEYS for row in fig3["results"])
+    assert [row["layer"] for row in fig4["results"]] == ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
+    for record in (fig3, fig4):
+        assert record["provenance"]["settings"]["iterations"] == 20
+        assert all(row["loss_last"] < row["loss_first"] for row in record["results"])
+        picture = Image.open(SMOKE / f"{record['figure']}.png")
+        assert json.loads(picture.text["Provenance"]) == record["provenance"]
+
+
+FILES = ("fig3_feature_inversion.json", "fig4_style_reconstruction.json")
+
+
+def test_a_second_run_gives_the_same_bytes(smoke):
+    paths = [path for path in SMOKE.glob("fig*") if path.is_file()]
+    before = [path.read_bytes() for path in paths]
+    assert len(paths) == 4
+    assert run_command("figures", "--profile", "smoke").returncode == 0
+    assert [path.read_bytes() for path in paths] == before
+
+
+def papermill(folder, *parameters):
+    """Plain papermill, from another folder."""
+    notebook = ROOT / "notebooks" / "01_feature_inversion.ipynb"
+    command = [sys.executable, "-m", "papermill", notebook, "out.ipynb", "-p", "profile", "smoke", *parameters]
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+
+
+def test_plain_papermill_gives_the_same_figure(smoke, tmp_path):
+    path = SMOKE / FILES[0]
+    first = path.read_bytes()
+    result = papermill(tmp_path, "-p", "iterations", "20")
+    assert result.returncode == 0, result.stderr
+    assert path.read_bytes() == first
+    assert papermill(tmp_path, "-p", "iterations", "2").returncode == 0
+    assert json.loads(path.read_text())["provenance"]["settings"]["iterations"] == 2
+    path.write_bytes(first)
+
+
+def test_plain_papermill_does_not_take_a_strange_parameter(smoke, tmp_path):
+    before = (SMOKE / FILES[0]).stat().st_mtime_ns
+    result = papermill(tmp_path, "-p", "iteration", "3")
+    assert result.returncode != 0
+    assert "ReplicationError: 01_feature_inversion has no parameter iteration; it has profile, content" in result.stderr
+    assert (SMOKE / FILES[0]).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "fast"], "error: unknown profile 'fast'; choose paper, quick, smoke"),
+        (["--profile", "smoke", "--only", "01,77"], "error: unknown notebook 77; there are 01_feature_inversion, "),
+        (["--profile", "smoke", "-p", "iteration", "3"], "error: 01_feature_inversion has no parameter iteration; it "),
+        (["--profile", "smoke", "-p", "content", "chelsea"], "error: 02_style_reconstruction has no parameter content"),
+    ],
+)
+def test_what_is_unknown_is_refused_before_anything_runs(arguments, message):
+    result = run_command("figures", *arguments)
+    assert result.returncode == 1
+    assert result.stderr.startswith(message)
+    assert len(result.stderr.splitlines()) == 1
+    assert "[1/" not in result.stdout
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with the notebooks of one code cell that a test asks for."""
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+
+    def make(**sources):
+        for name, source in sources.items():
+            parameters = new_code_cell('profile = "quick"', metadata={"tags": ["parameters"]})
+            cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
+            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+            nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
+            monkeypatch.setitem(settings.SETTINGS, name[1:], {key: {} for key in settings.PROFILES})
+        return tmp_path / "figures" / "smoke" / "notebooks"
+
+    return make
+
+
+def test_the_kernel_is_this_python(project):
+    folder = project(_01_a="import sys; print(sys.executable, profile)")
+    assert runner.run_notebooks("smoke")
+    assert nbformat.read(folder / "01_a.ipynb", 4).cells[-1].outputs[0].text == f"{sys.executable} smoke\n"
+
+
+def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
+    folder = project(_01_a="print(1)", _02_b="print(2)")
+    assert runner.run_notebooks("smoke")
+    before = (folder / "01_a.ipynb").read_bytes()
+    project(_01_a="1 / 0")
+    assert not runner.run_notebooks("smoke")
+    output = capsys.readouterr().out
+    assert "01_a failed: cell [3], ZeroDivisionError: division by zero" in output
+    assert "02_b      done" in output
+    assert (folder / "01_a.ipynb").read_bytes() == before
+    assert (folder / "01_a.failed.ipynb").exists()
+    project(_01_a="print(3)")
+    assert runner.run_notebooks("smoke", only=["01"])
+    assert sorted(path.name for path in folder.iterdir()) == ["01_a.ipynb", "02_b.ipynb"]
+
+
+def test_a_dead_kernel_is_noticed(project, capsys):
+    project(_01_a="import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    start = time.monotonic()
+    assert not runner.run_notebooks("smoke")
+    assert "01_a failed: its kernel died" in capsys.readouterr().out
+    assert time.monotonic() - start < 60
+
+
+def test_a_notebook_has_a_time_limit(project, capsys):
+    project(_01_a="import time; time.sleep(100)")
+    start = time.monotonic()
+    assert not runner.run_notebooks("smoke", time_limit=5)
+    assert "01_a failed: it took longer than its limit of 5 s; raise it with --time-limit" in capsys.readouterr().out
+    assert time.monotonic() - start < 60
+
+
+def test_an_error_on_the_way_out_of_an_interrupt_is_an_interrupt(project, monkeypatch):
+    project(_01_a="", _02_b="")
+
+    def interrupted_and_disk_full(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OSError("disk full")
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", interrupted_and_disk_full)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_notebooks("smoke")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_the_kernel_and_keeps_what_was_there(smoke, number):
+    before = {path: path.read_bytes() for path in SMOKE.rglob("*") if path.is_file()}
+    command = [sys.executable, "-m", "replication", "figures", "--profile", "smoke", "--only", "01"]
+    command += ["-p", "iterations", "1000000"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        output = b""
+        while b"relu2_2:" not in output:
+            output += os.read(process.stderr.fileno(), 4096)
+        kernels = subprocess.run(["pgrep", "-P", str(process.pid)], check=True, capture_output=True, text=True)
+        process.send_signal(number)
+        _, rest = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert b"interrupted; finished notebooks are kept" in rest
+    assert b"Traceback" not in rest
+    assert not [pid for pid in kernels.stdout.split() if os.path.exists(f"/proc/{pid}")]
+    assert {path: path.read_bytes() for path in SMOKE.rglob("*") if path.is_file()} == before

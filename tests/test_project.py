@@ -1,0 +1,108 @@
+"""The files around the code agree with each other and hold nothing that they should not."""
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+
+import nbformat
+import pytest
+from packaging.requirements import Requirement
+
+from replication.files import ROOT
+from replication.settings import PROFILES, SETTINGS
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+MAX_CODE_CELLS = 20
+MAX_HELPER_LINES = 3
+
+
+def tracked(*patterns):
+    names = subprocess.run(["git", "ls-files", "--", *patterns], check=True, cwd=ROOT, capture_output=True, text=True)
+    return [ROOT / name for name in names.stdout.splitlines()]
+
+
+def declared():
+    return {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]}
+
+
+def test_environment_yml_and_pyproject_ask_for_the_same():
+    entries = re.findall(r"^ +- ([a-z].*[^:])$", (ROOT / "environment.yml").read_text(), flags=re.MULTILINE)
+    entries = [entry for entry in entries if entry not in ("conda-forge", "pip")]
+    assert sorted(entries) == sorted({*declared(), f"python{PROJECT['requires-python']}"})
+
+
+def test_the_pinned_versions_meet_the_ranges():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = [Requirement(line) for line in lines]
+    for wanted in map(Requirement, declared()):
+        found = [next(iter(pin.specifier)).version for pin in pinned if pin.name == wanted.name]
+        assert found, f"{wanted.name} is not pinned"
+        assert all(wanted.specifier.contains(version) for version in found)
+
+
+def test_what_is_imported_is_declared():
+    modules = {"PIL": "pillow", "skimage": "scikit-image"}
+    standard_or_own = {"replication", "IPython"}  # IPython comes with ipykernel, of which it is the shell
+    for path in (ROOT / "replication").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in (name.split(".")[0] for name in names):
+                if name not in standard_or_own and not _is_standard(name):
+                    assert modules.get(name, name) in {Requirement(text).name for text in declared()}, (path, name)
+
+
+def _is_standard(name):
+    import sys
+
+    return name in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_a_story(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert path.stem in SETTINGS
+    assert not any(cell.outputs or cell.execution_count for cell in code), "stored with outputs"
+    assert len(code) <= MAX_CODE_CELLS
+    assert re.search(r"(Fig\.|Table) \d", cells[0].source)
+    assert all(f"`{profile}`" in cells[0].source for profile in PROFILES)
+    (parameters,) = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    for node in ast.parse(parameters.source).body:
+        assert isinstance(node, ast.Assign)
+        ast.literal_eval(node.value)
+    functions = [
+        node for cell in code for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef)
+    ]
+    assert all(node.end_lineno - node.lineno < MAX_HELPER_LINES for node in functions)
+
+
+def test_executed_copies_and_figures_of_the_paper_profile_belong_together():
+    for path in tracked("figures/paper/*.json"):
+        record = json.loads(path.read_text())
+        assert list(record) == ["figure", "claim", "verdict", "results", "provenance"]
+        assert record["figure"] == path.stem
+        assert record["provenance"]["profile"] == "paper"
+        assert not record["provenance"]["commit"].endswith("+changes")
+        assert path.with_suffix(".png").exists()
+        assert (path.parent / "notebooks" / f"{record['provenance']['notebook']}.ipynb").exists()
+
+
+def test_no_file_names_this_machine_or_a_registry():
+    home = re.compile(
+        r"/(home|root|work|Users)/\w|https?://(pypi|files\.pythonhosted|registry\.npmjs|deb\.debian)\.org"
+    )
+    for path in tracked("*.py", "*.ipynb", "*.json", "*.md", "*.toml", "*.yml", "*.txt", "Makefile"):
+        assert not home.search(path.read_text()), path
+
+
+def test_modules_stay_short():
+    for path in (ROOT / "replication").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
