@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 import tomllib
 
 import nbformat
@@ -55,14 +56,8 @@ def test_what_is_imported_is_declared():
             else:
                 continue
             for name in (name.split(".")[0] for name in names):
-                if name not in standard_or_own and not _is_standard(name):
+                if name not in standard_or_own and name not in sys.stdlib_module_names:
                     assert modules.get(name, name) in {Requirement(text).name for text in declared()}, (path, name)
-
-
-def _is_standard(name):
-    import sys
-
-    return name in sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -93,6 +88,14 @@ def test_executed_copies_and_figures_of_the_paper_profile_belong_together():
         assert not record["provenance"]["commit"].endswith("+changes")
         assert path.with_suffix(".png").exists()
         assert (path.parent / "notebooks" / f"{record['provenance']['notebook']}.ipynb").exists()
+
+
+def test_the_readme_repeats_what_the_figures_hold():
+    readme = (ROOT / "README.md").read_text()
+    for path in tracked("figures/paper/*.json"):
+        record = json.loads(path.read_text())
+        word, seen = record["verdict"].split(": ", 1)
+        assert f"| {record['claim']} | {seen} | {word} |" in readme
 
 
 def test_no_file_names_this_machine_or_a_registry():
