@@ -1,10 +1,11 @@
 # make figures                        every figure and table, profile quick: 2 CPU cores, minutes
 # make figures PROFILE=paper ONLY=01  the paper's settings, chosen notebooks
 # make test                           the tests
-# make lab                            JupyterLab on the notebooks
+# make lab                            JupyterLab on the notebooks (as root: make lab ARGS=--allow-root)
 PYTHON ?= python3
 PROFILE ?= quick
 ONLY ?=
+ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
@@ -21,7 +22,7 @@ lint: $(VENV)/.ready
 	$(RUN) ruff format --check
 
 lab: $(VENV)/.ready
-	$(RUN) jupyterlab notebooks
+	$(RUN) jupyterlab $(ARGS) notebooks
 
 clean:
 	rm -rf $(VENV) figures/quick figures/smoke

@@ -15,9 +15,6 @@ from replication.files import sha256, write_atomically
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 128 * 2**20  # 1.6 GB as a float32 tensor
-Image.MAX_IMAGE_PIXELS = None  # the check is ours, below: it counts before decoding and names the file
-
 
 def load_image(path: Path | str) -> Tensor:
     """Read an image file.
@@ -29,16 +26,11 @@ def load_image(path: Path | str) -> Tensor:
         (1, 3, H, W), float32 in [0, 1].
 
     Raises:
-        ReplicationError: no such file, not an image, cut short, over 128 megapixels, or floating point.
+        ReplicationError: no such file, not an image, cut short, over Pillow's limit of 179 megapixels, or floating point.
     """
     path = Path(path)
     try:
         with Image.open(path) as file:
-            if file.width * file.height > MAX_PIXELS:
-                raise ReplicationError(
-                    f"{path} has {file.width} x {file.height} pixels, more than {MAX_PIXELS // 2**20} megapixels; "
-                    "make it smaller first"
-                )
             file.load()
             return from_pixels(_rgb(ImageOps.exif_transpose(file), path))
     except ReplicationError:
@@ -47,6 +39,8 @@ def load_image(path: Path | str) -> Tensor:
         raise ReplicationError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise ReplicationError(f"{path} is a folder, not an image file") from None
+    except Image.DecompressionBombError as error:
+        raise ReplicationError(f"{path} is too large ({error}); make it smaller first") from None
     except Exception as error:  # Pillow's decoders raise of every kind on damaged files
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else f"{error}"
         raise ReplicationError(f"{path} could not be read as an image ({reason}); replace the file") from error

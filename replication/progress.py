@@ -13,7 +13,7 @@ class _NotebookBar(tqdm):
 
     def __init__(self, *args, **kwargs):
         self.handle = None
-        super().__init__(*args, file=io.StringIO(), **kwargs)
+        super().__init__(*args, file=io.StringIO(), ascii=False, **kwargs)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Show the bar's state; called by tqdm."""
