@@ -26,7 +26,7 @@ def load_image(path: Path | str) -> Tensor:
         (1, 3, H, W), float32 in [0, 1].
 
     Raises:
-        ReplicationError: no such file, not an image, cut short, over Pillow's limit of 179 megapixels, or floating point.
+        ReplicationError: no such file, not an image, cut short, floating point, over Pillow's 179 megapixels.
     """
     path = Path(path)
     try:
