@@ -1,13 +1,42 @@
-"""Optimisation of an image: the pixels that minimise a loss, found by L-BFGS (Figs. 3 and 4)."""
+"""Optimisation of an image: the pixels that minimise a loss (Figs. 3 and 4, and the baseline of section 4.1)."""
 
+import time
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from replication.progress import progress_bar
 
-HISTORY = 100  # curvature pairs, as in the published code's baseline
+REPORT = 0.5  # seconds between two looks at the losses, the only time that the device is waited for
+
+
+class Method(Protocol):
+    """What moves a batch of images: `LBFGS` or `Adam`."""
+
+    x: Tensor
+    iterations: int
+
+    def step(self, gradient: Tensor) -> None:
+        """Move `x`, given the gradient there."""
+
+
+class Adam:
+    """torch.optim.Adam with the images clipped to `bounds` after each step; see `LBFGS` for the interface."""
+
+    def __init__(self, x: Tensor, lr: float, bounds: tuple[float, float] | None = None):
+        self.x, self.bounds, self.iterations = x.detach().clone(), bounds, 0
+        self.optimiser = torch.optim.Adam([self.x], lr=lr)
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor) -> None:
+        """Move `x`, given the gradient there."""
+        self.x.grad = gradient
+        self.optimiser.step()
+        if self.bounds:
+            self.x.clamp_(*self.bounds)
+        self.iterations += 1
 
 
 def white_noise(size: int, seed: int) -> Tensor:
@@ -16,43 +45,80 @@ def white_noise(size: int, seed: int) -> Tensor:
 
 
 def optimise_image(
-    loss: Callable[[Tensor], Tensor], start: Tensor, iterations: int, label: str = ""
+    loss: Callable[[Tensor], Tensor], method: Method, iterations: int, label: str = ""
 ) -> tuple[Tensor, list[float]]:
-    """Minimise `loss` over the pixels, from `start`, by L-BFGS with step 1 and no line search, as the published code.
-
-    The pixels are free while the optimiser runs: clipping them at each iteration, which section 4.1 does for the style
-    transfer baseline, falsifies the curvature pairs and leaves deep layers stuck when the start is white noise.
+    """Minimise a loss over the pixels of an image.
 
     Args:
-        loss: maps an image (1, 3, H, W) to its loss, (1,) or a scalar.
-        start: (1, 3, H, W) in [0, 1]; not changed.
+        loss: maps an image (1, 3, H, W) to its loss, (1,).
+        method: holds the image to start from, "LBFGS(start)".
         iterations: number of iterations, each one evaluation of the loss and its gradient.
         label: what the progress bar says.
 
     Returns:
-        The image, clipped to [0, 1] at the end, and the loss before each iteration.
+        The image, clipped to [0, 1], and the loss after 0, 1, ... `iterations` iterations.
 
     Raises:
         ValueError: `iterations` is not positive.
         FloatingPointError: the loss is not finite; the message names the iteration.
     """
+    losses = empty_losses(iterations, method.x, 1)
+    descend(lambda image: loss(image)[:, None], method, losses, label)
+    return method.x.clamp(0, 1), losses[:, 0, 0].tolist()
+
+
+def empty_losses(iterations: int, x: Tensor, terms: int) -> Tensor:
+    """Where `descend` writes: (iterations + 1, B, terms).
+
+    Raises:
+        ValueError: `iterations` is not positive.
+    """
     if iterations < 1:
         raise ValueError(f"iterations must be at least 1; got {iterations}")
-    image = start.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS([image], lr=1, max_iter=1, history_size=HISTORY, tolerance_grad=0, tolerance_change=0)
+    return x.new_full((iterations + 1, len(x), terms), torch.nan)
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        value = loss(image).sum()
-        value.backward()
-        return value
 
-    losses = []
-    with progress_bar(iterations, label) as bar:
-        for iteration in range(iterations):
-            losses.append(optimiser.step(closure).item())
-            if not torch.isfinite(torch.tensor(losses[-1])):
-                raise FloatingPointError(f"{label}: the loss is {losses[-1]} at iteration {iteration}")
-            bar.set_postfix(loss=f"{losses[-1]:.3g}", refresh=False)
-            bar.update()
-    return image.detach().clamp(0, 1), losses
+def descend(
+    loss: Callable[[Tensor], Tensor],
+    method: Method,
+    losses: Tensor,
+    label: str = "",
+    visit: Callable[[int, Tensor], None] = lambda iteration, x: None,
+) -> None:
+    """Let `method` go on from the iteration that it has reached to the last row of `losses`.
+
+    Args:
+        loss: maps images (B, 3, H, W) to the terms of their losses, (B, K), whose sum is minimised.
+        method: moves the images.
+        losses: (iterations + 1, B, K), on their device; row k is filled with the terms after k iterations.
+        label: what the progress bar says.
+        visit: called with the number of iterations done and the images, before each iteration and after the last.
+
+    Raises:
+        FloatingPointError: a loss is not finite; the message names the iteration.
+    """
+    last, reported = len(losses) - 1, time.monotonic()
+    with progress_bar(last, label, method.iterations) as bar:
+        for iteration in range(method.iterations, last + 1):
+            visit(iteration, method.x)
+            x = method.x.detach().requires_grad_()
+            terms = loss(x)
+            losses[iteration] = terms.detach()
+            if iteration < last:
+                method.step(*torch.autograd.grad(terms.sum(), x))
+            if iteration == last or time.monotonic() - reported > REPORT:
+                mean = _finite_mean(losses[: iteration + 1], label)
+                bar.set_postfix(loss=f"{mean:.3g}", refresh=False)
+                bar.update(min(iteration + 1, last) - bar.n)
+                reported = time.monotonic()
+
+
+def _finite_mean(losses: Tensor, label: str) -> float:
+    """The newest loss, mean over the images; looks at all of them for one that is not finite."""
+    totals = losses.sum(2)
+    finite = totals.isfinite().all(1)
+    if not finite.all():
+        iteration = int(finite.int().argmin())
+        value = totals[iteration][~totals[iteration].isfinite()][0].item()
+        raise FloatingPointError(f"{label}: the loss is {value} at iteration {iteration}")
+    return totals[-1].mean().item()

@@ -26,12 +26,13 @@ class _NotebookBar(tqdm):
             self.handle.update(data, raw=True)
 
 
-def progress_bar(total: int, label: str) -> tqdm:
-    """A bar over `total` iterations: call `update()` after each, `set_postfix(loss=...)` to show a value.
+def progress_bar(total: int, label: str, done: int = 0) -> tqdm:
+    """A bar over `total` iterations, `done` of them before now.
 
-    Redrawn twice a second at the most. Use it in a `with` statement.
+    Call `update()` after each, `set_postfix(loss=...)` to show a value. It is redrawn twice a second at the
+    most. Use it in a `with` statement.
     """
-    settings = {"total": total, "desc": label, "mininterval": 0.5, "dynamic_ncols": False}
+    settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5, "dynamic_ncols": False}
     return _NotebookBar(**settings, ncols=80) if _in_notebook() else tqdm(**settings)
 
 

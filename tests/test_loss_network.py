@@ -1,5 +1,6 @@
 """The loss network against torchvision's VGG-16 and against printouts of the original weights."""
 
+import copy
 import time
 from statistics import median
 
@@ -14,7 +15,7 @@ from replication.weights import CONVOLUTIONS
 @pytest.fixture(scope="module")
 def reference(weights):
     """torchvision's `features` with the same tensors, and the places of the ReLUs by our names."""
-    features = vgg16(weights=None).features.eval()
+    features = vgg16(weights=None).features.eval().to(memory_format=torch.channels_last)
     convolutions = [module for module in features if isinstance(module, torch.nn.Conv2d)]
     for name, module in zip(CONVOLUTIONS, convolutions, strict=True):
         module.load_state_dict({part: weights.tensors[f"{name}.{part}"] for part in ("weight", "bias")})
@@ -46,6 +47,14 @@ def test_order_of_layers_does_not_matter_and_only_those_asked_for_come(photograp
     assert network(photograph)["relu3_3"].shape == (1, 256, 16, 16)
 
 
+def test_a_call_can_ask_for_some_of_the_layers(photograph):
+    network = LossNetwork(["relu1_2", "relu4_3"])
+    (only,) = network(photograph, ["relu1_2"]).values()
+    assert torch.equal(only, network(photograph)["relu1_2"])
+    with pytest.raises(ValueError, match="built for relu1_2, relu4_3; got relu2_2"):
+        network(photograph, ["relu2_2"])
+
+
 def test_the_layers_behind_the_deepest_are_neither_built_nor_run(photograph):
     networks = {layer: LossNetwork([layer]) for layer in ("relu2_2", "relu5_3")}
     assert [len(network.convolutions) for network in networks.values()] == [4, 13]
@@ -67,15 +76,21 @@ def test_it_is_frozen_and_gives_gradients_to_the_image(photograph):
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_bfloat16_and_channels_last_are_near_float32(photograph):
-    layer = "relu4_3"
-    expected = LossNetwork([layer])(photograph)[layer]
-    network = LossNetwork([layer], dtype=torch.bfloat16).to(memory_format=torch.channels_last)
-    found = network(photograph.to(memory_format=torch.channels_last))[layer]
+def test_bfloat16_is_near_float32(photograph):
+    expected = LossNetwork(["relu4_3"])(photograph)["relu4_3"]
+    found = LossNetwork(["relu4_3"], dtype=torch.bfloat16)(photograph)["relu4_3"]
     assert found.dtype == torch.bfloat16
     assert (found.float() - expected).norm() / expected.norm() < 0.03
-    channels_last = LossNetwork([layer]).to(memory_format=torch.channels_last)(photograph)[layer]
-    torch.testing.assert_close(channels_last, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_it_runs_in_channels_last_and_gives_what_the_default_format_gives(reference, photograph):
+    features, relus = reference
+    found = LossNetwork(["relu2_2"])(photograph)["relu2_2"]
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    contiguous = copy.deepcopy(features[: relus["relu2_2"] + 1]).to(memory_format=torch.contiguous_format)
+    with torch.no_grad():
+        expected = contiguous(255 * photograph - torch.tensor(MEAN).view(1, 3, 1, 1))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -47,6 +47,29 @@ def test_gradients_agree_with_finite_differences(features):
     assert torch.autograd.gradcheck(total_variation, torch.rand(1, 3, 4, 5, dtype=torch.float64, requires_grad=True))
 
 
+def test_the_gradient_of_the_gram_matrix_has_a_gradient(features):
+    x = features[0][:1, :3].clone().requires_grad_()
+    assert torch.autograd.gradgradcheck(gram_matrix, x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gram_matrix_and_its_gradient_are_those_of_the_matrix_product(dtype, memory_format):
+    """At the size of relu2_2, against autograd through the plain formula in float64."""
+    features = torch.randn(2, 128, 32, 24, generator=torch.Generator().manual_seed(1)).to(dtype)
+    towards = torch.randn(2, 128, 128, generator=torch.Generator().manual_seed(2))
+    x = features.clone(memory_format=memory_format).requires_grad_()
+    gram = gram_matrix(x)
+    gram.backward(towards)
+    y = features.double().detach().requires_grad_()
+    expected = y.flatten(2) @ y.flatten(2).mT / y[0].numel()
+    expected.backward(towards.double())
+    torch.testing.assert_close(gram, expected.float(), rtol=1e-5, atol=1e-6)
+    assert x.grad.dtype == dtype
+    precision = 1e-5 if dtype == torch.float32 else 1e-2
+    assert (x.grad.double() - y.grad).norm() < precision * y.grad.norm()
+
+
 def test_a_batch_is_judged_image_by_image(features):
     gram = gram_matrix(features[1][:1])
     together = style_reconstruction_loss(gram_matrix(features[0]), gram)

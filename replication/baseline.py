@@ -1,0 +1,131 @@
+"""The baseline of section 4.1: style transfer by optimisation, Gatys et al., with projected L-BFGS."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from replication.checkpoint import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.errors import ReplicationError
+from replication.files import sha256
+from replication.lbfgs import HISTORY, LBFGS
+from replication.objective import Objective, Terms
+from replication.optimisation import descend, empty_losses
+
+ITERATIONS = 500  # section 4.1
+
+
+class Result(NamedTuple):
+    """What `gatys` gives.
+
+    Attributes:
+        image: the last images (B, 3, H, W), clipped to [0, 1].
+        losses: the weighted terms after 0, 1, ... iterations, (iterations + 1, B) each, on the CPU.
+        images: the images after the numbers of iterations asked for, by that number, as the optimiser had them.
+    """
+
+    image: Tensor
+    losses: Terms
+    images: dict[int, Tensor]
+
+
+def gatys(
+    content: Tensor,
+    style: Tensor,
+    *,
+    iterations: int = ITERATIONS,
+    history: int = HISTORY,
+    clip: bool = True,
+    seed: int = 0,
+    keep: Sequence[int] = (),
+    checkpoint: Path | str | None = None,
+    save_every: float = 60,
+    label: str = "baseline",
+    **objective: Any,
+) -> Result:
+    """Images with the content of `content` and the style of `style`, found from white noise.
+
+    Args:
+        content: (B, 3, H, W) in [0, 1]; B problems, solved side by side, each as if it were alone.
+        style: (1, 3, H', W') in [0, 1], on the same device.
+        iterations: each one evaluation of the objective and its gradient, and one step of L-BFGS.
+        history: curvature pairs of L-BFGS; an image of N values takes 8 N bytes for each.
+        clip: whether the pixels are clipped to their range at each iteration, as in the paper.
+        seed: of the white noise, the same for all images of the batch.
+        keep: after how many iterations to keep the images.
+        checkpoint: a file for the state, written every `save_every` seconds, on Ctrl-C or SIGTERM, and at the end.
+            Where it exists, the run goes on from it and gives the same images as one that was never stopped; with more
+            iterations than before it goes on with the same file.
+        save_every: seconds.
+        label: what the progress bar says.
+        objective: weights, layers, form and precision; see `Objective`.
+
+    Raises:
+        ValueError: images that the loss network does not take or that have pixels that are not finite; `iterations`
+            or `history` not positive; `keep` out of range.
+        FloatingPointError: the objective is not finite; the message names the iteration.
+        ReplicationError: the checkpoint is damaged or belongs to another run.
+        KeyboardInterrupt: after the checkpoint was written.
+    """
+    if not set(keep) <= set(range(iterations + 1)):
+        raise ValueError(f"keep must lie in 0 to {iterations}; got {list(keep)}")
+    function = Objective(style, **objective)
+    target = function.content_target(content)
+    noise = torch.rand(content.shape[1:], generator=torch.Generator().manual_seed(seed)).to(content.device)
+    method = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
+    losses = empty_losses(iterations, method.x, len(Terms._fields))
+    state = _State(method, losses, keep)
+    if checkpoint:
+        settings = {"content": _digest(content), "style": _digest(style), "seed": seed}
+        settings |= {"history": history, "clip": clip, "weights": function.network.weights.sha256}
+        settings |= {name: str(value) for name, value in objective.items()}
+        state.attach(Path(checkpoint), settings, save_every)
+    with deferred_interrupts() as state.interrupted:
+        descend(lambda x: torch.stack(function(x, target), 1), method, losses, label, state.visit)
+    return Result(method.x.clamp(0, 1), Terms(*losses.cpu().unbind(2)), state.images)
+
+
+class _State:
+    """All that a run consists of, kept in a file where there is one."""
+
+    def __init__(self, method: LBFGS, losses: Tensor, keep: Sequence[int]):
+        self.method, self.losses, self.keep = method, losses, keep
+        self.images: dict[int, Tensor] = {}
+        self.path: Path | None = None
+        self.interrupted = lambda: False
+
+    def attach(self, path: Path, settings: dict[str, Any], save_every: float) -> None:
+        """Go on from the file, if it is there, and keep the state in it from now on."""
+        self.path, self.settings, self.save_every, self.saved = path, settings, save_every, time.monotonic()
+        if (tensors := load_checkpoint(path, settings)) is None:
+            return
+        done = tensors.pop("losses").to(self.losses)
+        kept = {int(name.split("_")[1]): tensors.pop(name) for name in [*tensors] if name.startswith("image_")}
+        missed = [number for number in self.keep if number < len(done) and number not in kept]
+        if missed or len(done) >= len(self.losses):
+            wanted = f"the image after {missed[0]}" if missed else f"{len(self.losses) - 1}"
+            raise ReplicationError(f"{path} is at iteration {len(done)}, past {wanted}; remove it to start anew")
+        self.losses[: len(done)] = done
+        self.images |= {number: kept[number].to(self.losses) for number in self.keep if number in kept}
+        self.method.load_state(tensors)
+
+    def visit(self, iteration: int, x: Tensor) -> None:
+        """What is done between two iterations, where the state is consistent."""
+        if iteration in self.keep:
+            self.images[iteration] = x.clone()
+        stop = self.interrupted()
+        last = iteration == len(self.losses) - 1
+        if self.path and (stop or last or time.monotonic() - self.saved > self.save_every):
+            images = {f"image_{number}": image for number, image in self.images.items()}
+            tensors = self.method.state() | images | {"losses": self.losses[:iteration]}
+            save_checkpoint(self.path, tensors, self.settings)
+            self.saved = time.monotonic()
+        if stop:
+            raise KeyboardInterrupt
+
+
+def _digest(image: Tensor) -> str:
+    return sha256(image.cpu().numpy().tobytes())
