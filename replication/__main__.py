@@ -43,6 +43,13 @@ def _weights(options: argparse.Namespace) -> int:
     return 0
 
 
+def _benchmark(options: argparse.Namespace) -> int:
+    from replication.benchmark import benchmark_baseline
+
+    benchmark_baseline(options.profile)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m replication", description="Perceptual Losses, replicated.")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -61,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     figures.set_defaults(command=_figures)
     weights = commands.add_parser("weights", help="fetch and check the weights of the loss network")
     weights.set_defaults(command=_weights)
+    benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
+    benchmark.add_argument("subject", choices=["baseline"])
+    benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
+    benchmark.set_defaults(command=_benchmark)
     return parser
 
 

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from replication.files import ROOT, write_atomically
+from replication.files import ROOT, write_atomically, write_json
 from replication.images import to_pixels
 
 DPI = 150
@@ -84,16 +84,5 @@ def save_figure(
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)
     png, numbers = folder / f"{name}.png", folder / f"{name}.json"
     write_atomically(png, picture.getvalue())
-    write_atomically(numbers, (json.dumps(_rounded(record), indent=1) + "\n").encode())
+    write_json(numbers, record)
     return [png, numbers]
-
-
-def _rounded(value: Any) -> Any:
-    """Floats to six significant digits: more is noise, and hard to read."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return value

@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pooch
 
@@ -61,6 +63,22 @@ def write_atomically(path: Path | str, content: bytes) -> None:
                 f"{path} could not be written ({error.strerror}); check the permissions and that {needed} are free"
             ) from error
         raise
+
+
+def write_json(path: Path | str, record: Any) -> None:
+    """Write `record` as indented JSON, its floats `rounded`; see `write_atomically`."""
+    write_atomically(path, (json.dumps(rounded(record), indent=1) + "\n").encode())
+
+
+def rounded(value: Any) -> Any:
+    """`value` with its floats, however deep in lists and dicts, at six significant digits: more is hard to read."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
 
 
 def sha256(content: bytes) -> str:

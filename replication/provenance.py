@@ -21,14 +21,15 @@ def provenance(run: SimpleNamespace, network: LossNetwork, inputs: Sequence[Pict
     """Commit, settings, seed, device, precision, versions, and digests of weights and inputs.
 
     Args:
-        run: what `settings.start` returned.
+        run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`.
         network: the loss network; it tells precision and weights.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
+    maker = "command" if "command" in settings else "notebook"
     return {
         "commit": commit(),
-        "notebook": settings.pop("notebook"),
+        maker: settings.pop(maker),
         "profile": settings.pop("profile"),
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),

@@ -67,9 +67,16 @@ def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
     """
     if notebook not in SETTINGS:
         raise ReplicationError(f"unknown notebook {notebook!r}; there are {', '.join(SETTINGS)}")
+    check_profile(profile)
+    return SETTINGS[notebook][profile]
+
+
+def check_profile(profile: str) -> None:
+    """Raises:
+    ReplicationError: an unknown profile.
+    """
     if profile not in PROFILES:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
-    return SETTINGS[notebook][profile]
 
 
 def _injected_names() -> set[str]:

@@ -1,14 +1,19 @@
-"""Plain-text tables, for notebooks and the terminal."""
+"""Tables: plain text for notebooks and the terminal, JSON and CSV files."""
 
+import csv
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from replication.files import ROOT, rounded, write_atomically, write_json
 
 
 def text_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of equal keys as aligned text under a heading: numbers to the right, floats to three digits."""
+    """Rows of equal keys as aligned text under a heading: numbers to the right, floats to three digits, None empty."""
     names = list(rows[0])
     cells = [names, *([_text(row[name]) for name in names] for row in rows)]
-    numeric = [all(isinstance(row[name], int | float) for row in rows) for name in names]
+    numeric = [all(isinstance(row[name], int | float | None) for row in rows) for name in names]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
     lines = (
@@ -21,5 +26,32 @@ def text_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def save_table(name: str, rows: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> list[Path]:
+    """Write `figures/<profile>/<name>.json`, with the provenance, and `.csv`.
+
+    Args:
+        name: file name without suffix, "benchmark_baseline".
+        rows: of equal keys.
+        provenance: from `provenance.provenance`; its "profile" chooses the folder.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        ReplicationError: a file could not be written.
+    """
+    folder = ROOT / "figures" / provenance["profile"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rounded(list(rows)))
+    paths = [folder / f"{name}.json", folder / f"{name}.csv"]
+    write_json(paths[0], {"table": name, "results": rows, "provenance": provenance})
+    write_atomically(paths[1], text.getvalue().encode())
+    return paths
+
+
 def _text(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

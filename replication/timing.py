@@ -1,0 +1,92 @@
+"""How long calls take, what they compute, and the memory that they need."""
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from replication.progress import progress_bar
+
+
+class Timing(NamedTuple):
+    """The median of the repeats and their quartiles."""
+
+    seconds: float
+    lower_quartile: float
+    upper_quartile: float
+
+
+def interleaved(
+    calls: dict[str, Callable[[], int | None]], repeats: int = 5, device: str = "cpu", label: str = "timing"
+) -> dict[str, Timing]:
+    """Time calls in turn, round by round, so that what disturbs the machine disturbs all of them alike.
+
+    One round is for warming up. The device is synchronised before and after each call.
+
+    Args:
+        calls: functions by name. One that returns n has done its work n times, and is timed for one of them.
+        repeats: rounds that count, at least 2.
+        device: "cpu" or "cuda".
+        label: what the progress bar says.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    with progress_bar((repeats + 1) * len(calls), label) as bar:
+        for _ in range(repeats + 1):
+            for name, call in calls.items():
+                _synchronise(device)
+                start = time.perf_counter()
+                times = call()
+                _synchronise(device)
+                seconds[name].append((time.perf_counter() - start) / (times or 1))
+                bar.update()
+    timings = {}
+    for name, values in seconds.items():
+        lower, median, upper = quantiles(values[1:], n=4, method="inclusive")
+        timings[name] = Timing(median, lower, upper)
+    return timings
+
+
+def convolution_flops(call: Callable[[], Any]) -> int:
+    """Floating-point operations of the convolutions in `call`, backward too; a multiplication and an addition are 2."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return sum(flops for operation, flops in counter.get_flop_counts()["Global"].items() if "conv" in str(operation))
+
+
+def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") -> int:
+    """The memory that `call(*arguments)` needs, in bytes.
+
+    On a GPU the most that tensors took. On a CPU the most that a fresh process took, the libraries (about 0.5 GB)
+    included; `call` has to be a function of a module.
+    """
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        call(*arguments)
+        return torch.cuda.max_memory_allocated()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_peak_of_process, call, arguments).result()
+
+
+def _peak_of_process(call: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+    call(*arguments)
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the parent before the process was exec'ed
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
