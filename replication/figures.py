@@ -5,9 +5,10 @@ import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -15,35 +16,67 @@ from replication.files import ROOT, write_atomically, write_json
 from replication.images import to_pixels
 
 DPI = 150
+COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
+DASHES = ("-", "--", "-.", ":")
 STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 12, "figure.titleweight": "bold"}
 
 
-def panels(rows: Sequence[Sequence[tuple[Tensor, str]]], title: str, caption: str) -> Figure:
-    """Images in rows, each with its own title above it; a heading on top, the caption below.
+class Plot(NamedTuple):
+    """Curves to draw below the images: x and y by label; `lines` are horizontal, height by label; y is logarithmic."""
+
+    title: str
+    xlabel: str
+    ylabel: str
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]]
+    lines: dict[str, float] = {}  # noqa: RUF012
+
+
+def panels(
+    rows: Sequence[Sequence[tuple[Tensor, str]]], title: str, caption: str, plots: Sequence[Plot] = ()
+) -> Figure:
+    """Images in rows, each with its own title above it; a heading on top, curves and the caption below.
 
     Args:
         rows: (image (1, 3, H, W), panel title) by row; rows of equal length.
         title: the figure's heading.
         caption: the claim, and what is to be seen.
+        plots: side by side under the images.
     """
     columns = len(rows[0])
     lines = textwrap.fill(caption, 26 * columns)
-    width, heading, foot = 1.9 * columns, 0.4, 0.25 + 0.16 * (lines.count("\n") + 1)
+    heading, foot = 0.4, 0.25 + 0.16 * (lines.count("\n") + 1)
+    above = 0.07 + 0.16 * max(label.count("\n") + 1 for row in rows for _, label in row)  # an image
+    curves = 3.4 if plots else 0
+    width, height = 1.9 * columns, (1.9 + above) * len(rows) + heading + curves + foot
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            len(rows), columns, figsize=(width, 2.35 * len(rows) + heading + foot), squeeze=False
-        )
+        figure = plt.figure(figsize=(width, height))
+        top, bottom = 1 - (heading + above) / height, (foot + curves) / height
+        grid = {"left": 0.01, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.04, "hspace": above / 1.9}
+        axes = figure.add_gridspec(len(rows), columns, **grid).subplots(squeeze=False)
         for ax, (image, label) in zip(axes.flat, (panel for row in rows for panel in row), strict=True):
             ax.imshow(to_pixels(image))
             ax.set_title(label)
             ax.set_axis_off()
-        height = figure.get_figheight()
+        if plots:
+            top, bottom = (foot + curves - 0.45) / height, (foot + 0.5) / height
+            grid = {"left": 0.75 / width, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.22}
+            for ax, plot in zip(
+                figure.add_gridspec(1, len(plots), **grid).subplots(squeeze=False)[0], plots, strict=True
+            ):
+                _draw(ax, plot)
         figure.suptitle(title, y=1 - 0.12 / height, va="top")
         figure.text(0.5, foot / height - 0.08 / height, lines, ha="center", va="top")
-        figure.subplots_adjust(
-            left=0.01, right=0.99, top=1 - (heading + 0.38) / height, bottom=foot / height, wspace=0.04, hspace=0.26
-        )
     return figure
+
+
+def _draw(ax: Axes, plot: Plot) -> None:
+    for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
+        ax.semilogy(x, y, label=label, color=color, linestyle=dashes, linewidth=1.6)
+    for (label, height), dashes in zip(plot.lines.items(), DASHES[1:], strict=False):
+        ax.axhline(height, label=label, color="0.45", linestyle=dashes, linewidth=1)
+    ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
+    ax.grid(alpha=0.3)
+    ax.legend(edgecolor="none")
 
 
 def verdict(checks: dict[str, bool]) -> str:

@@ -47,16 +47,16 @@ def white_noise(size: int, seed: int) -> Tensor:
 def optimise_image(
     loss: Callable[[Tensor], Tensor], method: Method, iterations: int, label: str = ""
 ) -> tuple[Tensor, list[float]]:
-    """Minimise a loss over the pixels of an image.
+    """Minimise a loss over the pixels of an image, or of several, each with its own loss.
 
     Args:
-        loss: maps an image (1, 3, H, W) to its loss, (1,).
-        method: holds the image to start from, "LBFGS(start)".
+        loss: maps images (B, 3, H, W) to their losses, (B,).
+        method: holds the images to start from, "LBFGS(start)".
         iterations: number of iterations, each one evaluation of the loss and its gradient.
         label: what the progress bar says.
 
     Returns:
-        The image, clipped to [0, 1], and the loss after 0, 1, ... `iterations` iterations.
+        The images, clipped to [0, 1], and the loss, mean over them, after 0, 1, ... `iterations` iterations.
 
     Raises:
         ValueError: `iterations` is not positive.
@@ -64,7 +64,7 @@ def optimise_image(
     """
     losses = empty_losses(iterations, method.x, 1)
     descend(lambda image: loss(image)[:, None], method, losses, label)
-    return method.x.clamp(0, 1), losses[:, 0, 0].tolist()
+    return method.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()
 
 
 def empty_losses(iterations: int, x: Tensor, terms: int) -> Tensor:

@@ -22,6 +22,11 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {"size": 128, "iterations": 200},
         "smoke": {"size": 64, "iterations": 20},
     },
+    "03_gatys_baseline": {
+        "paper": {"size": 256, "iterations": 500},
+        "quick": {"size": 128, "iterations": 200},
+        "smoke": {"size": 64, "iterations": 20},
+    },
 }
 
 
