@@ -74,18 +74,18 @@ def gatys(
         raise ValueError(f"keep must lie in 0 to {iterations}; got {list(keep)}")
     function = Objective(style, **objective)
     target = function.content_target(content)
-    noise = torch.rand(content.shape[1:], generator=torch.Generator().manual_seed(seed)).to(content.device)
+    noise = torch.rand(content.shape[1:], generator=torch.Generator().manual_seed(seed)).to(content)
     method = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
     losses = empty_losses(iterations, method.x, len(Terms._fields))
     state = _State(method, losses, keep)
     if checkpoint:
         settings = {"content": _digest(content), "style": _digest(style), "seed": seed}
-        settings |= {"history": history, "clip": clip, "weights": function.network.weights.sha256}
-        settings |= {name: str(value) for name, value in objective.items()}
+        settings |= {"history": history, "clip": clip} | function.settings()
         state.attach(Path(checkpoint), settings, save_every)
     with deferred_interrupts() as state.interrupted:
         descend(lambda x: torch.stack(function(x, target), 1), method, losses, label, state.visit)
-    return Result(method.x.clamp(0, 1), Terms(*losses.cpu().unbind(2)), state.images)
+    terms = (term.contiguous() for term in losses.cpu().unbind(2))
+    return Result(method.x.clamp(0, 1), Terms(*terms), state.images)
 
 
 class _State:
@@ -124,7 +124,8 @@ class _State:
             save_checkpoint(self.path, tensors, self.settings)
             self.saved = time.monotonic()
         if stop:
-            raise KeyboardInterrupt
+            advice = f"; the same call goes on from {self.path}" if self.path else ""
+            raise KeyboardInterrupt(f"stopped after {iteration} iterations{advice}")
 
 
 def _digest(image: Tensor) -> str:

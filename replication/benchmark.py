@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from replication.data import Picture, content_picture, style_picture
 from replication.images import square
 from replication.lbfgs import HISTORY, LBFGS
-from replication.loss_network import MEAN, LossNetwork
+from replication.loss_network import LAYERS, MEAN, LossNetwork
 from replication.memory import keep_freed_memory
 from replication.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
 from replication.optimisation import white_noise
@@ -19,7 +19,7 @@ from replication.provenance import provenance
 from replication.settings import check_profile
 from replication.tables import save_table, text_table
 from replication.timing import Timing, convolution_flops, interleaved, peak_memory
-from replication.weights import CHANNELS, vgg16_weights
+from replication.weights import vgg16_weights
 
 SIZES = {"paper": (256, 512), "quick": (256,), "smoke": (64,)}
 LARGE = {"paper": 1024, "quick": 512, "smoke": 128}  # on a CPU its memory alone, with the short history
@@ -129,7 +129,7 @@ class _Ours:
         self.start(white_noise(size, 0).to(device), history)
 
     def start(self, x: Tensor, history: int) -> None:
-        self.method = LBFGS(x, history, (0.0, 1.0))
+        self.history, self.method = history, LBFGS(x, history, (0.0, 1.0))
 
     def pairs(self) -> int:
         return self.method.iterations - 1
@@ -137,7 +137,7 @@ class _Ours:
     def fill(self) -> None:
         """Fill the history with pairs of a function that costs next to nothing."""
         loss, self.loss = self.loss, _bowl
-        while self.pairs() < self.method.history:
+        while self.pairs() < self.history:
             self()
         self.loss = loss
 
@@ -152,9 +152,8 @@ class _Torchs(_Ours):
     """torch.optim.LBFGS on our objective."""
 
     def start(self, x: Tensor, history: int) -> None:
-        self.x = x.requires_grad_()
+        self.history, self.x = history, x.requires_grad_()
         self.method = torch.optim.LBFGS([self.x], max_iter=ITERATIONS, history_size=history)
-        self.method.history = history
 
     def pairs(self) -> int:
         return len(self.method.state[self.x].get("old_dirs", ()))
@@ -178,23 +177,8 @@ class _Plain(_Torchs):
     """torch.optim.LBFGS on the objective as it is usually written: default memory format, Grams as matrix products."""
 
     def __init__(self, precision: str, size: int, device: str, history: int):
-        dtype = getattr(torch, precision)
         content, style = (square(picture.image, size).to(device) for picture in _pictures())
-        modules, tensors = nn.ModuleDict(), vgg16_weights().tensors
-        for block, filters in ((block, filters) for block, filters in CHANNELS.items() if block <= 4):
-            for number, channels in enumerate(filters, 1):
-                weight, bias = (tensors[f"conv{block}_{number}.{part}"] for part in ("weight", "bias"))
-                convolution = nn.Conv2d(weight.shape[1], channels, 3, padding=1)
-                convolution.load_state_dict({"weight": weight, "bias": bias})
-                modules[f"relu{block}_{number}"] = nn.Sequential(convolution, nn.ReLU(inplace=True))
-        modules.requires_grad_(False).to(device, dtype)
-        mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-
-        def features(x: Tensor) -> dict[str, Tensor]:
-            x, found = (255 * x - mean).to(dtype), {}
-            for name, module in modules.items():
-                x = found[name] = module(F.max_pool2d(x, 2) if name in ("relu2_1", "relu3_1", "relu4_1") else x)
-            return {name: feature.float() for name, feature in found.items() if name in STYLE_LAYERS}
+        features = _plain_features(getattr(torch, precision), device)
 
         def gram(psi: Tensor) -> Tensor:
             return psi[0].flatten(1) @ psi[0].flatten(1).T / psi[0].numel()
@@ -210,6 +194,29 @@ class _Plain(_Torchs):
 
         self.loss = loss
         self.start(white_noise(size, 0).to(device), history)
+
+
+def _plain_features(dtype: torch.dtype, device: str) -> Callable[[Tensor], dict[str, Tensor]]:
+    """The features at the style layers, from torch's modules as they come."""
+    modules, tensors = nn.ModuleDict(), vgg16_weights().tensors
+    for layer in LAYERS[: LAYERS.index(STYLE_LAYERS[-1]) + 1]:
+        weight, bias = (tensors[f"{layer.replace('relu', 'conv')}.{part}"] for part in ("weight", "bias"))
+        convolution = nn.Conv2d(*weight.shape[1::-1], kernel_size=3, padding=1)
+        convolution.load_state_dict({"weight": weight, "bias": bias})
+        pool = [nn.MaxPool2d(2)] if layer.endswith("_1") and layer != LAYERS[0] else []
+        modules[layer] = nn.Sequential(*pool, convolution, nn.ReLU(inplace=True))
+    modules.requires_grad_(False).to(device, dtype)
+    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
+
+    def features(x: Tensor) -> dict[str, Tensor]:
+        x, found = (255 * x - mean).to(dtype), {}
+        for layer, module in modules.items():
+            x = module(x)
+            if layer in STYLE_LAYERS:
+                found[layer] = x.float()
+        return found
+
+    return features
 
 
 def _bowl(x: Tensor) -> Tensor:

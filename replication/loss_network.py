@@ -44,7 +44,8 @@ class LossNetwork(nn.Module):
             convolution = nn.Conv2d(*weight.shape[1::-1], kernel_size=3, padding=1, device="meta")
             convolution.load_state_dict({"weight": weight, "bias": bias.to(dtype)}, assign=True)
             self.convolutions[layer] = convolution
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        mean = torch.tensor(MEAN, dtype=torch.promote_types(dtype, torch.float32)).view(1, 3, 1, 1)
+        self.register_buffer("mean", mean, persistent=False)
         self.requires_grad_(False)
 
     def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:

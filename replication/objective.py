@@ -1,7 +1,7 @@
 """The objective of style transfer: content, style and total variation (section 3.2 and equation 5)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,8 @@ class Objective(nn.Module):
         style_weight: of the style reconstruction loss of each layer.
         tv_weight: of the total variation, in the paper 1e-6 to 1e-4, chosen by style.
         style_form: "mean" takes the mean over the C*C entries of the difference of two Gram matrices, as the published
-            code, to which the weights 1 and 5 belong; "sum" is equation 4 to the letter.
+            code, to which the weights 1 and 5 belong; "sum" is equation 4 to the letter, C*C times as large at each
+            layer, where a weight of 2.5e-4 gives a term of the same size.
         weights, dtype: of the loss network; see `LossNetwork`.
 
     Raises:
@@ -66,6 +67,8 @@ class Objective(nn.Module):
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
+        if not style_layers:
+            raise ValueError("the style needs at least one layer")
         if style_form not in ("mean", "sum"):
             raise ValueError(f"style_form is 'mean' or 'sum'; got {style_form!r}")
         self.content_layer, self.style_layers = content_layer, tuple(style_layers)
@@ -76,6 +79,12 @@ class Objective(nn.Module):
             features = self.network(_finite(y_style, "style image"), self.style_layers)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", gram_matrix(features[layer]), persistent=False)
+
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, but for the style image, as JSON takes it."""
+        names = ("content_layer", "style_layers", "content_weight", "style_weight", "tv_weight", "style_form")
+        network = {"weights": self.network.weights.sha256, "dtype": str(next(self.network.parameters()).dtype)}
+        return {name: getattr(self, name) for name in names} | network
 
     @torch.no_grad()
     def content_target(self, y_content: Tensor) -> Tensor:

@@ -38,7 +38,10 @@ def test_every_notebook_runs_and_says_what_it_made(smoke):
         assert executed.metadata.papermill.output_path == f"figures/smoke/notebooks/{notebook.name}"
         assert "image/png" in str(executed.cells)
     assert "figures/smoke/fig3_feature_inversion.png" in smoke
-    assert smoke.splitlines()[-2].split() == ["01_feature_inversion", "done", smoke.splitlines()[-2].split()[2], "3"]
+    summary = [line.split() for line in smoke.splitlines()[-3:]]
+    assert [(name, result, files) for name, result, _, files in summary] == [
+        (notebook.stem, "done", "3") for notebook in sorted((ROOT / "notebooks").glob("*.ipynb"))
+    ]
 
 
 def test_the_results_of_fig3_and_fig4(smoke):
@@ -53,13 +56,28 @@ def test_the_results_of_fig3_and_fig4(smoke):
         assert json.loads(picture.text["Provenance"]) == record["provenance"]
 
 
+def test_the_results_of_the_baseline(smoke):
+    record = json.loads((SMOKE / "gatys_baseline.json").read_text())
+    results = record["results"]
+    assert [(row["painting"], row["photograph"]) for row in results["images"]] == [
+        (style, content) for style in ("great_wave", "village_street_in_auvers") for content in ("chelsea", "astronaut")
+    ]
+    for row in results["images"]:
+        assert row["total"] == pytest.approx(row["content"] + row["style"] + row["total_variation"], rel=1e-4)
+        assert row["share_after_20"] == pytest.approx(row["total"] / row["content_image"], rel=1e-4)
+        assert row["share_after_20"] < 0.5 * row["share_after_2"]
+    assert 0 < results["share_of_values_out_of_range_unclipped"] < 0.2
+    assert len(results["final_objective_by_method"]) == 4
+    assert len(record["provenance"]["inputs"]) == 4
+
+
 FILES = ("fig3_feature_inversion.json", "fig4_style_reconstruction.json")
 
 
 def test_a_second_run_gives_the_same_bytes(smoke):
-    paths = [path for path in SMOKE.glob("fig*") if path.is_file()]
+    paths = [path for path in SMOKE.iterdir() if path.is_file() and not path.name.startswith("benchmark")]
     before = [path.read_bytes() for path in paths]
-    assert len(paths) == 4
+    assert len(paths) == 6
     assert run_command("figures", "--profile", "smoke").returncode == 0
     assert [path.read_bytes() for path in paths] == before
 

@@ -79,9 +79,14 @@ def test_a_notebook_is_a_story(path):
     assert all(node.end_lineno - node.lineno < MAX_HELPER_LINES for node in functions)
 
 
+def records(kind):
+    """The JSON files of the paper profile that hold a "figure" or a "table", with their paths."""
+    found = [(path, json.loads(path.read_text())) for path in tracked("figures/paper/*.json")]
+    return [(path, record) for path, record in found if kind in record]
+
+
 def test_executed_copies_and_figures_of_the_paper_profile_belong_together():
-    for path in tracked("figures/paper/*.json"):
-        record = json.loads(path.read_text())
+    for path, record in records("figure"):
         assert list(record) == ["figure", "claim", "verdict", "results", "provenance"]
         assert record["figure"] == path.stem
         assert record["provenance"]["profile"] == "paper"
@@ -92,10 +97,26 @@ def test_executed_copies_and_figures_of_the_paper_profile_belong_together():
 
 def test_the_readme_repeats_what_the_figures_hold():
     readme = (ROOT / "README.md").read_text()
-    for path in tracked("figures/paper/*.json"):
-        record = json.loads(path.read_text())
+    for _, record in records("figure"):
         word, seen = record["verdict"].split(": ", 1)
         assert f"| {record['claim']} | {seen} | {word} |" in readme
+
+
+def test_the_readme_repeats_what_the_benchmark_holds():
+    readme = (ROOT / "README.md").read_text()
+    for path, record in records("table"):
+        assert list(record) == ["table", "results", "provenance"]
+        assert record["table"] == path.stem
+        assert path.with_suffix(".csv").exists()
+        assert not record["provenance"]["commit"].endswith("+changes")
+        rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
+        for size, precision in {key[:2]: None for key in rows if key[2] == "plain PyTorch"}:
+            ours, torchs, plain = (
+                rows[size, precision, name] for name in ("ours", "torch.optim.LBFGS", "plain PyTorch")
+            )
+            ratios = " | ".join(f"{row['ratio']:.2f}" for row in (ours, torchs, plain))
+            line = f"| {size} x {size} | {precision} | {ours['seconds']:.3f} | {ratios} | {ours['peak_GB']:.1f} |"
+            assert line in readme
 
 
 def test_no_file_names_this_machine_or_a_registry():

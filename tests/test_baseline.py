@@ -1,0 +1,200 @@
+"""The baseline on real images: what it reaches, that it goes on where it stopped, what it refuses."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import TIMEOUT
+from safetensors.torch import load_file
+
+from replication.baseline import gatys
+from replication.data import content_picture, style_picture
+from replication.errors import ReplicationError
+from replication.files import ROOT
+from replication.images import square
+from replication.lbfgs import LBFGS
+from replication.objective import Objective
+from replication.optimisation import white_noise
+
+ITERATIONS = 60
+RUN = """
+import sys
+from safetensors.torch import save_file
+from replication.baseline import gatys
+from replication.data import content_picture, style_picture
+from replication.images import square
+
+result = gatys(
+    square(content_picture("chelsea").image, 64),
+    square(style_picture("great_wave").image, 48),
+    iterations={iterations},
+    history=20,
+    keep=(0, 10, {iterations}),
+    checkpoint=sys.argv[1],
+    save_every=0.2,
+)
+tensors = {{"image": result.image, **result.losses._asdict()}}
+save_file(tensors | {{f"after {{k}}": image for k, image in result.images.items()}}, sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def y_style():
+    return square(style_picture("great_wave").image, 48)
+
+
+def run(folder, name, iterations=ITERATIONS):
+    """A run in a process of its own, with a checkpoint."""
+    command = [sys.executable, "-c", RUN.format(iterations=iterations), folder / f"{name}.checkpoint"]
+    return subprocess.Popen([*command, folder / f"{name}.result"], cwd=ROOT, stderr=subprocess.PIPE)
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + TIMEOUT
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert run(folder, "run").wait(TIMEOUT) == 0
+    return load_file(folder / "run.result")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(undisturbed, tmp_path, number):
+    with run(tmp_path, "run") as process:
+        wait_for(tmp_path / "run.checkpoint", process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=TIMEOUT)
+    if number != signal.SIGKILL:
+        assert re.search(rb"KeyboardInterrupt: stopped after \d+ iterations; the same call goes on from .*run", errors)
+    done = len(load_file(tmp_path / "run.checkpoint")["losses"])
+    assert 0 < done < ITERATIONS
+    assert not (tmp_path / "run.result").exists()
+    assert run(tmp_path, "run").wait(TIMEOUT) == 0
+    resumed = load_file(tmp_path / "run.result")
+    assert resumed.keys() == undisturbed.keys()
+    assert all(torch.equal(resumed[name], undisturbed[name]) for name in resumed)
+
+
+def test_a_finished_run_can_be_made_longer(undisturbed, tmp_path):
+    assert run(tmp_path, "run", iterations=30).wait(TIMEOUT) == 0
+    assert run(tmp_path, "run").wait(TIMEOUT) == 0
+    assert torch.equal(load_file(tmp_path / "run.result")["image"], undisturbed["image"])
+
+
+def test_a_checkpoint_of_another_run_is_refused(photograph, y_style, tmp_path):
+    path = tmp_path / "run.safetensors"
+    gatys(photograph, y_style, iterations=4, checkpoint=path)
+    before = path.read_bytes()
+    for options, message in [
+        ({"seed": 1}, "belongs to a run with another seed"),
+        ({"style_weight": 2.0, "history": 7}, "belongs to a run with another history, style_weight"),
+        ({"iterations": 3}, "is at iteration 4, past 3"),
+        ({"iterations": 9, "keep": (2, 9)}, "is at iteration 4, past the image after 2"),
+    ]:
+        with pytest.raises(ReplicationError, match=message):
+            gatys(photograph, y_style, **{"iterations": 9, "checkpoint": path} | options)
+    path.write_bytes(before[: len(before) // 2])
+    with pytest.raises(
+        ReplicationError, match=r"run.safetensors is damaged or no checkpoint .* remove it to start anew"
+    ):
+        gatys(photograph, y_style, iterations=9, checkpoint=path)
+
+
+def test_the_objective_falls_below_15_percent_of_the_content_images(photograph, y_style):
+    result = gatys(photograph, y_style, iterations=100, keep=(0, 100))
+    objective = Objective(y_style)
+    target = objective.content_target(photograph)
+    share = result.losses.total[-1] / objective(photograph, target).total
+    assert result.losses.total.shape == (101, 1)
+    assert share.item() < 0.15
+    assert torch.equal(result.images[0], white_noise(64, 0))
+    assert torch.equal(result.images[100].clamp(0, 1), result.image)
+    assert objective(result.image, target).total.item() == pytest.approx(result.losses.total[-1].item(), rel=1e-5)
+    assert result.losses.total[0].item() == pytest.approx(objective(white_noise(64, 0), target).total.item(), rel=1e-5)
+
+
+def test_the_image_stays_in_range_only_if_it_is_clipped(photograph, y_style):
+    clipped, unclipped = (
+        gatys(photograph, y_style, iterations=30, keep=(30,), clip=clip).images[30] for clip in (True, False)
+    )
+    assert clipped.min() == 0
+    assert clipped.max() == 1
+    assert unclipped.min() < 0
+    assert unclipped.max() > 1
+
+
+def test_a_batch_is_as_many_single_runs(y_style):
+    """In float64: rounding grows along the trajectory, and a batch is rounded otherwise than its images are."""
+    contents = torch.cat([square(content_picture(name).image, 48) for name in ("chelsea", "coffee", "rocket")]).double()
+    settings = {"iterations": 20, "history": 6, "dtype": torch.float64}
+    together = gatys(contents, y_style.double(), **settings)
+    for i in range(3):
+        alone = gatys(contents[i : i + 1], y_style.double(), **settings)
+        torch.testing.assert_close(alone.losses.total[:, 0], together.losses.total[:, i], rtol=1e-8, atol=0)
+        torch.testing.assert_close(alone.image[0], together.image[i], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("dtype", "iterations", "tolerance"), [("float64", 30, 1e-9), ("float32", 10, 0.01)])
+def test_the_objective_falls_as_with_torchs_lbfgs(photograph, y_style, dtype, iterations, tolerance):
+    """In float32 the two part after some ten iterations, as torch's own run does from noise that differs by one ulp."""
+    dtype = getattr(torch, dtype)
+    objective = Objective(y_style.to(dtype), dtype=dtype)
+    target = objective.content_target(photograph.to(dtype))
+    x = white_noise(64, 0).to(dtype).requires_grad_()
+    optimiser = torch.optim.LBFGS([x], max_iter=1, history_size=100, tolerance_grad=0, tolerance_change=0)
+
+    def closure():
+        optimiser.zero_grad()
+        loss = objective(x, target).total.sum()
+        loss.backward()
+        return loss
+
+    expected = [optimiser.step(closure).item() for _ in range(iterations)]
+    settings = {"iterations": iterations, "clip": False, "dtype": dtype}
+    found = gatys(photograph.to(dtype), y_style.to(dtype), **settings).losses.total[:-1, 0]
+    assert found.tolist() == pytest.approx(expected, rel=tolerance)
+
+
+def test_with_bfloat16_convolutions_it_ends_within_2_percent(photograph, y_style):
+    objective = Objective(y_style)
+    target = objective.content_target(photograph)
+    ends = [
+        objective(gatys(photograph, y_style, iterations=200, dtype=dtype).image, target).total.item()
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"iterations": 0}, "iterations must be at least 1; got 0"),
+        ({"iterations": -5}, "iterations must be at least 1; got -5"),
+        ({"history": 0}, "history must be at least 1; got 0"),
+        ({"iterations": 5, "keep": (0, 6)}, r"keep must lie in 0 to 5; got \[0, 6\]"),
+    ],
+)
+def test_settings_it_cannot_take_are_refused(photograph, y_style, options, message):
+    with pytest.raises(ValueError, match=message):
+        gatys(photograph, y_style, **options)
+
+
+def test_an_objective_that_turns_nan_is_reported_with_its_iteration(photograph, y_style, monkeypatch):
+    step = LBFGS.step
+
+    def broken(self, gradient):
+        step(self, gradient * torch.nan if self.iterations == 3 else gradient)
+
+    monkeypatch.setattr(LBFGS, "step", broken)
+    with pytest.raises(FloatingPointError, match="baseline: the loss is nan at iteration 4"):
+        gatys(photograph, y_style, iterations=6)

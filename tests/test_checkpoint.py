@@ -1,0 +1,69 @@
+"""Checkpoints that are whole or not there, and interrupts that wait."""
+
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from replication.checkpoint import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.errors import ReplicationError
+
+SETTINGS = {"seed": 3, "layers": ("relu1_2", "relu2_2")}
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    tensors = {"x": torch.rand(2, 3), "n": torch.tensor(7)}
+    save_checkpoint(tmp_path / "a", tensors, SETTINGS)
+    found = load_checkpoint(tmp_path / "a", SETTINGS)
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_no_file_is_no_checkpoint(tmp_path):
+    assert load_checkpoint(tmp_path / "a", SETTINGS) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a checkpoint", save({"x": torch.zeros(2)}), save({"x": torch.zeros(2)}, {"settings": "{"})],
+    ids=["empty", "text", "no settings", "broken settings"],
+)
+def test_what_is_no_checkpoint_is_named(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(ReplicationError, match=r"a is damaged or no checkpoint \(.*\); remove it to start anew"):
+        load_checkpoint(tmp_path / "a", SETTINGS)
+
+
+def test_other_settings_are_named(tmp_path):
+    save_checkpoint(tmp_path / "a", {}, SETTINGS | {"lr": 0.1})
+    with pytest.raises(ReplicationError, match="belongs to a run with another seed, lr, new; use another file"):
+        load_checkpoint(tmp_path / "a", SETTINGS | {"seed": 4, "new": 1})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_noted_and_a_second_one_raised(number):
+    before = signal.getsignal(number)
+    with deferred_interrupts() as interrupted:
+        assert not interrupted()
+        os.kill(os.getpid(), number)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+
+
+def test_outside_the_main_thread_nothing_is_deferred():
+    noted = []
+
+    def work():
+        with deferred_interrupts() as interrupted:
+            noted.append(interrupted())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert noted == [False]

@@ -1,0 +1,75 @@
+"""The timing harness, and the benchmark as a real command."""
+
+import csv
+import json
+import time
+
+import pytest
+import torch
+from conftest import run_command
+
+from replication.files import ROOT
+from replication.loss_network import LossNetwork
+from replication.timing import convolution_flops, interleaved, peak_memory
+
+
+def test_calls_are_timed_in_turn_for_one_unit_of_their_work():
+    order = []
+
+    def call(name, seconds, times):
+        order.append(name)
+        time.sleep(seconds)
+        return times
+
+    timings = interleaved({"a": lambda: call("a", 0.02, None), "b": lambda: call("b", 0.06, 3)}, repeats=4)
+    assert order == ["a", "b"] * 5
+    for timing in timings.values():
+        assert timing.seconds == pytest.approx(0.02, rel=0.2)
+        assert timing.lower_quartile <= timing.seconds <= timing.upper_quartile
+
+
+def test_the_first_round_does_not_count():
+    waits = iter([0.5, 0.01, 0.01, 0.01])
+    assert interleaved({"a": lambda: time.sleep(next(waits))}, repeats=3)["a"].upper_quartile < 0.1
+
+
+def test_the_operations_of_the_convolutions_are_counted():
+    network = LossNetwork(["relu2_1"])
+    x = torch.rand(1, 3, 64, 48, requires_grad=True)
+    per_pixel = 9 * (3 * 64 + 64 * 64 + 64 * 128 / 4)
+    assert convolution_flops(lambda: network(x)) == 2 * 64 * 48 * per_pixel
+    assert convolution_flops(lambda: network(x)["relu2_1"].sum().backward()) == 2 * 2 * 64 * 48 * per_pixel
+
+
+def allocate(megabytes):
+    torch.ones(megabytes * 2**18)
+
+
+def test_the_peak_memory_is_that_of_the_call():
+    little, much = (peak_memory(allocate, megabytes) for megabytes in (1, 400))
+    assert much - little == pytest.approx(399 * 2**20, rel=0.1)
+
+
+def test_the_benchmark_of_the_baseline():
+    result = run_command("benchmark", "baseline", "--profile", "smoke")
+    assert result.returncode == 0, result.stderr
+    assert "64 x 64: 100%" in result.stderr
+    assert "figures/smoke/benchmark_baseline.json" in result.stdout
+    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_baseline.json").read_text())
+    assert record["provenance"]["command"] == "benchmark baseline"
+    rows = {(row["method"], row["precision"], row["size"]): row for row in record["results"]}
+    assert len(rows) == 9
+    for precision in ("float32", "bfloat16"):
+        bare, ours, torchs = (rows[name, precision, 64] for name in ("bare VGG-16", "ours", "torch.optim.LBFGS"))
+        assert bare["ratio"] == 1
+        assert ours["ratio"] == pytest.approx(ours["seconds"] / bare["seconds"], rel=1e-4)
+        assert ours["seconds"] < 1.3 * torchs["seconds"]
+        assert 0.2 < ours["peak_GB"] < 3
+    with open(ROOT / "figures" / "smoke" / "benchmark_baseline.csv") as file:
+        assert [row["method"] for row in csv.DictReader(file)] == [row["method"] for row in record["results"]]
+
+
+def test_an_unknown_profile_is_refused_before_anything_runs():
+    result = run_command("benchmark", "baseline", "--profile", "fast")
+    assert result.returncode == 1
+    assert result.stderr == "error: unknown profile 'fast'; choose paper, quick, smoke\n"
