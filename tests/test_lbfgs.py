@@ -128,6 +128,19 @@ def test_no_iteration_reads_anything_back():
         method.x.sum().item()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_nothing_waits_and_the_steps_are_those_of_the_cpu():
+    x = start(2, 96)
+    expected = ours(rosenbrock, LBFGS(x, 10, (-1, 1)), 30)
+    method = LBFGS(x.cuda(), 10, (-1, 1))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        points = ours(rosenbrock, method, 30)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert deviation(points.cpu(), expected) < 1e-6
+
+
 def test_its_state_goes_on_elsewhere():
     x = start(2, 6)
     expected = ours(rosenbrock, LBFGS(x, 5), 20)
