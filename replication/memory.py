@@ -9,8 +9,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
 def keep_freed_memory() -> None:
     """Let the process keep the memory of freed tensors for the next ones, instead of giving it back to the system.
 
-    On a CPU every large tensor otherwise starts with fresh pages, which the system has to clear: a fifth of an
-    iteration of the baseline at 512 x 512. Does nothing where the C library is not glibc.
+    On a CPU every large tensor otherwise starts with fresh pages, which the system has to clear, and the larger the
+    images the more that costs. Does nothing where the C library is not glibc.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
