@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; finished notebooks are kept, the same command starts over with the rest", file=sys.stderr)
+        print(f"\ninterrupted; {options.interrupted}", file=sys.stderr)
         return 130
 
 
@@ -65,13 +65,14 @@ def _parser() -> argparse.ArgumentParser:
         help="as papermill's -p",
     )
     figures.add_argument("--time-limit", type=float, metavar="SECONDS", help="for each notebook")
-    figures.set_defaults(command=_figures)
+    kept = "finished notebooks are kept, the same command starts over with the rest"
+    figures.set_defaults(command=_figures, interrupted=kept)
     weights = commands.add_parser("weights", help="fetch and check the weights of the loss network")
-    weights.set_defaults(command=_weights)
+    weights.set_defaults(command=_weights, interrupted="the same command starts over")
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
     benchmark.add_argument("subject", choices=["baseline"])
     benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
-    benchmark.set_defaults(command=_benchmark)
+    benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
     return parser
 
 

@@ -13,7 +13,7 @@ from replication.errors import ReplicationError
 from replication.files import sha256
 from replication.lbfgs import HISTORY, LBFGS
 from replication.objective import Objective, Terms
-from replication.optimisation import descend, empty_losses
+from replication.optimisation import descend, empty_losses, white_noise
 
 ITERATIONS = 500  # section 4.1
 
@@ -74,7 +74,7 @@ def gatys(
         raise ValueError(f"keep must lie in 0 to {iterations}; got {list(keep)}")
     function = Objective(style, **objective)
     target = function.content_target(content)
-    noise = torch.rand(content.shape[1:], generator=torch.Generator().manual_seed(seed)).to(content)
+    noise = white_noise(tuple(content.shape[2:]), seed).to(content)
     method = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
     losses = empty_losses(iterations, method.x, len(Terms._fields))
     state = _State(method, losses, keep)
@@ -118,7 +118,8 @@ class _State:
             self.images[iteration] = x.clone()
         stop = self.interrupted()
         last = iteration == len(self.losses) - 1
-        if self.path and (stop or last or time.monotonic() - self.saved > self.save_every):
+        due = stop or last or (self.path and time.monotonic() - self.saved > self.save_every)
+        if self.path and due and x.isfinite().all():  # what is lost to NaN does not replace the last good state
             images = {f"image_{number}": image for number, image in self.images.items()}
             tensors = self.method.state() | images | {"losses": self.losses[:iteration]}
             save_checkpoint(self.path, tensors, self.settings)

@@ -66,8 +66,8 @@ def _rows(size: int, repeats: int, device: str) -> list[dict[str, Any]]:
     """The rows of one size: all methods and precisions timed in turn."""
     cases = [(method, precision) for precision in PRECISIONS for method in METHODS]
     calls = {case: METHODS[case[0]](case[1], size, device, HISTORY) for case in cases}
-    for call in calls.values():
-        call.fill()
+    for case in cases:
+        calls[case].fill()
     timings = interleaved(calls, repeats, device, f"{size} x {size}")
     flops = {precision: convolution_flops(calls["bare VGG-16", precision].once) for precision in PRECISIONS}
     del calls

@@ -39,9 +39,18 @@ class Adam:
         self.iterations += 1
 
 
-def white_noise(size: int, seed: int) -> Tensor:
-    """An image (1, 3, size, size) of independent uniform values in [0, 1], the same on every device for one seed."""
-    return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(seed))
+def white_noise(size: int | tuple[int, int], seed: int) -> Tensor:
+    """An image of independent uniform values in [0, 1], the same on every device for one seed.
+
+    Args:
+        size: pixels a side, or height and width.
+        seed: of the generator.
+
+    Returns:
+        (1, 3, H, W), float32, on the CPU.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 def optimise_image(

@@ -77,8 +77,10 @@ def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
 
 
 def check_profile(profile: str) -> None:
-    """Raises:
-    ReplicationError: an unknown profile.
+    """Refuse what is not one of `PROFILES`.
+
+    Raises:
+        ReplicationError: an unknown profile.
     """
     if profile not in PROFILES:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")

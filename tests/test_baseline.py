@@ -189,12 +189,18 @@ def test_settings_it_cannot_take_are_refused(photograph, y_style, options, messa
         gatys(photograph, y_style, **options)
 
 
-def test_an_objective_that_turns_nan_is_reported_with_its_iteration(photograph, y_style, monkeypatch):
+def test_an_objective_that_turns_nan_is_reported_and_the_last_good_state_kept(
+    photograph, y_style, monkeypatch, tmp_path
+):
     step = LBFGS.step
 
     def broken(self, gradient):
         step(self, gradient * torch.nan if self.iterations == 3 else gradient)
 
     monkeypatch.setattr(LBFGS, "step", broken)
+    path = tmp_path / "run.safetensors"
     with pytest.raises(FloatingPointError, match="baseline: the loss is nan at iteration 4"):
-        gatys(photograph, y_style, iterations=6)
+        gatys(photograph, y_style, iterations=6, checkpoint=path, save_every=0)
+    state = load_file(path)
+    assert state["iterations"] == 3
+    assert state["x"].isfinite().all()

@@ -58,6 +58,7 @@ def test_white_noise_depends_on_the_seed_alone():
     torch.rand(3)
     assert torch.equal(white_noise(32, 5), white_noise(32, 5))
     assert not torch.equal(white_noise(32, 5), white_noise(32, 6))
+    assert white_noise((32, 48), 5).shape == (1, 3, 32, 48)
 
 
 def test_a_loss_that_is_not_finite_names_the_iteration():
