@@ -50,9 +50,43 @@ def _benchmark(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train_style(options: argparse.Namespace) -> int:
+    from replication.style_training import train_style_from_files
+
+    train_style_from_files(**_arguments(options))
+    return 0
+
+
+def _stylize(options: argparse.Namespace) -> int:
+    from replication.style_transfer import stylize_files
+
+    failed = stylize_files(**_arguments(options))
+    if failed:
+        print(f"error: {len(failed)} images could not be read; all others are done", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """What a command was given, without what the parser itself put there."""
+    return {name: value for name, value in vars(options).items() if name not in ("command", "interrupted")}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m replication", description="Perceptual Losses, replicated.")
     commands = parser.add_subparsers(required=True, metavar="command")
+    _add_figures(commands)
+    weights = commands.add_parser("weights", help="fetch and check the weights of the loss network")
+    weights.set_defaults(command=_weights, interrupted="the same command starts over")
+    _add_train_style(commands)
+    _add_stylize(commands)
+    benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
+    benchmark.add_argument("subject", choices=["baseline"])
+    benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
+    benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
+    return parser
+
+
+def _add_figures(commands: Any) -> None:
     figures = commands.add_parser("figures", help="execute the notebooks and write their figures and tables")
     figures.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     figures.add_argument("--only", default="", metavar="01,02", help="numbers or names of notebooks (default: all)")
@@ -67,13 +101,52 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--time-limit", type=float, metavar="SECONDS", help="for each notebook")
     kept = "finished notebooks are kept, the same command starts over with the rest"
     figures.set_defaults(command=_figures, interrupted=kept)
-    weights = commands.add_parser("weights", help="fetch and check the weights of the loss network")
-    weights.set_defaults(command=_weights, interrupted="the same command starts over")
-    benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
-    benchmark.add_argument("subject", choices=["baseline"])
-    benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
-    benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
-    return parser
+
+
+def _add_train_style(commands: Any) -> None:
+    train = commands.add_parser(
+        "train-style",
+        help="train a style network on a painting and a folder of photographs",
+        description="Defaults are the paper's; the same command goes on with a run that was stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = train.add_argument
+    add("--style", required=True, metavar="PAINTING", help="an image file, or a name out of data/styles")
+    add("--images", required=True, metavar="DIR", help="photographs to train on, or coco2014 to download them (13 GB)")
+    add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
+    add("--steps", type=int, default=40_000, help="iterations")
+    add("--batch-size", type=int, default=4, help="images in a step")
+    add("--size", type=int, default=256, help="pixels a side of the photographs in a step")
+    add("--fit", choices=["crop", "stretch"], default="stretch", help="how a photograph becomes a square")
+    add("--flip", action="store_true", help="mirror half of the photographs")
+    add("--style-size", type=int, default=256, help="pixels a side of the painting, which sets the size of its strokes")
+    add("--content-weight", type=float, default=1.0, help="of the feature reconstruction loss")
+    add("--style-weight", type=float, default=5.0, help="of the style reconstruction loss at each layer")
+    add("--tv-weight", type=float, default=1e-6, help="of the total variation, in the paper up to 1e-4")
+    add("--norm", choices=["batch", "instance"], default="batch", help="normalisation of the network")
+    add("--padding", choices=["reflection", "zero"], default="reflection", help="zero as in arXiv v1")
+    add("--no-residual", action="store_false", dest="residual", help="no shortcuts in the blocks")
+    add("--initial", metavar="FILE", help="a trained network to start from")
+    add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
+    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
+    add("--seed", type=int, default=0, help="of the first weights and the batches")
+    train.set_defaults(command=_train_style, interrupted="the same command goes on with the training")
+
+
+def _add_stylize(commands: Any) -> None:
+    stylize = commands.add_parser(
+        "stylize",
+        help="give photographs the style of a trained network",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = stylize.add_argument
+    add("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
+    add("-o", "--out", required=True, help="a folder, or for one image a file")
+    add("--style", required=True, help="a .safetensors file, or a name out of data/checkpoints/style")
+    add("--tile", type=int, default=1024, help="images larger than this, in pixels, are cut; less takes less memory")
+    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
+    stylize.set_defaults(command=_stylize, interrupted="finished images are kept")
 
 
 def _literal(value: str) -> Any:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from replication.data import Picture, content_picture, style_picture
+from replication.device import default_device, keep_freed_memory
 from replication.images import square
 from replication.lbfgs import HISTORY, LBFGS
 from replication.loss_network import LAYERS, MEAN, LossNetwork
-from replication.memory import keep_freed_memory
 from replication.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
 from replication.optimisation import white_noise
 from replication.provenance import provenance
@@ -48,7 +48,7 @@ def benchmark_baseline(profile: str, repeats: int = 5) -> list[dict[str, Any]]:
     """
     check_profile(profile)
     keep_freed_memory()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     sizes = (*SIZES[profile], LARGE[profile]) if device == "cuda" else SIZES[profile]
     rows = [row for size in sizes for row in _rows(size, repeats, device)]
     if device == "cpu":

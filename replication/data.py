@@ -1,14 +1,15 @@
-"""Where the notebooks' images come from: a path, the paintings in `data/styles`, `REPLICATION_DATA`, scikit-image."""
+"""Where images come from: a path, the paintings in `data/styles`, `REPLICATION_DATA`, scikit-image, MS-COCO."""
 
 from pathlib import Path
 from typing import NamedTuple
 
+import pooch
 import skimage.data
 from torch import Tensor
 
 from replication.errors import ReplicationError
-from replication.files import ROOT, data_folder
-from replication.images import from_pixels, load_image, pixel_digest
+from replication.files import ROOT, cache_folder, data_folder
+from replication.images import from_pixels, image_files, load_image, pixel_digest
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
 
@@ -61,4 +62,26 @@ def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, 
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")}
+    return {path.stem: path for path in image_files(folder)}
+
+
+def coco2014() -> Path:
+    """The folder of MS-COCO train2014, the paper's photographs: 82,783 of them; downloaded (13.5 GB) if missing.
+
+    Raises:
+        ReplicationError: the download failed or is not the published archive.
+    """
+    try:
+        pooch.retrieve(
+            "http://images.cocodataset.org/zips/train2014.zip",
+            "md5:0da8c0bd3d6becc4dcb32757491aca88",
+            fname="train2014.zip",
+            path=cache_folder() / "coco2014",
+            processor=pooch.Unzip(extract_dir="."),
+            progressbar=True,
+        )
+    except (OSError, ValueError) as error:
+        raise ReplicationError(
+            f"MS-COCO could not be downloaded ({error}); try again, or give a folder of photographs"
+        ) from error
+    return cache_folder() / "coco2014" / "train2014"

@@ -5,8 +5,9 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pooch
 
@@ -42,13 +43,24 @@ def write_atomically(path: Path | str, content: bytes) -> None:
     Raises:
         ReplicationError: the file could not be written (full disk, no permission).
     """
+    with renamed_when_whole(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
+    """A temporary file beside `path`, which is flushed and takes its name when the block has ended without error.
+
+    Raises:
+        ReplicationError: the file could not be written (full disk, no permission).
+    """
     path = Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)
@@ -58,9 +70,8 @@ def write_atomically(path: Path | str, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         if isinstance(error, OSError):
-            needed = f"{len(content) / 1e6:.1f} MB"
             raise ReplicationError(
-                f"{path} could not be written ({error.strerror}); check the permissions and that {needed} are free"
+                f"{path} could not be written ({error.strerror}); check the permissions and the free space"
             ) from error
         raise
 

@@ -15,6 +15,14 @@ from replication.files import sha256, write_atomically
 
 log = logging.getLogger(__name__)
 
+EXTENSIONS = (".jpg", ".jpeg", ".png")  # of the files that count as images where a folder is given
+
+
+def image_files(folder: Path | str) -> list[Path]:
+    """The images of a folder and its subfolders, by extension, in the order of their paths."""
+    paths = sorted(Path(folder).rglob("*"))
+    return [path for path in paths if path.suffix.lower() in EXTENSIONS and path.is_file()]
+
 
 def load_image(path: Path | str) -> Tensor:
     """Read an image file.

@@ -21,16 +21,15 @@ def provenance(run: SimpleNamespace, network: LossNetwork, inputs: Sequence[Pict
     """Commit, settings, seed, device, precision, versions, and digests of weights and inputs.
 
     Args:
-        run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`.
+        run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`, and a
+            profile where it has one.
         network: the loss network; it tells precision and weights.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
-    maker = "command" if "command" in settings else "notebook"
     return {
         "commit": commit(),
-        maker: settings.pop(maker),
-        "profile": settings.pop("profile"),
+        **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
         "precision": precision(network),

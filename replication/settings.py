@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.memory import keep_freed_memory
 
 PROFILES = ("paper", "quick", "smoke")  # the paper's settings; 2 CPU cores, minutes; the tests
 
@@ -60,7 +60,7 @@ def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
     keep_freed_memory()
     torch.manual_seed(settings["seed"])
     torch.backends.cudnn.deterministic = True
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     return SimpleNamespace(notebook=notebook, profile=profile, device=device, **settings)
 
 

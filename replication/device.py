@@ -1,9 +1,16 @@
-"""How the process holds its memory."""
+"""The device that is computed on, and how the process holds its memory."""
 
 import ctypes
 import platform
 
+import torch
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
+
+
+def default_device() -> str:
+    """ "cuda" where there is a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def keep_freed_memory() -> None:

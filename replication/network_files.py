@@ -1,0 +1,55 @@
+"""Trained networks as files: safetensors with their configuration and how they came about in the header."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+
+from replication.errors import ReplicationError
+from replication.files import rounded, sha256, write_atomically, write_json
+from replication.networks import ImageTransformationNetwork
+
+
+def save_network(network: ImageTransformationNetwork, path: Path | str, record: dict[str, Any]) -> None:
+    """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
+
+    Args:
+        network: on any device.
+        path: the file, .safetensors.
+        record: how it came about, as JSON takes it.
+
+    Raises:
+        ReplicationError: a file could not be written.
+    """
+    path, record = Path(path), rounded(record)
+    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
+    header = {"network": json.dumps(network.configuration), "record": json.dumps(record)}
+    content = safetensors.torch.save(stored, header)
+    write_atomically(path, content)
+    write_json(path.with_suffix(".json"), {"network": network.configuration, "sha256": sha256(content)} | record)
+
+
+def load_network(path: Path | str) -> tuple[ImageTransformationNetwork, dict[str, Any]]:
+    """Read what `save_network` wrote.
+
+    Returns:
+        The network, on the CPU, in float32 and in evaluation mode, and its record.
+
+    Raises:
+        ReplicationError: no such file, a damaged one, or one that holds another kind of network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            record = json.loads(header["record"])
+            network = ImageTransformationNetwork(**json.loads(header["network"]))
+            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except FileNotFoundError:
+        raise ReplicationError(f"{path} does not exist") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReplicationError(f"{path} is damaged or no network of this project ({reason})") from error
+    return network.eval(), record

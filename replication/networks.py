@@ -1,0 +1,121 @@
+"""The image transformation network f_W (section 3.1; supplement, table 1)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FILTERS = (32, 64, 128)  # at full, half and quarter size
+BLOCKS = 5
+NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+PADDINGS = ("reflection", "zero")
+STRIDE = 4  # the image is padded to a multiple of this
+
+
+class ImageTransformationNetwork(nn.Module):
+    """The style networks' image transformation network, an image in, an image of the same size out.
+
+    Reflection padding, a 9x9 convolution and two of stride 2, residual blocks, two transposed convolutions of stride
+    2, a 9x9 convolution and a scaled tanh; a norm and a ReLU follow each convolution outside the blocks but the last.
+    The initialisation is that of the published code (Torch7), whose output is 150 tanh around the mean colour and
+    needs clipping; here it is (1 + tanh) / 2, the paper's "scaled tanh".
+
+    Args:
+        norm: "batch", as in the paper, or "instance" (each image by its own statistics, in evaluation too), which the
+            authors made the default of their code later.
+        padding: "reflection" of the image by 40 pixels and blocks without padding; "zero" pads inside the blocks
+            instead (arXiv v1), which leaves artefacts at the borders.
+        residual: False leaves out the shortcuts and puts a ReLU in their place, which the supplement compares.
+
+    Raises:
+        ValueError: an unknown norm or padding.
+    """
+
+    def __init__(self, norm: str = "batch", padding: str = "reflection", residual: bool = True):
+        super().__init__()
+        if norm not in NORMS or padding not in PADDINGS:
+            raise ValueError(
+                f"norm is one of {', '.join(NORMS)}, padding of {', '.join(PADDINGS)}; got {norm!r}, {padding!r}"
+            )
+        self.configuration = {"norm": norm, "padding": padding, "residual": residual}
+        full, half, quarter = FILTERS
+        cropped = padding == "reflection"
+        self.margin = STRIDE * 2 * BLOCKS if cropped else 0
+        self.layers = nn.Sequential(
+            *_convolution(3, full, 9, 1, norm),
+            *_convolution(full, half, 3, 2, norm),
+            *_convolution(half, quarter, 3, 2, norm),
+            *(ResidualBlock(quarter, norm, cropped, residual) for _ in range(BLOCKS)),
+            *_upsampling(quarter, half, norm),
+            *_upsampling(half, full, norm),
+            nn.Conv2d(full, 3, 9, padding=4),
+        )
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Transform `image` (B, 3, H, W) in [0, 1]; the result has its shape and range, float32 inside autocast too.
+
+        Raises:
+            ValueError: the shape is another, or a side has less than 41 pixels (4 with zero padding).
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) <= max(self.margin, STRIDE - 1):
+            smallest = max(self.margin + 1, STRIDE)
+            raise ValueError(
+                f"the network takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; "
+                f"got {tuple(image.shape)}"
+            )
+        height, width = image.shape[2:]
+        below, right = (self.margin + -length % STRIDE for length in (height, width))
+        padded = F.pad(image, (self.margin, right, self.margin, below), "reflect")
+        return self.transform(padded)[..., :height, :width]
+
+    def transform(self, padded: Tensor) -> Tensor:
+        """What follows the reflection padding: (B, 3, H, W) to (B, 3, H - 80, W - 80), H and W multiples of 4."""
+        x = 2 * padded - 1
+        x = self.layers(x.to(self.layers[0].weight.dtype, memory_format=torch.channels_last))
+        return (1 + torch.tanh(x.to(torch.promote_types(x.dtype, torch.float32)))) / 2
+
+
+class ResidualBlock(nn.Module):
+    """Convolution, norm, ReLU, convolution, norm, and a shortcut with no ReLU after the addition (Gross and Wilber).
+
+    Args:
+        channels: of the features.
+        norm: "batch" or "instance".
+        cropped: whether the convolutions go without padding, so that the result is 4 smaller each way, and the
+            shortcut is cropped to it.
+        residual: whether there is a shortcut; without one a ReLU ends the block.
+    """
+
+    def __init__(self, channels: int, norm: str, cropped: bool = True, residual: bool = True):
+        super().__init__()
+        self.crop, self.residual = 2 if cropped else 0, residual
+        padding = 0 if cropped else 1
+        first, second = (nn.Conv2d(channels, channels, 3, padding=padding) for _ in range(2))
+        self.layers = nn.Sequential(first, _norm(norm, channels), nn.ReLU(), second, _norm(norm, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, C, H, W) to (B, C, H - 4, W - 4), or (B, C, H, W) where the block pads."""
+        y = self.layers(x)
+        if not self.residual:
+            return F.relu(y)
+        return y + F.pad(x, [-self.crop] * 4)
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), _norm(norm, outputs), nn.ReLU()]
+
+
+def _upsampling(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
+    """A convolution of stride 1/2, initialised as Torch7 does: torch itself takes the outputs for the fan-in."""
+    layer = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+    bound = (inputs * 3 * 3) ** -0.5
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -bound, bound)
+    return [layer, _norm(norm, outputs), nn.ReLU()]
+
+
+def _norm(norm: str, channels: int) -> nn.Module:
+    layer = NORMS[norm](channels, affine=True)
+    nn.init.uniform_(layer.weight, 0, 1)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,171 @@
+"""Style transfer by a trained network: one forward pass, for images of any size."""
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from replication.device import default_device, keep_freed_memory
+from replication.errors import ReplicationError
+from replication.files import ROOT
+from replication.images import EXTENSIONS, image_files, load_image, save_image
+from replication.network_files import load_network
+from replication.networks import STRIDE, ImageTransformationNetwork
+from replication.progress import progress_bar
+
+log = logging.getLogger(__name__)
+
+SHIPPED = ROOT / "data" / "checkpoints" / "style"
+TILE = 1024  # pixels a side
+REACH = 60  # pixels around a tile that it sees: 40 through the blocks, 17 through the other layers, in steps of 4
+
+
+def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[str, Any]]:
+    """A trained network and its record: a path, or a name out of `style_names()`.
+
+    Raises:
+        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+    """
+    if Path(name).suffix:
+        return load_network(name)
+    if name not in style_names():
+        raise ReplicationError(
+            f"there is no style {name!r}: give a .safetensors file or one of {', '.join(style_names())}"
+        )
+    return load_network(SHIPPED / f"{name}.safetensors")
+
+
+def style_names() -> list[str]:
+    """The styles that come with the project."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def for_inference(
+    network: ImageTransformationNetwork, dtype: torch.dtype = torch.float32
+) -> ImageTransformationNetwork:
+    """A copy in evaluation mode, batch norm folded into the convolutions before it, the convolutions in `dtype`."""
+    network = copy.deepcopy(network).eval()
+    for module in [*network.modules()]:
+        if isinstance(module, nn.Sequential):
+            for i in range(len(module) - 1):
+                if isinstance(module[i + 1], nn.BatchNorm2d):
+                    module[i] = fuse_conv_bn_eval(module[i], module[i + 1], isinstance(module[i], nn.ConvTranspose2d))
+                    module[i + 1] = nn.Identity()
+    return network.requires_grad_(False).to(dtype, memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
+    """Transform an image of any size, in tiles where it is larger than one.
+
+    The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory is
+    bounded by one of them. A network with instance norm takes its statistics from the whole image, which is therefore
+    not cut.
+
+    Args:
+        network: in evaluation mode; see `for_inference`.
+        image: (1, 3, H, W) in [0, 1].
+        tile: pixels a side, a multiple of 4; None for the whole image at once.
+        label: what the progress bar over the tiles says.
+
+    Returns:
+        (1, 3, H, W) in [0, 1], float32.
+
+    Raises:
+        ValueError: a shape that the network does not take, or a tile that is no multiple of 4.
+    """
+    height, width = image.shape[2:]
+    whole = tile is None or max(height, width) <= tile or network.configuration["norm"] == "instance"
+    if whole or min(height, width) <= network.margin:
+        return network(image)
+    if tile < STRIDE or tile % STRIDE:
+        raise ValueError(f"the tile must be a multiple of {STRIDE} pixels; got {tile}")
+    result = torch.empty_like(image)
+    pieces = [(rows, columns) for rows in _pieces(height, tile) for columns in _pieces(width, tile)]
+    with progress_bar(len(pieces), label) as bar:
+        for (top, bottom), (left, right) in pieces:
+            rows, above = _seen(top, bottom, height, network.margin)
+            columns, before = _seen(left, right, width, network.margin)
+            padded = image[..., rows.to(image.device), :][..., columns.to(image.device)]
+            piece = network.transform(padded)[..., above : above + bottom - top, before : before + right - left]
+            result[..., top:bottom, left:right] = piece
+            bar.update()
+    return result
+
+
+def _pieces(length: int, tile: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + tile, length)) for start in range(0, length, tile))
+
+
+def _seen(start: int, end: int, length: int, margin: int) -> tuple[Tensor, int]:
+    """Which pixels a tile from `start` to `end` takes, reflected at the borders, and where it begins in its result."""
+    first, last = -margin, length + -length % STRIDE + margin  # of the padded image
+    begin = max(first, start - REACH)
+    stop = min(last, end + -end % STRIDE + REACH)
+    position = torch.arange(begin, stop).abs()
+    return torch.where(position < length, position, 2 * (length - 1) - position), start - margin - begin
+
+
+def stylize_files(
+    inputs: Sequence[Path | str],
+    out: Path | str,
+    style: Path | str,
+    tile: int | None = TILE,
+    precision: str = "float32",
+) -> list[ReplicationError]:
+    """Transform image files, and the images in folders, on a GPU where there is one.
+
+    Args:
+        inputs: files and folders.
+        out: a folder, where each result has the name of its input; or, for one file, a file.
+        style: see `style_network`.
+        tile: see `stylize`.
+        precision: "float32" or "bfloat16".
+
+    Returns:
+        What could not be read; all others are done.
+
+    Raises:
+        ReplicationError: no such input or style, no images in a folder, two results of one name, a result in place of
+            its input, or a file that could not be written.
+    """
+    keep_freed_memory()
+    network = for_inference(style_network(style)[0], getattr(torch, precision)).to(default_device())
+    device = next(network.parameters()).device
+    failed = []
+    for source, target in _targets([Path(path) for path in inputs], Path(out)):
+        try:
+            image = load_image(source)
+            if min(image.shape[2:]) <= network.margin:
+                raise ReplicationError(f"{source} is too small: a side needs more than {network.margin} pixels")
+        except ReplicationError as error:
+            log.warning("left out: %s", error)
+            failed.append(error)
+            continue
+        result = stylize(network, image.to(device), tile, source.name)
+        del image  # of a large one each copy counts
+        save_image(result, target)
+    return failed
+
+
+def _targets(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Which file each image becomes."""
+    sources = []
+    for path in inputs:
+        found = image_files(path) if path.is_dir() else [path]
+        if not found:
+            raise ReplicationError(f"{path} holds no images ({', '.join(EXTENSIONS)})")
+        sources += found
+    single = len(inputs) == 1 and not inputs[0].is_dir() and out.suffix and not out.is_dir()
+    pairs = [(source, out if single else out / source.name) for source in sources]
+    for i, (source, target) in enumerate(pairs):
+        if target.exists() and source.exists() and target.samefile(source):
+            raise ReplicationError(f"{target} would replace its input; choose another output")
+        if target in [other for _, other in pairs[:i]]:
+            raise ReplicationError(f"two inputs are named {source.name}; stylize them into different folders")
+    return pairs

@@ -1,0 +1,192 @@
+"""Training of an image transformation network: Adam on a loss, with a state that resumes exactly (section 4)."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from replication.checkpoint import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.errors import ReplicationError
+from replication.files import rounded, write_atomically
+from replication.progress import progress_bar
+
+LEARNING_RATE = 1e-3  # section 4.1
+
+
+class Trainer:
+    """Adam on the parameters of a network, and the file that a stopped run goes on from.
+
+    Under `torchrun` each process takes its part of the batch and the gradients are averaged. Batch norm then takes its
+    statistics from that part, so that only networks with instance norm train as in one process.
+
+    Args:
+        network: on the device where it trains.
+        losses: maps a function that applies the network, and a batch of images, to the weighted terms of the loss, a
+            named tuple of values (B,), one for each image. Their sum, mean over the batch, is minimised.
+        batch: the images (B, 3, H, W) of a step.
+        settings: what has to be the same for a state file to be of this run, as JSON takes it.
+        learning_rate: of Adam.
+        cooldown: the learning rate falls linearly to zero over this many steps at the end; the paper has none.
+        bfloat16: whether the network's convolutions compute in bfloat16 (autocast); the parameters stay in float32.
+        state: the file, written every `save_every` seconds, on Ctrl-C and SIGTERM, and at the end. Beside it lies the
+            log, of suffix .jsonl.
+        save_every: seconds.
+        log_every: steps. A line of the log holds the mean of each term since the last, the learning rate, images a
+            second and the seconds left.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        losses: Callable[[Callable[[Tensor], Tensor], Tensor], NamedTuple],
+        batch: Callable[[int], Tensor],
+        settings: dict[str, Any],
+        *,
+        learning_rate: float = LEARNING_RATE,
+        cooldown: int = 0,
+        bfloat16: bool = False,
+        state: Path | str | None = None,
+        save_every: float = 60,
+        log_every: int = 50,
+    ):
+        self.network, self.losses, self.batch = network, losses, batch
+        self.device = next(network.parameters()).device
+        self.learning_rate, self.cooldown, self.bfloat16 = learning_rate, cooldown, bfloat16
+        self.settings = settings | {"learning_rate": learning_rate, "cooldown": cooldown, "bfloat16": bfloat16}
+        self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        self.parallel = DistributedDataParallel(network) if distributed.is_initialized() else network
+        self.step, self.log = 0, []
+        self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log
+        self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
+
+    def run(self, steps: int, label: str = "training") -> list[dict[str, Any]]:
+        """Train until `steps` steps are done, going on from the state file where there is one.
+
+        Returns:
+            The lines of the log, from the first step on.
+
+        Raises:
+            ReplicationError: the state file is damaged, or of another run or a longer one.
+            FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
+            KeyboardInterrupt: after the state was saved.
+        """
+        self._load(steps)
+        self.network.train()
+        first, started = self.step, time.monotonic()
+        saved = started
+        with deferred_interrupts() as interrupted, progress_bar(steps, label, self.step) as bar:
+            while self.step < steps:
+                images = self._advance(steps)
+                stop, last = interrupted(), self.step == steps
+                if last or self.step % self.log_every == 0:
+                    self._check(label)
+                    steps_per_second = (self.step - first) / (time.monotonic() - started)
+                    loss = self._write_log(steps, steps_per_second, images)
+                    bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
+                bar.update()
+                if stop or last or time.monotonic() - saved > self.save_every:
+                    self._check(label)
+                    self._save(steps)
+                    saved = time.monotonic()
+                if stop:
+                    advice = f"; the same call goes on from {self.path}" if self.path else ""
+                    raise KeyboardInterrupt(f"stopped after {self.step} steps{advice}")
+        return self.log
+
+    def _advance(self, steps: int) -> int:
+        """One step; returns the number of its images, on all processes together."""
+        left = (steps - self.step) / self.cooldown if self.cooldown else 1
+        self.optimiser.param_groups[0]["lr"] = self.learning_rate * min(1, left)
+        images = self.batch(self.step)
+        terms = self.losses(self._predict, _part(images))
+        self.optimiser.zero_grad()
+        sum(term.mean() for term in terms).backward()
+        self.optimiser.step()
+        means = {name: term.detach().mean() for name, term in terms._asdict().items()}
+        finite = torch.stack([*means.values()]).isfinite().all()
+        self.bad = torch.where((self.bad < 0) & ~finite, self.step, self.bad)
+        self.sums = {name: mean + self.sums.get(name, 0) for name, mean in means.items()}
+        self.step += 1
+        return len(images)
+
+    def _predict(self, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.parallel(images)
+
+    def _check(self, label: str) -> None:
+        """Stop if a loss was not finite. The device is waited for here and in the log, nowhere else."""
+        if (step := int(self.bad)) >= 0:
+            kept = f"; the last good state is in {self.path}" if self.path and self.path.exists() else ""
+            raise FloatingPointError(f"{label}: the loss is not finite at step {step}{kept}")
+
+    def _write_log(self, steps: int, steps_per_second: float, images: int) -> float:
+        """Add a line to the log; returns the loss."""
+        count = (self.step - 1) % self.log_every + 1
+        terms = {name: total.item() / count for name, total in self.sums.items()}
+        self.sums = {}
+        speed = {
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "images_per_second": images * steps_per_second,
+            "seconds_left": (steps - self.step) / steps_per_second,
+        }
+        self.log.append(rounded({"step": self.step} | terms | speed))
+        if self.path and _first_process():
+            write_atomically(self._log_path(), "".join(f"{json.dumps(line)}\n" for line in self.log).encode())
+        return sum(terms.values())
+
+    def _log_path(self) -> Path:
+        return self.path.with_suffix("").with_suffix(".jsonl")
+
+    def _save(self, steps: int) -> None:
+        if not self.path or not _first_process():
+            return
+        if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
+            return  # the next loss will not be finite; the last good state stays
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            tensors |= {f"adam.{name}.{key}": value for key, value in self.optimiser.state[parameter].items()}
+        tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
+        tensors["step"] = torch.tensor(self.step)
+        save_checkpoint(self.path, {k: v.cpu().contiguous() for k, v in tensors.items()}, self._settings(steps))
+
+    def _settings(self, steps: int) -> dict[str, Any]:
+        """With a cooldown the number of steps has to be the same, too."""
+        return self.settings | ({"steps": steps} if self.cooldown else {})
+
+    def _load(self, steps: int) -> None:
+        """Go on from the state file, if it is there."""
+        tensors = load_checkpoint(self.path, self._settings(steps)) if self.path else None
+        if tensors is None:
+            return
+        self.step = int(tensors.pop("step"))
+        if self.step > steps:
+            raise ReplicationError(f"{self.path} is at step {self.step}, past {steps}; remove it to start anew")
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "adam": {}, "sum": {}}
+        for name, value in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = value.to(self.device)
+        self.network.load_state_dict(groups["network"])
+        self.sums = groups["sum"]
+        for name, parameter in self.network.named_parameters():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            self.optimiser.state[parameter] = {key: groups["adam"][f"{name}.{key}"] for key in keys}
+        if self._log_path().exists():
+            lines = [json.loads(line) for line in self._log_path().read_text().splitlines()]
+            self.log = [line for line in lines if line["step"] <= self.step]
+
+
+def _part(images: Tensor) -> Tensor:
+    """This process's part of a batch."""
+    if not distributed.is_initialized():
+        return images
+    return images.chunk(distributed.get_world_size())[distributed.get_rank()]
+
+
+def _first_process() -> bool:
+    return not distributed.is_initialized() or distributed.get_rank() == 0
