@@ -128,6 +128,7 @@ def _add_train_style(commands: Any) -> None:
     add("--no-residual", action="store_false", dest="residual", help="no shortcuts in the blocks")
     add("--initial", metavar="FILE", help="a trained network to start from")
     add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    add("--warmup", type=int, default=0, help="steps at the start over which the style weight rises")
     add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
     add("--seed", type=int, default=0, help="of the first weights and the batches")

@@ -21,6 +21,7 @@ from replication.provenance import provenance
 from replication.training import LEARNING_RATE, Trainer
 
 STEPS, BATCH_SIZE, SIZE = 40_000, 4, 256  # section 4.1
+WARMUP_START = 1e-3  # of the style weight
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -40,6 +41,7 @@ def train_style(
     initial: Path | str | None = None,
     seed: int = 0,
     learning_rate: float = LEARNING_RATE,
+    warmup: int = 0,
     cooldown: int = 0,
     precision: str = "float32",
     save_every: float = 60,
@@ -59,6 +61,8 @@ def train_style(
         norm, padding, residual: of the network; see `ImageTransformationNetwork`.
         initial: a network's file to start from instead of random weights.
         seed: of the random weights and of the batches.
+        warmup: the style weight rises to its value over this many steps, from a thousandth, by the same factor each.
+            The paper has none; without it a network first learns the texture alone, and to keep the photograph late.
         cooldown, save_every, log_every: see `Trainer`.
         precision: of the convolutions, "float32" or "bfloat16".
         objective: weights, layers and form; see `Objective`.
@@ -81,7 +85,7 @@ def train_style(
     torch.manual_seed(seed)
     network = ImageTransformationNetwork(norm, padding, residual).to(device)
     settings = {"batch_size": batch_size, "size": size, "flip": flip, "style_size": style_size, "seed": seed}
-    settings |= {"network": network.configuration, "objective": function.settings()}
+    settings |= {"warmup": warmup} | {"network": network.configuration, "objective": function.settings()}
     settings |= {"style": style.provenance(), "photographs": photographs.record}
     history = {}
     if initial:
@@ -90,8 +94,9 @@ def train_style(
         settings["initial"] = sha256(Path(initial).read_bytes())
         history["initial"] = {name: value for name, value in record.items() if name != "log"}
 
-    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor) -> Terms:
-        return function(predict(y_content), function.content_target(y_content))
+    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms:
+        terms = function(predict(y_content), function.content_target(y_content))
+        return terms._replace(style=terms.style * WARMUP_START ** max(0, 1 - step / warmup)) if warmup else terms
 
     trainer = Trainer(
         network,

@@ -26,8 +26,8 @@ class Trainer:
 
     Args:
         network: on the device where it trains.
-        losses: maps a function that applies the network, and a batch of images, to the weighted terms of the loss, a
-            named tuple of values (B,), one for each image. Their sum, mean over the batch, is minimised.
+        losses: maps a function that applies the network, a batch of images, and the step to the weighted terms of the
+            loss, a named tuple of values (B,), one for each image. Their sum, mean over the batch, is minimised.
         batch: the images (B, 3, H, W) of a step.
         settings: what has to be the same for a state file to be of this run, as JSON takes it.
         learning_rate: of Adam.
@@ -43,7 +43,7 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        losses: Callable[[Callable[[Tensor], Tensor], Tensor], NamedTuple],
+        losses: Callable[[Callable[[Tensor], Tensor], Tensor, int], NamedTuple],
         batch: Callable[[int], Tensor],
         settings: dict[str, Any],
         *,
@@ -104,7 +104,7 @@ class Trainer:
         left = (steps - self.step) / self.cooldown if self.cooldown else 1
         self.optimiser.param_groups[0]["lr"] = self.learning_rate * min(1, left)
         images = self.batch(self.step)
-        terms = self.losses(self._predict, _part(images))
+        terms = self.losses(self._predict, _part(images), self.step)
         self.optimiser.zero_grad()
         sum(term.mean() for term in terms).backward()
         self.optimiser.step()

@@ -1,0 +1,113 @@
+"""The image transformation network against the supplement's table 1 and the published code's initialisation."""
+
+import pytest
+import torch
+from torch import nn
+
+from replication.networks import ImageTransformationNetwork, ResidualBlock
+
+
+def sizes(network, size):
+    """(channels, side) after each convolution, in order."""
+    found = []
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    hooks = [m.register_forward_hook(lambda m, x, y: found.append(tuple(y.shape[1:3]))) for m in convolutions]
+    output = network(torch.rand(2, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    assert output.shape == (2, 3, size, size)
+    return found
+
+
+def test_the_faithful_network_is_that_of_the_supplement():
+    network = ImageTransformationNetwork()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1_679_235
+    blocks = [(128, side) for side in (82, 80, 78, 76, 74, 72, 70, 68, 66, 64)]
+    assert sizes(network, 256) == [(32, 336), (64, 168), (128, 84), *blocks, (64, 128), (32, 256), (3, 256)]
+
+
+def test_without_padding_of_the_image_it_is_that_of_arxiv_v1():
+    network = ImageTransformationNetwork(padding="zero")
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1_679_235
+    assert sizes(network, 256) == [(32, 256), (64, 128), (128, 64), *[(128, 64)] * 10, (64, 128), (32, 256), (3, 256)]
+
+
+@pytest.mark.parametrize("padding", ["reflection", "zero"])
+@pytest.mark.parametrize("size", [(64, 64), (41, 63), (57, 98), (130, 45)])
+def test_the_output_has_the_size_of_the_input_and_lies_in_range(padding, size):
+    image = torch.rand(2, 3, *size)
+    output = ImageTransformationNetwork(padding=padding)(image)
+    assert output.shape == image.shape
+    assert output.min() >= 0
+    assert output.max() <= 1
+
+
+def test_a_residual_block_adds_its_cropped_input_and_applies_no_relu_after():
+    block = ResidualBlock(8, "batch")
+    nn.init.zeros_(block.layers[-1].weight)
+    nn.init.zeros_(block.layers[-1].bias)
+    x = torch.randn(2, 8, 12, 14)
+    assert torch.equal(block(x), x[..., 2:-2, 2:-2])
+    assert not ResidualBlock(8, "batch", residual=False)(x).lt(0).any()
+
+
+def test_with_instance_norm_each_image_goes_by_its_own_statistics_in_evaluation_too():
+    network = ImageTransformationNetwork(norm="instance").eval()
+    images = torch.rand(3, 3, 48, 48)
+    alone = torch.cat([network(image) for image in images.split(1)])
+    torch.testing.assert_close(network(images), alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(network(images), network.train()(images), rtol=0, atol=1e-6)
+
+
+def test_with_batch_norm_evaluation_goes_by_running_statistics():
+    network = ImageTransformationNetwork()
+    images = torch.rand(3, 3, 48, 48)
+    network(images)
+    network.eval()
+    alone = torch.cat([network(image) for image in images.split(1)])
+    torch.testing.assert_close(network(images), alone, rtol=0, atol=1e-5)
+    assert (network(images) - network.train()(images)).abs().max() > 1e-3
+
+
+def test_the_initialisation_is_torch7s():
+    """Uniform within 1 / sqrt(fan-in) where the fan-in of a transposed convolution counts its inputs; norms U(0, 1)."""
+    torch.manual_seed(0)
+    for module in ImageTransformationNetwork().modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            bound = (module.in_channels * module.kernel_size[0] ** 2) ** -0.5
+            assert 0.99 * bound < module.weight.abs().max() <= bound
+            assert module.bias.abs().max() <= bound
+            assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+        if isinstance(module, nn.BatchNorm2d):
+            assert 0 <= module.weight.min() < 0.2
+            assert 0.8 < module.weight.max() <= 1
+            assert not module.bias.any()
+
+
+def test_inside_autocast_the_output_is_float32_and_close():
+    network = ImageTransformationNetwork()
+    image = torch.rand(2, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(image)
+    assert output.dtype == torch.float32
+    assert (output - network(image)).abs().mean() < 2 / 255
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        ({}, (1, 3, 40, 64), r"at least 41 x 41 pixels; got \(1, 3, 40, 64\)"),
+        ({"padding": "zero"}, (1, 3, 64, 3), r"at least 4 x 4 pixels"),
+        ({}, (1, 1, 64, 64), r"takes images \(B, 3, H, W\)"),
+        ({}, (3, 64, 64), r"takes images \(B, 3, H, W\)"),
+    ],
+)
+def test_shapes_it_cannot_take_are_refused(options, shape, message):
+    with pytest.raises(ValueError, match=message):
+        ImageTransformationNetwork(**options)(torch.rand(shape))
+
+
+@pytest.mark.parametrize("options", [{"norm": "layer"}, {"padding": "reflect"}])
+def test_unknown_options_are_refused(options):
+    with pytest.raises(ValueError, match="norm is one of batch, instance, padding of reflection, zero"):
+        ImageTransformationNetwork(**options)

@@ -1,0 +1,126 @@
+"""Training photographs: decoded once, batches that depend on seed and step alone, damaged files named."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from replication.data import content_picture
+from replication.errors import ReplicationError
+from replication.images import load_image, resize, to_pixels
+from replication.photographs import load_photographs, photographs_of
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Four photographs of four shapes, one in a subfolder, and an empty cache."""
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
+    shapes = {"a.png": (96, 120), "b.jpg": (130, 90), "sub/c.png": (64, 64), "d.jpeg": (70, 200)}
+    pixels = to_pixels(content_picture("chelsea").image)
+    (tmp_path / "photographs" / "sub").mkdir(parents=True)
+    for name, (height, width) in shapes.items():
+        Image.fromarray(pixels[:height, :width]).save(tmp_path / "photographs" / name)
+    (tmp_path / "photographs" / "notes.txt").write_text("no image")
+    return tmp_path / "photographs"
+
+
+def image(photographs, i):
+    height, width = photographs.shapes[i]
+    end = photographs.ends[i]
+    return photographs.pixels[end - 3 * height * width : end].view(height, width, 3).numpy()
+
+
+def test_the_pixels_are_those_of_the_resized_files(folder):
+    photographs = load_photographs(folder, 48)
+    assert photographs.shapes == [(48, 60), (69, 48), (48, 137), (48, 48)]
+    for i, name in enumerate(["a.png", "b.jpg", "d.jpeg", "sub/c.png"]):
+        expected = to_pixels(resize(load_image(folder / name), *photographs.shapes[i]))
+        assert np.array_equal(image(photographs, i), expected)
+    assert load_photographs(folder, 48, "stretch").shapes == [(48, 48)] * 4
+
+
+def test_files_are_decoded_once_and_again_when_they_change(folder, monkeypatch):
+    first = load_photographs(folder, 48)
+    monkeypatch.setattr("replication.photographs.load_image", None)
+    again = load_photographs(folder, 48)
+    assert torch.equal(first.pixels, again.pixels)
+    assert first.record == again.record
+    monkeypatch.undo()
+    monkeypatch.setenv("REPLICATION_CACHE", str(folder.parent / "cache"))
+    Image.new("RGB", (60, 60), "red").save(folder / "a.png")
+    changed = load_photographs(folder, 48)
+    assert changed.record["sha256"] != first.record["sha256"]
+    assert (image(changed, 0) == (255, 0, 0)).all()
+
+
+def test_a_batch_depends_on_seed_and_step_alone(folder):
+    photographs = load_photographs(folder, 48)
+    batches = [photographs.batch(step, 3, 32, seed=1, flip=True) for step in range(6)]
+    assert torch.equal(photographs.batch(4, 3, 32, seed=1, flip=True), batches[4])
+    assert not torch.equal(photographs.batch(4, 3, 32, seed=2, flip=True), batches[4])
+    assert batches[0].shape == (3, 3, 32, 32)
+    assert batches[0].is_contiguous(memory_format=torch.channels_last)
+    assert batches[0].dtype == torch.float32
+
+
+def test_each_pass_takes_every_photograph_once(folder):
+    photographs = load_photographs(folder, 32, "stretch")
+    singles = [torch.from_numpy(image(photographs, i)).permute(2, 0, 1) / 255 for i in range(4)]
+    orders = []
+    for first in (0, 4, 8):
+        images = [photographs.batch(step, 1, 32, seed=5)[0] for step in range(first, first + 4)]
+        orders.append([next(i for i in range(4) if torch.equal(found, singles[i])) for found in images])
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+
+
+def test_crops_come_from_everywhere_and_half_of_them_are_mirrored():
+    picture = content_picture("chelsea")
+    photographs = photographs_of([picture], 64)
+    whole = torch.from_numpy(image(photographs, 0)).permute(2, 0, 1) / 255
+    found = set()
+    for step in range(60):
+        crop = photographs.batch(step, 1, 60, seed=0, flip=True)[0]
+        width = whole.shape[2]
+        places = [(top, left) for top in range(5) for left in range(width - 59)]
+        for mirrored in (False, True):
+            candidate = crop.flip(2) if mirrored else crop
+            hits = [p for p in places if torch.equal(whole[:, p[0] : p[0] + 60, p[1] : p[1] + 60], candidate)]
+            found |= {(mirrored, *hit) for hit in hits}
+    assert {top for _, top, _ in found} == set(range(5))
+    assert {mirrored for mirrored, *_ in found} == {False, True}
+    assert len(found) > 40
+
+
+def test_a_crop_larger_than_a_photograph_is_refused(folder):
+    with pytest.raises(ValueError, match="crops of 64 x 64 do not fit"):
+        load_photographs(folder, 48).batch(0, 4, 64, seed=0)
+
+
+def test_a_damaged_file_among_many_is_named_and_left_out(folder, caplog):
+    for i in range(120):
+        Image.new("RGB", (40, 40), (i, 0, 0)).save(folder / f"plain{i:03}.png")
+    (folder / "b.jpg").write_bytes((folder / "b.jpg").read_bytes()[:300])
+    with caplog.at_level(logging.WARNING):
+        photographs = load_photographs(folder, 40)
+    assert photographs.record["count"] == len(photographs.shapes) == 123
+    assert "b.jpg could not be read" in caplog.text
+    assert "1 photographs cannot be read and are left out" in caplog.text
+
+
+def test_many_damaged_files_are_an_error_that_leaves_nothing_behind(folder):
+    (folder / "b.jpg").write_bytes(b"")
+    with pytest.raises(ReplicationError, match="more than 1% of the 4 images in .*, the last b.jpg; replace or remove"):
+        load_photographs(folder, 48)
+    assert {path.suffix for path in (folder.parent / "cache").rglob("*.*")} == {".lock"}
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path):
+    with pytest.raises(ReplicationError, match=r"holds no photographs \(.jpg, .jpeg, .png\)"):
+        load_photographs(tmp_path)
+    with pytest.raises(ReplicationError, match="is not a folder"):
+        load_photographs(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="fit is one of crop, stretch"):
+        load_photographs(tmp_path, fit="pad")

@@ -1,0 +1,210 @@
+"""The training engine: torch.optim.Adam's steps, a state that resumes exactly, and every way that a run can end."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from replication.errors import ReplicationError
+from replication.networks import ImageTransformationNetwork
+from replication.training import Trainer
+
+
+class Terms(NamedTuple):
+    pixel: Tensor
+    level: Tensor
+
+
+def losses(predict, images, step=0):
+    """To turn colours around: cheap, and not solved at once."""
+    found = predict(images)
+    return Terms((found - 1 + images).square().mean((1, 2, 3)), 0.1 * found.mean((1, 2, 3)).square())
+
+
+def batch(step):
+    return torch.rand(4, 3, 44, 44, generator=torch.Generator().manual_seed(step))
+
+
+def trainer(state=None, norm="batch", losses=losses, settings=None, **options):
+    torch.manual_seed(0)
+    network = ImageTransformationNetwork(norm)
+    return Trainer(network, losses, batch, settings or {"seed": 0}, state=state, log_every=4, **options)
+
+
+def tensors(trainer):
+    return {name: value.clone() for name, value in trainer.network.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_step_is_one_of_torchs_adam_on_the_mean_of_the_sum_of_the_terms():
+    ours = trainer()
+    log = ours.run(6)
+    torch.manual_seed(0)
+    network = ImageTransformationNetwork()
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, foreach=False, fused=False)
+    values = []
+    for step in range(6):
+        terms = losses(network, batch(step))
+        optimiser.zero_grad()
+        sum(terms).mean().backward()
+        optimiser.step()
+        values.append([term.mean().item() for term in terms])
+    expected = network.state_dict()
+    for name, value in tensors(ours).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-5)
+    assert [line["step"] for line in log] == [4, 6]
+    for line, rows in zip(log, (values[:4], values[4:]), strict=True):
+        found = (line["pixel"], line["level"])
+        assert found == pytest.approx([sum(column) / len(rows) for column in zip(*rows, strict=True)], rel=1e-4)
+
+
+def test_the_learning_rate_cools_down_linearly_to_the_end(tmp_path):
+    log = trainer(tmp_path / "a", cooldown=8, learning_rate=0.01).run(16)
+    assert [line["learning_rate"] for line in log] == pytest.approx([0.01, 0.01, 0.01 * 5 / 8, 0.01 / 8])
+    with pytest.raises(ReplicationError, match="belongs to a run with another steps"):
+        trainer(tmp_path / "a", cooldown=8, learning_rate=0.01).run(20)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_two_halves_are_the_whole(tmp_path, bfloat16):
+    whole = trainer(bfloat16=bfloat16)
+    log = whole.run(10)
+    trainer(tmp_path / "a", bfloat16=bfloat16).run(5)
+    second = trainer(tmp_path / "a", bfloat16=bfloat16)
+    resumed = second.run(10)
+    assert same(tensors(whole), tensors(second))
+    kept = ("step", "pixel", "level", "learning_rate")
+    assert [[line[name] for name in kept] for line in resumed[-1:]] == [[log[-1][name] for name in kept]]
+    assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == resumed
+
+
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, {tests!r})
+from test_training import batch, losses, trainer
+t = trainer({state!r}, save_every={save_every})
+torch.save({{k: v for k, v in t.network.state_dict().items()}} if t.run(int(sys.argv[1])) is None else
+           t.network.state_dict(), {out!r})
+"""
+
+
+def process(tmp_path, steps, save_every=0.2, **options):
+    script = SCRIPT.format(
+        tests=os.path.dirname(__file__),
+        state=str(tmp_path / "run.safetensors"),
+        out=str(tmp_path / "out.pt"),
+        save_every=save_every,
+    )
+    return subprocess.Popen([sys.executable, "-c", script, str(steps)], stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_was_stopped_goes_on_to_the_same_bytes(tmp_path, number):
+    steps = 40
+    first = process(tmp_path, steps)
+    wait_for(tmp_path / "run.safetensors")
+    first.send_signal(number)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode != 0
+    assert not (tmp_path / "out.pt").exists()
+    done = int(load_file(tmp_path / "run.safetensors")["step"])
+    assert 0 < done < steps
+    if number != signal.SIGKILL:
+        assert f"stopped after {done} steps; the same call goes on from" in errors
+    second = process(tmp_path, steps)
+    _, errors = second.communicate(timeout=120)
+    assert second.returncode == 0, errors
+    whole = trainer()
+    whole.run(steps)
+    assert same(torch.load(tmp_path / "out.pt", weights_only=True), tensors(whole))
+
+
+def test_a_full_disk_loses_nothing_that_was_there(tmp_path):
+    state = tmp_path / "run.safetensors"
+    process(tmp_path, 2).communicate(timeout=120)
+    before = state.read_bytes()
+
+    def limit():  # a file may not grow past this, as on a disk without space
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    failed = process(tmp_path, 4, preexec_fn=limit)
+    _, errors = failed.communicate(timeout=120)
+    assert failed.returncode != 0
+    assert "run.safetensors could not be written (File too large)" in errors
+    assert state.read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(tmp_path):
+    def broken(predict, images, step):
+        terms = losses(predict, images)
+        bad = step == 6
+        return terms._replace(pixel=terms.pixel * (torch.nan if bad else 1))
+
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(FloatingPointError, match="loss is not finite at step 6; the last good state is in"):
+        trainer(path, losses=broken, save_every=0).run(10)
+    state = load_file(path)
+    assert state["step"] == 6
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_states_of_other_runs_are_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    trainer(path).run(3)
+    with pytest.raises(ReplicationError, match="belongs to a run with another seed, learning_rate"):
+        trainer(path, settings={"seed": 1}, learning_rate=1e-4).run(5)
+    with pytest.raises(ReplicationError, match="is at step 3, past 2; remove it to start anew"):
+        trainer(path).run(2)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ReplicationError, match="run.safetensors is damaged or no checkpoint"):
+        trainer(path).run(5)
+
+
+def test_bfloat16_trains_as_well_within_noise():
+    ends = [trainer(bfloat16=bfloat16).run(40)[-1] for bfloat16 in (False, True)]
+    assert ends[1]["pixel"] == pytest.approx(ends[0]["pixel"], rel=0.1)
+
+
+def worker(rank, folder):
+    """One of two processes, each with half of the batch."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    parallel = trainer(f"{folder}/run.safetensors", norm="instance")
+    log = parallel.run(2)
+    gradients = {name: parameter.grad for name, parameter in parallel.network.named_parameters()}
+    torch.save((gradients, log), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_with_half_a_batch_each_are_one_with_the_whole(tmp_path):
+    torch.multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
+    one = trainer(norm="instance")
+    log = one.run(2)
+    for rank in range(2):
+        gradients, found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, parameter in one.network.named_parameters():
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-3, atol=1e-6)
+    assert (tmp_path / "run.safetensors").exists()
+    assert found[-1]["images_per_second"] > 0
+    assert log[-1]["step"] == found[-1]["step"] == 2
