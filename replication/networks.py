@@ -39,7 +39,8 @@ class ImageTransformationNetwork(nn.Module):
         self.configuration = {"norm": norm, "padding": padding, "residual": residual}
         full, half, quarter = FILTERS
         cropped = padding == "reflection"
-        self.margin = STRIDE * 2 * BLOCKS if cropped else 0
+        self.margin = STRIDE * 2 * BLOCKS if cropped else 0  # pixels of reflection, which the blocks take off again
+        self.smallest = self.margin + STRIDE
         self.layers = nn.Sequential(
             *_convolution(3, full, 9, 1, norm),
             *_convolution(full, half, 3, 2, norm),
@@ -55,12 +56,11 @@ class ImageTransformationNetwork(nn.Module):
         """Transform `image` (B, 3, H, W) in [0, 1]; the result has its shape and range, float32 inside autocast too.
 
         Raises:
-            ValueError: the shape is another, or a side has less than 41 pixels (4 with zero padding).
+            ValueError: the shape is another, or a side has less than `smallest` pixels (44, with zero padding 4).
         """
-        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) <= max(self.margin, STRIDE - 1):
-            smallest = max(self.margin + 1, STRIDE)
+        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < self.smallest:
             raise ValueError(
-                f"the network takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; "
+                f"the network takes images (B, 3, H, W) of at least {self.smallest} x {self.smallest} pixels; "
                 f"got {tuple(image.shape)}"
             )
         height, width = image.shape[2:]

@@ -18,19 +18,17 @@ from replication.networks import ImageTransformationNetwork
 from replication.objective import Objective, Terms
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
-from replication.training import LEARNING_RATE, Trainer
+from replication.training import Trainer
 
 STEPS, BATCH_SIZE, SIZE = 40_000, 4, 256  # section 4.1
 WARMUP_START = 1e-3  # of the style weight
-PRECISIONS = ("float32", "bfloat16")
+TRAINER_OPTIONS = ("learning_rate", "cooldown", "state", "save_every", "log_every")
 
 
-def train_style(
+def style_trainer(
     style: Picture,
     photographs: Photographs,
-    out: Path | str,
     *,
-    steps: int = STEPS,
     batch_size: int = BATCH_SIZE,
     size: int = SIZE,
     flip: bool = False,
@@ -39,33 +37,75 @@ def train_style(
     padding: str = "reflection",
     residual: bool = True,
     initial: Path | str | None = None,
-    seed: int = 0,
-    learning_rate: float = LEARNING_RATE,
     warmup: int = 0,
-    cooldown: int = 0,
+    seed: int = 0,
     precision: str = "float32",
-    save_every: float = 60,
-    log_every: int = 50,
-    **objective: Any,
-) -> list[dict[str, Any]]:
-    """Train a network that gives any photograph the style of one painting, on the device of the photographs.
+    **options: Any,
+) -> tuple[Trainer, Objective]:
+    """What trains a network that gives any photograph the style of one painting, on the device of the photographs.
 
     Args:
         style: the painting; its largest centred square is taken.
         photographs: to train on.
-        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
-            training, .state.safetensors, from which the same call goes on.
-        steps, batch_size, size, learning_rate: the paper's are 40,000, 4, 256 pixels and 1e-3.
+        batch_size, size: images in a step, and pixels a side of each.
         flip: whether half of the photographs are mirrored.
         style_size: pixels a side of the painting, which sets the size of its strokes (the published code: 256).
         norm, padding, residual: of the network; see `ImageTransformationNetwork`.
         initial: a network's file to start from instead of random weights.
-        seed: of the random weights and of the batches.
         warmup: the style weight rises to its value over this many steps, from a thousandth, by the same factor each.
             The paper has none; without it a network first learns the texture alone, and to keep the photograph late.
-        cooldown, save_every, log_every: see `Trainer`.
+        seed: of the random weights and of the batches.
         precision: of the convolutions, "float32" or "bfloat16".
-        objective: weights, layers and form; see `Objective`.
+        options: those of `Trainer`, and weights, layers and form of the `Objective`.
+
+    Raises:
+        ValueError: an argument that the network or the objective does not take.
+        ReplicationError: the initial network is damaged.
+    """
+    device = photographs.pixels.device
+    training = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
+    y_style = square(style.image, style_size).to(device)
+    objective = Objective(y_style, dtype=getattr(torch, precision), **options)
+    torch.manual_seed(seed)
+    network = ImageTransformationNetwork(norm, padding, residual).to(device)
+    settings = {
+        "network": network.configuration,
+        "objective": objective.settings(),
+        "style": style.provenance(),
+        "photographs": photographs.record,
+    }
+    settings |= {"batch_size": batch_size, "size": size, "flip": flip, "style_size": style_size}
+    settings |= {"warmup": warmup, "seed": seed}
+    if initial:
+        network.load_state_dict(load_network(initial)[0].state_dict())
+        settings["initial"] = sha256(Path(initial).read_bytes())
+
+    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms:
+        terms = objective(predict(y_content), objective.content_target(y_content))
+        return terms._replace(style=terms.style * WARMUP_START ** max(0, 1 - step / warmup)) if warmup else terms
+
+    def batch(step: int) -> Tensor:
+        return photographs.batch(step, batch_size, size, seed, flip)
+
+    return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **training), objective
+
+
+def train_style(
+    style: Picture,
+    photographs: Photographs,
+    out: Path | str,
+    *,
+    steps: int = STEPS,
+    initial: Path | str | None = None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Train a style network and write it; the same call goes on with a run that was stopped.
+
+    Args:
+        style, photographs, initial, options: see `style_trainer`.
+        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
+            training, .state.safetensors.
+        steps: of the training.
 
     Returns:
         The lines of the log.
@@ -75,48 +115,29 @@ def train_style(
         ReplicationError: a file is damaged, belongs to another run or cannot be written.
         FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
     """
-    out, device = Path(out), photographs.pixels.device
+    out = Path(out)
     if out.suffix != ".safetensors":
         raise ReplicationError(f"{out}: the suffix of a network's file is .safetensors")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}; got {precision!r}")
-    y_style = square(style.image, style_size).to(device)
-    function = Objective(y_style, dtype=getattr(torch, precision), **objective)
-    torch.manual_seed(seed)
-    network = ImageTransformationNetwork(norm, padding, residual).to(device)
-    settings = {"batch_size": batch_size, "size": size, "flip": flip, "style_size": style_size, "seed": seed}
-    settings |= {"warmup": warmup} | {"network": network.configuration, "objective": function.settings()}
-    settings |= {"style": style.provenance(), "photographs": photographs.record}
-    history = {}
-    if initial:
-        started, record = load_network(initial)
-        network.load_state_dict(started.state_dict())
-        settings["initial"] = sha256(Path(initial).read_bytes())
-        history["initial"] = {name: value for name, value in record.items() if name != "log"}
-
-    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms:
-        terms = function(predict(y_content), function.content_target(y_content))
-        return terms._replace(style=terms.style * WARMUP_START ** max(0, 1 - step / warmup)) if warmup else terms
-
-    trainer = Trainer(
-        network,
-        losses,
-        lambda step: photographs.batch(step, batch_size, size, seed, flip),
-        settings,
-        learning_rate=learning_rate,
-        cooldown=cooldown,
-        bfloat16=precision == "bfloat16",
-        state=out.with_suffix(".state.safetensors"),
-        save_every=save_every,
-        log_every=log_every,
-    )
+    state = out.with_suffix(".state.safetensors")
+    trainer, objective = style_trainer(style, photographs, initial=initial, state=state, **options)
     log = trainer.run(steps, out.stem)
-    run = SimpleNamespace(command="train-style", device=device.type, steps=steps, **trainer.settings)
     columns = {name: [line[name] for line in log] for name in ("step", *Terms._fields, "learning_rate")}
-    final = {name: columns[name][-1] for name in Terms._fields}
-    record = {"final_losses": final, "provenance": provenance(run, function.network, [style])} | history
-    save_network(network, out, record | {"log": columns})
+    run = SimpleNamespace(command="train-style", device=trainer.device.type, steps=steps, **trainer.settings)
+    record = {
+        "final_losses": {name: columns[name][-1] for name in Terms._fields},
+        "provenance": provenance(run, objective.network, [style]),
+    }
+    if initial:
+        record["initial"] = {name: value for name, value in load_network(initial)[1].items() if name != "log"}
+    save_network(trainer.network, out, record | {"log": columns})
     return log
+
+
+def objective_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `Objective`, and of `gatys`, that a network was trained with, from its record."""
+    settings = record["provenance"]["settings"]["objective"]
+    names = ("content_layer", "style_layers", "content_weight", "style_weight", "tv_weight", "style_form")
+    return {name: settings[name] for name in names}
 
 
 def train_style_from_files(

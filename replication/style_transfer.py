@@ -81,7 +81,7 @@ def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None
     """
     height, width = image.shape[2:]
     whole = tile is None or max(height, width) <= tile or network.configuration["norm"] == "instance"
-    if whole or min(height, width) <= network.margin:
+    if whole or min(height, width) < network.smallest:
         return network(image)
     if tile < STRIDE or tile % STRIDE:
         raise ValueError(f"the tile must be a multiple of {STRIDE} pixels; got {tile}")
@@ -141,8 +141,8 @@ def stylize_files(
     for source, target in _targets([Path(path) for path in inputs], Path(out)):
         try:
             image = load_image(source)
-            if min(image.shape[2:]) <= network.margin:
-                raise ReplicationError(f"{source} is too small: a side needs more than {network.margin} pixels")
+            if min(image.shape[2:]) < network.smallest:
+                raise ReplicationError(f"{source} is too small: a side needs at least {network.smallest} pixels")
         except ReplicationError as error:
             log.warning("left out: %s", error)
             failed.append(error)

@@ -174,8 +174,10 @@ class Trainer:
         self.network.load_state_dict(groups["network"])
         self.sums = groups["sum"]
         for name, parameter in self.network.named_parameters():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            self.optimiser.state[parameter] = {key: groups["adam"][f"{name}.{key}"] for key in keys}
+            found = {key: groups["adam"][f"{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            for key in ("exp_avg", "exp_avg_sq"):  # the fused Adam takes them in the memory format of the parameter
+                found[key] = torch.empty_like(parameter).copy_(found[key])
+            self.optimiser.state[parameter] = found
         if self._log_path().exists():
             lines = [json.loads(line) for line in self._log_path().read_text().splitlines()]
             self.log = [line for line in lines if line["step"] <= self.step]

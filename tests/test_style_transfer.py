@@ -125,7 +125,7 @@ def test_files_and_folders_are_stylized_and_what_cannot_be_read_is_named(folder,
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.png", "b.jpg"]
     assert len(failed) == 2
     assert "c.png could not be read as an image" in caplog.text
-    assert "d.png is too small: a side needs more than 40 pixels" in caplog.text
+    assert "d.png is too small: a side needs at least 44 pixels" in caplog.text
     expected = load_network(saved)[0](load_image(folder / "a.png"))
     assert (load_image(tmp_path / "out" / "a.png") - expected).abs().max() < 0.51 / 255
 
