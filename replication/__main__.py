@@ -44,9 +44,11 @@ def _weights(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    from replication.benchmark import benchmark_baseline
-
-    benchmark_baseline(options.profile)
+    if options.subject == "baseline":
+        from replication.benchmark import benchmark_baseline as benchmark
+    else:
+        from replication.benchmark_style import benchmark_style as benchmark
+    benchmark(options.profile)
     return 0
 
 
@@ -80,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train_style(commands)
     _add_stylize(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
-    benchmark.add_argument("subject", choices=["baseline"])
+    benchmark.add_argument("subject", choices=["baseline", "style"])
     benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
     return parser

@@ -88,6 +88,20 @@ def gatys(
     return Result(method.x.clamp(0, 1), Terms(*terms), state.images)
 
 
+def iterations_to(curve: Tensor, value: float) -> int:
+    """The number of iterations after which the loss is first as low as `value`.
+
+    Args:
+        curve: the losses after 0, 1, ... iterations, (iterations + 1,).
+        value: a loss.
+
+    Returns:
+        That number; one more than there were iterations if the loss was never as low.
+    """
+    below = (curve <= value).nonzero()
+    return int(below[0]) if len(below) else len(curve)
+
+
 class _State:
     """All that a run consists of, kept in a file where there is one."""
 

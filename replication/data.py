@@ -1,5 +1,6 @@
 """Where images come from: a path, the paintings in `data/styles`, `REPLICATION_DATA`, scikit-image, MS-COCO."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from torch import Tensor
 from replication.errors import ReplicationError
 from replication.files import ROOT, cache_folder, data_folder
 from replication.images import from_pixels, image_files, load_image, pixel_digest
+
+log = logging.getLogger(__name__)
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
 
@@ -36,6 +39,21 @@ def content_picture(name: str) -> Picture:
         pixels = getattr(skimage.data, name)()
         return Picture(from_pixels(pixels), name, f"scikit-image {skimage.__version__}")
     return _from_file(name, "content", {}, PHOTOGRAPHS)
+
+
+def validation_pictures(count: int) -> list[Picture]:
+    """The first photographs of `val/` under `REPLICATION_DATA` (the paper: 50 of MS-COCO's), or of `PHOTOGRAPHS`.
+
+    Where there are fewer than `count`, all of them.
+
+    Raises:
+        ReplicationError: one cannot be read.
+    """
+    folder = data_folder()
+    names = [str(path) for path in image_files(folder / "val")] if folder else PHOTOGRAPHS
+    if len(names) < count:
+        log.warning("%d photographs wanted, there are %d", count, len(names))
+    return [content_picture(name) for name in names[:count]]
 
 
 def style_picture(name: str) -> Picture:

@@ -22,13 +22,21 @@ STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 12, "figure.ti
 
 
 class Plot(NamedTuple):
-    """Curves to draw below the images: x and y by label; `lines` are horizontal, height by label; y is logarithmic."""
+    """Curves to draw below the images: x and y by label; y is logarithmic.
+
+    Attributes:
+        lines: horizontal ones, height by label.
+        band: lower and upper limits around the first curve.
+        points: whether the curves are marked where they are known, and x is logarithmic too.
+    """
 
     title: str
     xlabel: str
     ylabel: str
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     lines: dict[str, float] = {}  # noqa: RUF012
+    band: Sequence[Sequence[float]] = ()
+    points: bool = False
 
 
 def panels(
@@ -37,23 +45,24 @@ def panels(
     """Images in rows, each with its own title above it; a heading on top, curves and the caption below.
 
     Args:
-        rows: (image (1, 3, H, W), panel title) by row; rows of equal length.
+        rows: (image (1, 3, H, W), panel title) by row; rows of equal length; there may be none.
         title: the figure's heading.
         caption: the claim, and what is to be seen.
         plots: side by side under the images.
     """
-    columns = len(rows[0])
+    columns = len(rows[0]) if rows else 3 * len(plots)
     lines = textwrap.fill(caption, 26 * columns)
     heading, foot = 0.4, 0.25 + 0.16 * (lines.count("\n") + 1)
-    above = 0.07 + 0.16 * max(label.count("\n") + 1 for row in rows for _, label in row)  # an image
+    above = 0.07 + 0.16 * max((label.count("\n") + 1 for row in rows for _, label in row), default=0)  # an image
     curves = 3.4 if plots else 0
     width, height = 1.9 * columns, (1.9 + above) * len(rows) + heading + curves + foot
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(width, height))
         top, bottom = 1 - (heading + above) / height, (foot + curves) / height
         grid = {"left": 0.01, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.04, "hspace": above / 1.9}
-        axes = figure.add_gridspec(len(rows), columns, **grid).subplots(squeeze=False)
-        for ax, (image, label) in zip(axes.flat, (panel for row in rows for panel in row), strict=True):
+        cells = figure.add_gridspec(max(len(rows), 1), columns, **grid)
+        for cell, (image, label) in zip(cells, (panel for row in rows for panel in row), strict=False):
+            ax = figure.add_subplot(cell)
             ax.imshow(to_pixels(image))
             ax.set_title(label)
             ax.set_axis_off()
@@ -71,7 +80,13 @@ def panels(
 
 def _draw(ax: Axes, plot: Plot) -> None:
     for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
-        ax.semilogy(x, y, label=label, color=color, linestyle=dashes, linewidth=1.6)
+        ax.semilogy(x, y, "o" * plot.points, label=label, color=color, linestyle=dashes, linewidth=1.6)
+    if plot.band:
+        ax.fill_between(next(iter(plot.curves.values()))[0], *plot.band, color=COLORS[0], alpha=0.2, linewidth=0)
+    if plot.points:
+        ticks = next(iter(plot.curves.values()))[0]
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
     for (label, height), dashes in zip(plot.lines.items(), DASHES[1:], strict=False):
         ax.axhline(height, label=label, color="0.45", linestyle=dashes, linewidth=1)
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)

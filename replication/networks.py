@@ -1,5 +1,7 @@
 """The image transformation network f_W (section 3.1; supplement, table 1)."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -99,6 +101,28 @@ class ResidualBlock(nn.Module):
         if not self.residual:
             return F.relu(y)
         return y + F.pad(x, [-self.crop] * 4)
+
+
+@torch.no_grad()
+def receptive_field(layers: nn.Sequential) -> int:
+    """The side of the square of pixels that a feature in the middle depends on (section 3.1).
+
+    Measured by the gradient of one feature in the pixels, with every weight of a copy set to one, so that nothing
+    cancels.
+
+    Args:
+        layers: the first layers of a network; they may reduce the size, and not enlarge it.
+    """
+    layers = copy.deepcopy(layers).double().eval()
+    for module in layers.modules():
+        for parameter in module.parameters(recurse=False):
+            nn.init.ones_(parameter)
+    with torch.enable_grad():
+        pixels = torch.ones(1, 3, 384, 384, dtype=torch.float64, requires_grad=True)
+        features = layers(pixels)
+        middle = features.shape[2] // 2
+        (gradient,) = torch.autograd.grad(features[0, 0, middle, middle], pixels)
+    return int((gradient[0].sum((0, 1)) > 0).sum())
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:

@@ -12,9 +12,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from replication.data import Picture
+from replication.data import PHOTOGRAPHS, Picture, content_picture
 from replication.errors import ReplicationError
-from replication.files import cache_folder, renamed_when_whole, sha256, write_atomically
+from replication.files import cache_folder, data_folder, renamed_when_whole, sha256, write_atomically
 from replication.images import EXTENSIONS, image_files, load_image, resize, to_pixels
 from replication.progress import progress_bar
 
@@ -100,6 +100,14 @@ def load_photographs(folder: Path | str, size: int = SHORT_SIDE, fit: str = "cro
         if not index.exists():
             _decode(paths, folder, index, size, fit)
     return _mapped(index)
+
+
+def training_photographs() -> Photographs:
+    """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image."""
+    folder = data_folder()
+    if folder:
+        return load_photographs(folder / "train")
+    return photographs_of([content_picture(name) for name in PHOTOGRAPHS])
 
 
 def photographs_of(pictures: Sequence[Picture], size: int = SHORT_SIDE) -> Photographs:

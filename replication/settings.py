@@ -27,6 +27,26 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {"size": 128, "iterations": 200},
         "smoke": {"size": 64, "iterations": 20},
     },
+    "04_style_training": {
+        "paper": {"size": 256, "steps": 40_000, "compare_steps": 2000},
+        "quick": {"size": 128, "steps": 80, "compare_steps": 0},
+        "smoke": {"size": 64, "steps": 4, "compare_steps": 2},
+    },
+    "05_style_transfer": {
+        "paper": {"size": 256, "large": 512, "iterations": 500, "contents": ["chelsea", "astronaut"]},
+        "quick": {"size": 256, "large": 512, "iterations": 100, "contents": ["chelsea"]},
+        "smoke": {"size": 64, "large": 128, "iterations": 5, "contents": ["chelsea"]},
+    },
+    "06_objective": {
+        "paper": {"sizes": [256, 512, 1024], "images": 50, "iterations": 500},
+        "quick": {"sizes": [256], "images": 4, "iterations": 100},
+        "smoke": {"sizes": [64], "images": 2, "iterations": 5},
+    },
+    "07_speed": {
+        "paper": {"sizes": [256, 512, 1024], "repeats": 5},
+        "quick": {"sizes": [256], "repeats": 3},
+        "smoke": {"sizes": [64], "repeats": 2},
+    },
 }
 
 

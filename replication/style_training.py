@@ -128,7 +128,7 @@ def train_style(
         "provenance": provenance(run, objective.network, [style]),
     }
     if initial:
-        record["initial"] = {name: value for name, value in load_network(initial)[1].items() if name != "log"}
+        record["initial"] = load_network(initial)[1]
     save_network(trainer.network, out, record | {"log": columns})
     return log
 

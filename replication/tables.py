@@ -40,15 +40,20 @@ def save_table(name: str, rows: Sequence[dict[str, Any]], provenance: dict[str, 
     Raises:
         ReplicationError: a file could not be written.
     """
-    folder = ROOT / "figures" / provenance["profile"]
+    path = ROOT / "figures" / provenance["profile"] / f"{name}.json"
+    write_json(path, {"table": name, "results": rows, "provenance": provenance})
+    return [path, *save_csv(name, rows, provenance["profile"])]
+
+
+def save_csv(name: str, rows: Sequence[dict[str, Any]], profile: str) -> list[Path]:
+    """Write rows of equal keys as `figures/<profile>/<name>.csv`; see `save_table`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rounded(list(rows)))
-    paths = [folder / f"{name}.json", folder / f"{name}.csv"]
-    write_json(paths[0], {"table": name, "results": rows, "provenance": provenance})
-    write_atomically(paths[1], text.getvalue().encode())
-    return paths
+    path = ROOT / "figures" / profile / f"{name}.csv"
+    write_atomically(path, text.getvalue().encode())
+    return [path]
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from statistics import quantiles
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from replication.progress import progress_bar
@@ -58,6 +59,12 @@ def convolution_flops(call: Callable[[], Any]) -> int:
     with FlopCounterMode(display=False) as counter:
         call()
     return sum(flops for operation, flops in counter.get_flop_counts()["Global"].items() if "conv" in str(operation))
+
+
+def convolution_cost(channels: int, side: int) -> int:
+    """Floating-point operations of a 3x3 convolution of `channels` filters on as many channels of `side` x `side`."""
+    convolution = nn.Conv2d(channels, channels, 3, padding=1, device="meta")
+    return convolution_flops(lambda: convolution(torch.empty(1, channels, side, side, device="meta")))
 
 
 def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") -> int:

@@ -62,7 +62,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
         self.parallel = DistributedDataParallel(network) if distributed.is_initialized() else network
         self.step, self.log = 0, []
-        self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log
+        self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log, and their number
         self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
 
     def run(self, steps: int, label: str = "training") -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ class Trainer:
         saved = started
         with deferred_interrupts() as interrupted, progress_bar(steps, label, self.step) as bar:
             while self.step < steps:
-                images = self._advance(steps)
+                images = self.advance(steps)
                 stop, last = interrupted(), self.step == steps
                 if last or self.step % self.log_every == 0:
                     self._check(label)
@@ -99,8 +99,8 @@ class Trainer:
                     raise KeyboardInterrupt(f"stopped after {self.step} steps{advice}")
         return self.log
 
-    def _advance(self, steps: int) -> int:
-        """One step; returns the number of its images, on all processes together."""
+    def advance(self, steps: int) -> int:
+        """One step of a run of `steps`; returns the number of its images, on all processes together."""
         left = (steps - self.step) / self.cooldown if self.cooldown else 1
         self.optimiser.param_groups[0]["lr"] = self.learning_rate * min(1, left)
         images = self.batch(self.step)
@@ -111,6 +111,7 @@ class Trainer:
         means = {name: term.detach().mean() for name, term in terms._asdict().items()}
         finite = torch.stack([*means.values()]).isfinite().all()
         self.bad = torch.where((self.bad < 0) & ~finite, self.step, self.bad)
+        means["steps"] = torch.ones(())
         self.sums = {name: mean + self.sums.get(name, 0) for name, mean in means.items()}
         self.step += 1
         return len(images)
@@ -127,7 +128,7 @@ class Trainer:
 
     def _write_log(self, steps: int, steps_per_second: float, images: int) -> float:
         """Add a line to the log; returns the loss."""
-        count = (self.step - 1) % self.log_every + 1
+        count = self.sums.pop("steps").item()
         terms = {name: total.item() / count for name, total in self.sums.items()}
         self.sums = {}
         speed = {
