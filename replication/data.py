@@ -15,6 +15,7 @@ from replication.images import from_pixels, image_files, load_image, pixel_diges
 log = logging.getLogger(__name__)
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
+COCO, COCO_MD5 = "http://images.cocodataset.org/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88"
 
 
 class Picture(NamedTuple):
@@ -91,8 +92,8 @@ def coco2014() -> Path:
     """
     try:
         pooch.retrieve(
-            "http://images.cocodataset.org/zips/train2014.zip",
-            "md5:0da8c0bd3d6becc4dcb32757491aca88",
+            COCO,
+            f"md5:{COCO_MD5}",
             fname="train2014.zip",
             path=cache_folder() / "coco2014",
             processor=pooch.Unzip(extract_dir="."),

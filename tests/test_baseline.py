@@ -11,7 +11,7 @@ import torch
 from conftest import TIMEOUT
 from safetensors.torch import load_file
 
-from replication.baseline import gatys
+from replication.baseline import gatys, iterations_to
 from replication.data import content_picture, style_picture
 from replication.errors import ReplicationError
 from replication.files import ROOT
@@ -24,7 +24,6 @@ ITERATIONS = 60
 RUN = """
 import sys
 from safetensors.torch import save_file
-from replication.baseline import gatys
 from replication.data import content_picture, style_picture
 from replication.images import square
 
@@ -204,3 +203,8 @@ def test_an_objective_that_turns_nan_is_reported_and_the_last_good_state_kept(
     state = load_file(path)
     assert state["iterations"] == 3
     assert state["x"].isfinite().all()
+
+
+def test_the_iterations_to_a_loss():
+    curve = torch.tensor([9.0, 5.0, 6.0, 3.0])
+    assert [iterations_to(curve, value) for value in (10, 9, 5, 4.9, 3, 1)] == [0, 0, 1, 3, 3, 4]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from replication.networks import ImageTransformationNetwork, ResidualBlock
+from replication.networks import ImageTransformationNetwork, ResidualBlock, receptive_field
 
 
 def sizes(network, size):
@@ -111,3 +111,10 @@ def test_shapes_it_cannot_take_are_refused(options, shape, message):
 def test_unknown_options_are_refused(options):
     with pytest.raises(ValueError, match="norm is one of batch, instance, padding of reflection, zero"):
         ImageTransformationNetwork(**options)
+
+
+def test_the_receptive_field_grows_by_twice_the_downsampling_for_each_3x3_convolution():
+    plain = nn.Sequential(*(nn.Conv2d(3 if i == 0 else 4, 4, 3, padding=1) for i in range(4)))
+    assert [receptive_field(plain[:n]) for n in (1, 2, 3, 4)] == [3, 5, 7, 9]
+    network = ImageTransformationNetwork()
+    assert [receptive_field(network.layers[:n]) for n in (1, 4, 7, 10, 14)] == [9, 11, 15, 31, 95]

@@ -38,9 +38,11 @@ def test_every_notebook_runs_and_says_what_it_made(smoke):
         assert executed.metadata.papermill.output_path == f"figures/smoke/notebooks/{notebook.name}"
         assert "image/png" in str(executed.cells)
     assert "figures/smoke/fig3_feature_inversion.png" in smoke
-    summary = [line.split() for line in smoke.splitlines()[-3:]]
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    summary = [line.split() for line in smoke.splitlines()[-len(notebooks) :]]
+    more = {"05_style_transfer": "5", "07_speed": "4"}  # two figures; a table
     assert [(name, result, files) for name, result, _, files in summary] == [
-        (notebook.stem, "done", "3") for notebook in sorted((ROOT / "notebooks").glob("*.ipynb"))
+        (notebook.stem, "done", more.get(notebook.stem, "3")) for notebook in notebooks
     ]
 
 
@@ -71,13 +73,50 @@ def test_the_results_of_the_baseline(smoke):
     assert len(record["provenance"]["inputs"]) == 4
 
 
+def test_the_results_of_style_training(smoke):
+    results = json.loads((SMOKE / "style_training.json").read_text())["results"]
+    assert len(set(results["operations_by_downsampling"].values())) == 1
+    assert list(results["receptive_field"].values()) == [9, 11, 15, 31, 47, 63, 79, 95]
+    assert results["final_loss_by_network"].keys() == {"residual", "non-residual"}
+    assert len(results["shipped_log"]["style"]) > 10
+
+
+def test_the_results_of_style_transfer(smoke):
+    fig6, fig7 = (
+        json.loads((SMOKE / f"{name}.json").read_text())["results"]
+        for name in ("fig6_style_transfer", "fig7_style_transfer_512")
+    )
+    assert len(fig6) == len(fig7) == 4
+    for row in fig6:
+        assert row["network, objective"] < row["photograph, objective"]
+        assert row["style left"] < 1
+    assert all(row["share at 128"] < 1 for row in fig7)
+
+
+def test_the_results_of_the_objective(smoke):
+    (row,) = json.loads((SMOKE / "fig5_objective.json").read_text())["results"]
+    assert row["fewest"] <= row["iterations that the network equals"] <= row["most"] <= 6
+    assert row["network"] < row["photograph"]
+
+
+def test_the_results_of_the_speed(smoke):
+    record = json.loads((SMOKE / "table1_speed.json").read_text())
+    assert [(row["size"], row["precision"]) for row in record["results"]] == [(64, "float32"), (64, "bfloat16")]
+    for row in record["results"]:
+        assert row["500 iterations"] == pytest.approx(500 * row["iteration"], rel=1e-4)
+        assert row["speed-up over 100"] == pytest.approx(row["100 iterations"] / row["network"], rel=1e-4)
+        assert row["over plain 500"] > 0
+    assert (SMOKE / "table1_speed.csv").read_text().startswith("size,precision,iteration,100 iterations,")
+
+
 FILES = ("fig3_feature_inversion.json", "fig4_style_reconstruction.json")
 
 
 def test_a_second_run_gives_the_same_bytes(smoke):
-    paths = [path for path in SMOKE.iterdir() if path.is_file() and not path.name.startswith("benchmark")]
+    timed = ("benchmark", "table1")
+    paths = [path for path in SMOKE.iterdir() if path.is_file() and not path.name.startswith(timed)]
     before = [path.read_bytes() for path in paths]
-    assert len(paths) == 6
+    assert len(paths) == 14
     assert run_command("figures", "--profile", "smoke").returncode == 0
     assert [path.read_bytes() for path in paths] == before
 

@@ -109,6 +109,8 @@ def test_the_readme_repeats_what_the_benchmark_holds():
         assert record["table"] == path.stem
         assert path.with_suffix(".csv").exists()
         assert not record["provenance"]["commit"].endswith("+changes")
+        if record["table"] != "benchmark_baseline":
+            continue
         rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
         for size, precision in {key[:2]: None for key in rows if key[2] == "plain PyTorch"}:
             ours, torchs, plain = (

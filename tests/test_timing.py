@@ -10,7 +10,7 @@ from conftest import run_command
 
 from replication.files import ROOT
 from replication.loss_network import LossNetwork
-from replication.timing import convolution_flops, interleaved, peak_memory
+from replication.timing import convolution_cost, convolution_flops, interleaved, peak_memory
 
 
 def test_calls_are_timed_in_turn_for_one_unit_of_their_work():
@@ -48,6 +48,31 @@ def allocate(megabytes):
 def test_the_peak_memory_is_that_of_the_call():
     little, much = (peak_memory(allocate, megabytes) for megabytes in (1, 400))
     assert much - little == pytest.approx(399 * 2**20, rel=0.1)
+
+
+def test_a_convolution_costs_what_its_products_do():
+    assert convolution_cost(channels=32, side=64) == 2 * 9 * 32 * 32 * 64 * 64
+    assert convolution_cost(channels=64, side=32) == convolution_cost(channels=32, side=64)
+
+
+def test_the_benchmark_of_style_transfer():
+    result = run_command("benchmark", "style", "--profile", "smoke")
+    assert result.returncode == 0, result.stderr
+    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_style.json").read_text())
+    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
+    for precision in ("float32", "bfloat16"):
+        parts = [
+            row["seconds"]
+            for row in record["results"]
+            if row["method"].startswith("bare")
+            if row["precision"] == precision
+        ]
+        step = rows[64, precision, "training step"]
+        assert step["ratio"] == pytest.approx(step["seconds"] / sum(parts), rel=1e-4)
+        assert len(parts) == 3
+    fast, plain = rows[128, "float32", "stylize"], rows[128, "float32", "plain PyTorch"]
+    assert fast["ratio"] == pytest.approx(fast["seconds"] / plain["seconds"], rel=1e-4)
+    assert 0.2 < fast["peak_GB"] < 4
 
 
 def test_the_benchmark_of_the_baseline():

@@ -1,0 +1,148 @@
+"""`train-style` from a painting and a folder to a network that stylizes, by the real command; the MS-COCO download."""
+
+import hashlib
+import http.server
+import io
+import json
+import threading
+import zipfile
+from functools import partial
+
+import pytest
+import torch
+from conftest import run_command
+from PIL import Image
+from safetensors.torch import load_file
+
+from replication import data
+from replication.data import content_picture, style_picture, validation_pictures
+from replication.errors import ReplicationError
+from replication.images import save_image, square
+from replication.network_files import load_network
+from replication.photographs import photographs_of
+from replication.style_training import objective_of, style_trainer
+
+STYLE = style_picture("great_wave")
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    return photographs_of([content_picture(name) for name in ("chelsea", "coffee")], 80)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("chelsea", "coffee", "rocket"):
+        save_image(square(content_picture(name).image, 72), tmp_path / "in" / f"{name}.png")
+    return tmp_path
+
+
+def train(folder, steps, *more):
+    arguments = ["--style", "great_wave", "--images", folder / "in", "--out", folder / "net.safetensors"]
+    size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
+    return run_command("train-style", *map(str, [*arguments, *size, *more]), REPLICATION_CACHE=folder / "cache")
+
+
+def test_the_command_trains_goes_on_and_its_network_stylizes(folder, monkeypatch, weights):
+    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
+    first = train(folder, 2, "--tv-weight", "1e-4")
+    assert first.returncode == 0, first.stderr
+    second = train(folder, 3, "--tv-weight", "1e-4")
+    assert second.returncode == 0, second.stderr
+    assert load_file(folder / "net.state.safetensors")["step"] == 3
+    network, record = load_network(folder / "net.safetensors")
+    assert record == {
+        key: value for key, value in json.loads((folder / "net.json").read_text()).items() if key in record
+    }
+    assert [json.loads(line)["step"] for line in (folder / "net.jsonl").read_text().splitlines()] == [2, 3]
+    settings = record["provenance"]["settings"]
+    assert (settings["steps"], settings["batch_size"], settings["photographs"]["count"]) == (3, 2, 3)
+    assert record["provenance"]["inputs"][0]["name"] == "great_wave"
+    assert objective_of(record)["tv_weight"] == 1e-4
+    assert network.configuration == {"norm": "batch", "padding": "reflection", "residual": True}
+    other = train(folder, 4)
+    assert other.returncode == 1
+    assert "net.state.safetensors belongs to a run with another objective" in other.stderr
+    image = folder / "in" / "chelsea.png"
+    done = run_command("stylize", image, "-o", folder / "out.png", "--style", folder / "net.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(folder / "out.png").size == (72, 72)
+
+
+def test_the_command_names_what_it_cannot_take(tmp_path):
+    for arguments, message in (
+        (["--images", tmp_path / "none", "--out", tmp_path / "a.safetensors"], "none is not a folder"),
+        (["--images", tmp_path, "--out", tmp_path / "a.pt"], "holds no photographs"),
+    ):
+        result = run_command("train-style", "--style", "great_wave", *map(str, arguments))
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
+    """With a learning rate of zero the terms change by the batch alone, so that their ratio is the factor."""
+    options = {"size": 64, "style_size": 64, "learning_rate": 0.0, "log_every": 1}
+    plain = style_trainer(STYLE, photographs, **options)[0].run(4)
+    rising = style_trainer(STYLE, photographs, warmup=3, **options)[0].run(4)
+    factors = [line["style"] / other["style"] for line, other in zip(rising, plain, strict=True)]
+    assert factors == pytest.approx([1e-3, 1e-2, 1e-1, 1], rel=1e-3)
+    assert [line["content"] for line in rising] == pytest.approx([line["content"] for line in plain], rel=1e-3)
+
+
+def test_the_objective_falls(photographs):
+    trainer, objective = style_trainer(STYLE, photographs, size=64, style_size=64, log_every=5)
+    log = trainer.run(15)
+    assert sum(log[-1][term] for term in ("content", "style")) < 0.9 * sum(
+        log[0][term] for term in ("content", "style")
+    )
+    image = photographs.batch(99, 1, 64, seed=0)
+    assert objective(trainer.network(image), objective.content_target(image)).total.isfinite()
+
+
+def test_a_trained_network_can_be_the_start(photographs, tmp_path):
+    from replication.network_files import save_network
+
+    first, _ = style_trainer(STYLE, photographs, size=64, style_size=64)
+    first.run(1)
+    save_network(first.network, tmp_path / "first.safetensors", {})
+    second, _ = style_trainer(STYLE, photographs, size=64, style_size=64, initial=tmp_path / "first.safetensors")
+    for name, value in second.network.state_dict().items():
+        torch.testing.assert_close(value, first.network.state_dict()[name], rtol=1e-3, atol=1e-6)
+    assert len(second.settings["initial"]) == 64
+
+
+def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
+    monkeypatch.delenv("REPLICATION_DATA", raising=False)
+    assert [picture.name for picture in validation_pictures(2)] == ["astronaut", "chelsea"]
+    assert len(validation_pictures(50)) == 4
+    (tmp_path / "val").mkdir()
+    save_image(square(content_picture("coffee").image, 40), tmp_path / "val" / "x.png")
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
+    assert [picture.name for picture in validation_pictures(2)] == ["x"]
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """A server with a train2014.zip of one photograph; gives the archive's bytes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("train2014/a.jpg", b"a photograph")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "train2014.zip").write_bytes(content.getvalue())
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "web")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(data, "COCO", f"http://127.0.0.1:{server.server_port}/train2014.zip")
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield content.getvalue()
+    server.shutdown()
+
+
+def test_ms_coco_is_downloaded_checked_and_unpacked(archive, monkeypatch):
+    with pytest.raises(ReplicationError, match="MS-COCO could not be downloaded .*; try again, or give a folder"):
+        data.coco2014()
+    monkeypatch.setattr(data, "COCO_MD5", hashlib.md5(archive).hexdigest())
+    assert (data.coco2014() / "a.jpg").read_bytes() == b"a photograph"
