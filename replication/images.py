@@ -72,7 +72,9 @@ def save_image(image: Tensor, path: Path | str) -> None:
 
 def from_pixels(pixels: np.ndarray) -> Tensor:
     """8-bit pixels (H, W, 3) as an image (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float().div(255).contiguous()
+    image = torch.empty(1, 3, *pixels.shape[:2])
+    image[0] = torch.tensor(pixels).permute(2, 0, 1)
+    return image.div_(255)  # in place: of a large image each copy counts
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
@@ -83,9 +85,10 @@ def to_pixels(image: Tensor) -> np.ndarray:
     """
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
-    if not image.isfinite().all():
+    if not torch.stack(image.detach().aminmax()).isfinite().all():
         raise ValueError("the image has values that are not finite")
-    return image[0].detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+    scaled = image[0].detach().float().clamp(0, 1).mul_(255).round_()
+    return scaled.byte().permute(1, 2, 0).cpu().numpy()
 
 
 def pixel_digest(image: Tensor) -> str:

@@ -26,13 +26,14 @@ class _NotebookBar(tqdm):
             self.handle.update(data, raw=True)
 
 
-def progress_bar(total: int, label: str, done: int = 0) -> tqdm:
-    """A bar over `total` iterations, `done` of them before now.
+def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> tqdm:
+    """A bar over `total` iterations, `done` of them before now; not `shown`, it does nothing.
 
     Call `update()` after each, `set_postfix(loss=...)` to show a value. It is redrawn twice a second at the
     most. Use it in a `with` statement.
     """
     settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5, "dynamic_ncols": False}
+    settings["disable"] = not shown
     return _NotebookBar(**settings, ncols=80) if _in_notebook() else tqdm(**settings)
 
 

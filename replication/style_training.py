@@ -18,7 +18,7 @@ from replication.networks import ImageTransformationNetwork
 from replication.objective import Objective, Terms
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
-from replication.training import Trainer
+from replication.training import Trainer, first_process, process_group
 
 STEPS, BATCH_SIZE, SIZE = 40_000, 4, 256  # section 4.1
 WARMUP_START = 1e-3  # of the style weight
@@ -129,7 +129,8 @@ def train_style(
     }
     if initial:
         record["initial"] = load_network(initial)[1]
-    save_network(trainer.network, out, record | {"log": columns})
+    if first_process():
+        save_network(trainer.network, out, record | {"log": columns})
     return log
 
 
@@ -143,7 +144,7 @@ def objective_of(record: dict[str, Any]) -> dict[str, Any]:
 def train_style_from_files(
     style: str, images: str, out: Path | str, *, size: int = SIZE, fit: str = "stretch", **settings: Any
 ) -> None:
-    """`train_style` from a painting and a folder of photographs, on the GPU where there is one.
+    """`train_style` from a painting and a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
 
     Args:
         style: an image file, or a name out of data/styles.
@@ -160,4 +161,5 @@ def train_style_from_files(
     painting = style_picture(style)
     folder = coco2014() if images == "coco2014" else images
     photographs = load_photographs(folder, size if fit == "stretch" else max(size, SHORT_SIDE), fit)
-    train_style(painting, photographs.to(default_device()), out, size=size, **settings)
+    with process_group():
+        train_style(painting, photographs.to(default_device()), out, size=size, **settings)

@@ -1,8 +1,10 @@
 """Training of an image transformation network: Adam on a loss, with a state that resumes exactly (section 4)."""
 
 import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,26 @@ from replication.files import rounded, write_atomically
 from replication.progress import progress_bar
 
 LEARNING_RATE = 1e-3  # section 4.1
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """What the processes of `torchrun` share their gradients over; without it, nothing."""
+    if not distributed.is_torchelastic_launched():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def first_process() -> bool:
+    """Whether this is the process that writes files and shows progress: under `torchrun` the first one."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 class Trainer:
@@ -80,11 +102,13 @@ class Trainer:
         self.network.train()
         first, started = self.step, time.monotonic()
         saved = started
-        with deferred_interrupts() as interrupted, progress_bar(steps, label, self.step) as bar:
+        with deferred_interrupts() as interrupted, progress_bar(steps, label, self.step, first_process()) as bar:
             while self.step < steps:
                 images = self.advance(steps)
-                stop, last = interrupted(), self.step == steps
-                if last or self.step % self.log_every == 0:
+                last = self.step == steps
+                log = last or self.step % self.log_every == 0
+                stop = self._interrupted(interrupted(), log)
+                if log:
                     self._check(label)
                     steps_per_second = (self.step - first) / (time.monotonic() - started)
                     loss = self._write_log(steps, steps_per_second, images)
@@ -111,10 +135,19 @@ class Trainer:
         means = {name: term.detach().mean() for name, term in terms._asdict().items()}
         finite = torch.stack([*means.values()]).isfinite().all()
         self.bad = torch.where((self.bad < 0) & ~finite, self.step, self.bad)
-        means["steps"] = torch.ones(())
+        means["steps"] = torch.ones((), device=self.device)
         self.sums = {name: mean + self.sums.get(name, 0) for name, mean in means.items()}
         self.step += 1
         return len(images)
+
+    def _interrupted(self, here: bool, log: bool) -> bool:
+        """Whether to stop now. Several processes stop at the same step, one where a line is logged."""
+        if not distributed.is_initialized():
+            return here
+        flag = torch.tensor(here, dtype=torch.int32, device=self.device)
+        if log:
+            distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+        return log and bool(flag)
 
     def _predict(self, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
@@ -128,6 +161,9 @@ class Trainer:
 
     def _write_log(self, steps: int, steps_per_second: float, images: int) -> float:
         """Add a line to the log; returns the loss."""
+        if distributed.is_initialized():
+            for total in self.sums.values():
+                distributed.all_reduce(total)
         count = self.sums.pop("steps").item()
         terms = {name: total.item() / count for name, total in self.sums.items()}
         self.sums = {}
@@ -137,7 +173,7 @@ class Trainer:
             "seconds_left": (steps - self.step) / steps_per_second,
         }
         self.log.append(rounded({"step": self.step} | terms | speed))
-        if self.path and _first_process():
+        if self.path and first_process():
             write_atomically(self._log_path(), "".join(f"{json.dumps(line)}\n" for line in self.log).encode())
         return sum(terms.values())
 
@@ -145,7 +181,7 @@ class Trainer:
         return self.path.with_suffix("").with_suffix(".jsonl")
 
     def _save(self, steps: int) -> None:
-        if not self.path or not _first_process():
+        if not self.path or not first_process():
             return
         if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
             return  # the next loss will not be finite; the last good state stays
@@ -188,8 +224,7 @@ def _part(images: Tensor) -> Tensor:
     """This process's part of a batch."""
     if not distributed.is_initialized():
         return images
-    return images.chunk(distributed.get_world_size())[distributed.get_rank()]
-
-
-def _first_process() -> bool:
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    processes = distributed.get_world_size()
+    if len(images) % processes:
+        raise ReplicationError(f"a batch of {len(images)} cannot be shared out equally to {processes} processes")
+    return images.chunk(processes)[distributed.get_rank()]

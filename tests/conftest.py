@@ -26,8 +26,8 @@ def photograph():
     return square(content_picture("chelsea").image, 64)
 
 
-def run_command(*arguments, cwd=ROOT, **environment):
-    """`python -m replication ...` in a process of its own."""
-    command = [sys.executable, "-m", "replication", *arguments]
+def run_command(*arguments, cwd=ROOT, launcher=(), **environment):
+    """`python -m replication ...` in a process of its own, or by a launcher of several."""
+    command = [sys.executable, "-m", *launcher, "replication", *arguments]
     env = os.environ | {name: str(value) for name, value in environment.items()}
     return subprocess.run(command, check=False, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT)

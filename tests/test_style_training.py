@@ -38,10 +38,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def train(folder, steps, *more):
+def train(folder, steps, *more, launcher=()):
     arguments = ["--style", "great_wave", "--images", folder / "in", "--out", folder / "net.safetensors"]
     size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
-    return run_command("train-style", *map(str, [*arguments, *size, *more]), REPLICATION_CACHE=folder / "cache")
+    command = ["train-style", *map(str, [*arguments, *size, *more])]
+    return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache", OMP_NUM_THREADS=1)
 
 
 def test_the_command_trains_goes_on_and_its_network_stylizes(folder, monkeypatch, weights):
@@ -68,6 +69,22 @@ def test_the_command_trains_goes_on_and_its_network_stylizes(folder, monkeypatch
     done = run_command("stylize", image, "-o", folder / "out.png", "--style", folder / "net.safetensors")
     assert done.returncode == 0, done.stderr
     assert Image.open(folder / "out.png").size == (72, 72)
+
+
+def test_under_torchrun_two_processes_log_the_losses_of_one(folder, monkeypatch):
+    """Their gradients are compared in test_training.py."""
+    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
+    options = ("--norm", "instance", "--learning-rate", "1e-6")
+    assert train(folder, 2, *options).returncode == 0
+    (one,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
+    for path in folder.glob("net.*"):
+        path.unlink()
+    done = train(folder, 2, *options, launcher=("torch.distributed.run", "--nproc-per-node", "2", "-m"))
+    assert done.returncode == 0, done.stderr
+    (two,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
+    assert two == pytest.approx(one, rel=1e-3)
+    three = train(folder, 3, *options, launcher=("torch.distributed.run", "--nproc-per-node", "3", "-m"))
+    assert "a batch of 2 cannot be shared out equally to 3 processes" in three.stderr
 
 
 def test_the_command_names_what_it_cannot_take(tmp_path):
