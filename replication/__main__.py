@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same orderly end as Ctrl-C
     try:
         return options.command(options)
-    except ReplicationError as error:
+    except (ReplicationError, FloatingPointError, ValueError) as error:  # the last: arguments that do not go together
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -116,12 +116,17 @@ def _add_train_style(commands: Any) -> None:
     add("--style", required=True, metavar="PAINTING", help="an image file, or a name out of data/styles")
     add("--images", required=True, metavar="DIR", help="photographs to train on, or coco2014 to download them (13 GB)")
     add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
-    add("--steps", type=int, default=40_000, help="iterations")
-    add("--batch-size", type=int, default=4, help="images in a step")
-    add("--size", type=int, default=256, help="pixels a side of the photographs in a step")
+    add("--steps", type=_positive, default=40_000, help="iterations")
+    add("--batch-size", type=_positive, default=4, help="images in a step")
+    add("--size", type=_positive, default=256, help="pixels a side of the photographs in a step")
     add("--fit", choices=["crop", "stretch"], default="stretch", help="how a photograph becomes a square")
     add("--flip", action="store_true", help="mirror half of the photographs")
-    add("--style-size", type=int, default=256, help="pixels a side of the painting, which sets the size of its strokes")
+    add(
+        "--style-size",
+        type=_positive,
+        default=256,
+        help="pixels a side of the painting, which sets the size of its strokes",
+    )
     add("--content-weight", type=float, default=1.0, help="of the feature reconstruction loss")
     add("--style-weight", type=float, default=5.0, help="of the style reconstruction loss at each layer")
     add("--tv-weight", type=float, default=1e-6, help="of the total variation, in the paper up to 1e-4")
@@ -147,9 +152,20 @@ def _add_stylize(commands: Any) -> None:
     add("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
     add("-o", "--out", required=True, help="a folder, or for one image a file")
     add("--style", required=True, help="a .safetensors file, or a name out of data/checkpoints/style")
-    add("--tile", type=int, default=1024, help="images larger than this, in pixels, are cut; less takes less memory")
+    add(
+        "--tile",
+        type=_positive,
+        default=1024,
+        help="images larger than this, in pixels, are cut; less takes less memory",
+    )
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
     stylize.set_defaults(command=_stylize, interrupted="finished images are kept")
+
+
+def _positive(value: str) -> int:
+    if (number := int(value)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {value}")
+    return number
 
 
 def _literal(value: str) -> Any:

@@ -12,6 +12,17 @@ from replication.files import rounded, sha256, write_atomically, write_json
 from replication.networks import ImageTransformationNetwork
 
 
+def network_path(path: Path | str) -> Path:
+    """The path of a network's file, checked.
+
+    Raises:
+        ReplicationError: the suffix is not .safetensors.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ReplicationError(f"{path}: the suffix of a network's file is .safetensors")
+    return Path(path)
+
+
 def save_network(network: ImageTransformationNetwork, path: Path | str, record: dict[str, Any]) -> None:
     """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
 
@@ -21,9 +32,9 @@ def save_network(network: ImageTransformationNetwork, path: Path | str, record: 
         record: how it came about, as JSON takes it.
 
     Raises:
-        ReplicationError: a file could not be written.
+        ReplicationError: another suffix, or a file could not be written.
     """
-    path, record = Path(path), rounded(record)
+    path, record = network_path(path), rounded(record)
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
     header = {"network": json.dumps(network.configuration), "record": json.dumps(record)}

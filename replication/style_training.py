@@ -10,10 +10,9 @@ from torch import Tensor
 
 from replication.data import Picture, coco2014, style_picture
 from replication.device import default_device, keep_freed_memory
-from replication.errors import ReplicationError
 from replication.files import sha256
 from replication.images import square
-from replication.network_files import load_network, save_network
+from replication.network_files import load_network, network_path, save_network
 from replication.networks import ImageTransformationNetwork
 from replication.objective import Objective, Terms
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
@@ -115,9 +114,7 @@ def train_style(
         ReplicationError: a file is damaged, belongs to another run or cannot be written.
         FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
     """
-    out = Path(out)
-    if out.suffix != ".safetensors":
-        raise ReplicationError(f"{out}: the suffix of a network's file is .safetensors")
+    out = network_path(out)
     state = out.with_suffix(".state.safetensors")
     trainer, objective = style_trainer(style, photographs, initial=initial, state=state, **options)
     log = trainer.run(steps, out.stem)
@@ -158,7 +155,8 @@ def train_style_from_files(
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     keep_freed_memory()
-    painting = style_picture(style)
+    torch.backends.cudnn.deterministic = True
+    out, painting = network_path(out), style_picture(style)
     folder = coco2014() if images == "coco2014" else images
     photographs = load_photographs(folder, size if fit == "stretch" else max(size, SHORT_SIDE), fit)
     with process_group():

@@ -94,10 +94,13 @@ class Trainer:
             The lines of the log, from the first step on.
 
         Raises:
+            ValueError: `steps` is not positive.
             ReplicationError: the state file is damaged, or of another run or a longer one.
             FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1; got {steps}")
         self._load(steps)
         self.network.train()
         first, started = self.step, time.monotonic()

@@ -87,15 +87,19 @@ def test_under_torchrun_two_processes_log_the_losses_of_one(folder, monkeypatch)
     assert "a batch of 2 cannot be shared out equally to 3 processes" in three.stderr
 
 
-def test_the_command_names_what_it_cannot_take(tmp_path):
+def test_the_command_names_what_it_cannot_take(folder):
+    (folder / "empty").mkdir()
     for arguments, message in (
-        (["--images", tmp_path / "none", "--out", tmp_path / "a.safetensors"], "none is not a folder"),
-        (["--images", tmp_path, "--out", tmp_path / "a.pt"], "holds no photographs"),
+        (["--images", folder / "none", "--out", folder / "a.safetensors"], "none is not a folder"),
+        (["--images", folder / "empty", "--out", folder / "a.safetensors"], "holds no photographs"),
+        (["--images", folder / "in", "--out", folder / "a.pt"], "the suffix of a network's file is .safetensors"),
+        (["--images", folder / "in", "--out", folder / "a.safetensors", "--size", 20], "at least 44 x 44 pixels"),
     ):
         result = run_command("train-style", "--style", "great_wave", *map(str, arguments))
         assert result.returncode == 1
         assert message in result.stderr
-        assert len(result.stderr.splitlines()) == 1
+        assert result.stderr.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in result.stderr
 
 
 def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
