@@ -80,7 +80,8 @@ def panels(
 
 def _draw(ax: Axes, plot: Plot) -> None:
     for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
-        ax.semilogy(x, y, "o" * plot.points, label=label, color=color, linestyle=dashes, linewidth=1.6)
+        marker = "o" if plot.points else None
+        ax.semilogy(x, y, label=label, color=color, linestyle=dashes, marker=marker, linewidth=1.6)
     if plot.band:
         ax.fill_between(next(iter(plot.curves.values()))[0], *plot.band, color=COLORS[0], alpha=0.2, linewidth=0)
     if plot.points:
