@@ -18,7 +18,7 @@ from replication import data
 from replication.data import content_picture, style_picture, validation_pictures
 from replication.errors import ReplicationError
 from replication.images import save_image, square
-from replication.network_files import load_network
+from replication.network_files import load_network, save_network
 from replication.photographs import photographs_of
 from replication.style_training import objective_of, style_trainer
 
@@ -122,9 +122,19 @@ def test_the_objective_falls(photographs):
     assert objective(trainer.network(image), objective.content_target(image)).total.isfinite()
 
 
-def test_a_trained_network_can_be_the_start(photographs, tmp_path):
-    from replication.network_files import save_network
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_a_step_does_not_wait_for_it(photographs, precision):
+    trainer, _ = style_trainer(STYLE, photographs.to("cuda"), size=64, precision=precision)
+    trainer.run(2)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.advance(10)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
+
+def test_a_trained_network_can_be_the_start(photographs, tmp_path):
     first, _ = style_trainer(STYLE, photographs, size=64, style_size=64)
     first.run(1)
     save_network(first.network, tmp_path / "first.safetensors", {})
