@@ -9,6 +9,7 @@ import torch
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
 
+PRECISIONS = ("float32", "bfloat16")
 PROFILES = ("paper", "quick", "smoke")  # the paper's settings; 2 CPU cores, minutes; the tests
 
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
@@ -29,7 +30,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "04_style_training": {
         "paper": {"size": 256, "steps": 40_000, "compare_steps": 2000},
-        "quick": {"size": 128, "steps": 80, "compare_steps": 0},
+        "quick": {"size": 128, "steps": 80, "compare_steps": None},
         "smoke": {"size": 64, "steps": 4, "compare_steps": 2},
     },
     "05_style_transfer": {
@@ -73,10 +74,12 @@ def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
         )
     settings = {name: defaults.get(name) if value is None else value for name, value in parameters.items()}
     for name, default in defaults.items():
-        if isinstance(default, int) and (type(settings[name]) is not int or settings[name] < 1):
-            raise ReplicationError(f"{name} must be a whole number of at least 1; got {settings[name]!r}")
+        _check(name, settings[name], default)
     if type(settings["seed"]) is not int:
         raise ReplicationError(f"seed must be a whole number; got {settings['seed']!r}")
+    for precision in [settings[name] for name in ("precision",) if name in settings] + settings.get("precisions", []):
+        if precision not in PRECISIONS:
+            raise ReplicationError(f"a precision is {' or '.join(PRECISIONS)}; got {precision!r}")
     keep_freed_memory()
     torch.manual_seed(settings["seed"])
     torch.backends.cudnn.deterministic = True
@@ -104,6 +107,17 @@ def check_profile(profile: str) -> None:
     """
     if profile not in PROFILES:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
+
+
+def _check(name: str, value: Any, default: Any) -> None:
+    """Refuse a value of another kind than the profile's: a number that is not whole or too small, a list without one."""
+    if isinstance(default, list):
+        if not isinstance(value, list) or not value:
+            raise ReplicationError(f"{name} must be a list; got {value!r}")
+        for item in value:
+            _check(f"each of {name}", item, default[0])
+    elif isinstance(default, int) and (type(value) is not int or value < 1):
+        raise ReplicationError(f"{name} must be a whole number of at least 1; got {value!r}")
 
 
 def _injected_names() -> set[str]:

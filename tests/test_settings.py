@@ -19,6 +19,22 @@ def test_none_takes_the_profiles_value_and_a_value_overrides_it():
 
 
 @pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"sizes": 256}, "sizes must be a list; got 256"),
+        ({"sizes": []}, r"sizes must be a list; got \[\]"),
+        ({"sizes": [256, 0]}, "each of sizes must be a whole number of at least 1; got 0"),
+        ({"precision": "half"}, "a precision is float32 or bfloat16; got 'half'"),
+        ({"precisions": ["float32", "tf32"]}, "a precision is float32 or bfloat16; got 'tf32'"),
+    ],
+)
+def test_lists_and_precisions_are_checked(wrong, message):
+    parameters = {"sizes": None, "images": None, "iterations": None, "precision": "float32", "seed": 0}
+    with pytest.raises(ReplicationError, match=message):
+        start("06_objective", "quick", **(parameters | wrong))
+
+
+@pytest.mark.parametrize(
     ("notebook", "profile", "wrong", "message"),
     [
         ("01_feature_inversion", "fast", {}, "unknown profile 'fast'; choose paper, quick, smoke"),
