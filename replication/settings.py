@@ -110,7 +110,7 @@ def check_profile(profile: str) -> None:
 
 
 def _check(name: str, value: Any, default: Any) -> None:
-    """Refuse a value of another kind than the profile's: a number that is not whole or too small, a list without one."""
+    """Refuse a value of another kind than the profile's: a number that is not whole or too small, an empty list."""
     if isinstance(default, list):
         if not isinstance(value, list) or not value:
             raise ReplicationError(f"{name} must be a list; got {value!r}")
