@@ -93,14 +93,15 @@ class ResidualBlock(nn.Module):
         self.crop, self.residual = 2 if cropped else 0, residual
         padding = 0 if cropped else 1
         first, second = (nn.Conv2d(channels, channels, 3, padding=padding) for _ in range(2))
-        self.layers = nn.Sequential(first, _norm(norm, channels), nn.ReLU(), second, _norm(norm, channels))
+        self.layers = nn.Sequential(first, _norm(norm, channels), nn.ReLU(inplace=True), second, _norm(norm, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, C, H, W) to (B, C, H - 4, W - 4), or (B, C, H, W) where the block pads."""
         y = self.layers(x)
         if not self.residual:
             return F.relu(y)
-        return y + F.pad(x, [-self.crop] * 4)
+        height, width = x.shape[2:]
+        return y + x[..., self.crop : height - self.crop, self.crop : width - self.crop]
 
 
 @torch.no_grad()
@@ -126,7 +127,7 @@ def receptive_field(layers: nn.Sequential) -> int:
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), _norm(norm, outputs), nn.ReLU()]
+    return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), _norm(norm, outputs), nn.ReLU(inplace=True)]
 
 
 def _upsampling(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
@@ -135,7 +136,7 @@ def _upsampling(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
     bound = (inputs * 3 * 3) ** -0.5
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -bound, bound)
-    return [layer, _norm(norm, outputs), nn.ReLU()]
+    return [layer, _norm(norm, outputs), nn.ReLU(inplace=True)]
 
 
 def _norm(norm: str, channels: int) -> nn.Module:
