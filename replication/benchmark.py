@@ -16,7 +16,7 @@ from replication.loss_network import LAYERS, MEAN, LossNetwork
 from replication.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
 from replication.optimisation import white_noise
 from replication.provenance import provenance
-from replication.settings import check_profile
+from replication.settings import PRECISIONS, check_profile
 from replication.tables import save_table, text_table
 from replication.timing import Timing, convolution_flops, interleaved, peak_memory
 from replication.weights import vgg16_weights
@@ -24,7 +24,6 @@ from replication.weights import vgg16_weights
 SIZES = {"paper": (256, 512), "quick": (256,), "smoke": (64,)}
 LARGE = {"paper": 1024, "quick": 512, "smoke": 128}  # on a CPU its memory alone, with the short history
 SHORT_HISTORY = 20
-PRECISIONS = ("float32", "bfloat16")
 ITERATIONS = 5  # in a timed call
 
 

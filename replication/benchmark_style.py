@@ -17,7 +17,7 @@ from replication.objective import CONTENT_LAYER, STYLE_LAYERS
 from replication.optimisation import white_noise
 from replication.photographs import photographs_of
 from replication.provenance import provenance
-from replication.settings import check_profile
+from replication.settings import PRECISIONS, check_profile
 from replication.style_training import BATCH_SIZE, style_trainer
 from replication.style_transfer import for_inference, stylize
 from replication.tables import save_table, text_table
@@ -26,7 +26,7 @@ from replication.training import Trainer
 
 TRAINING_SIZE = {"paper": 256, "quick": 128, "smoke": 64}
 SIZES = {"paper": (256, 512, 1024, 2048), "quick": (256, 512), "smoke": (64, 128)}
-PRECISIONS = ("float32", "bfloat16")
+
 CASES = (("plain PyTorch", "float32"), ("stylize", "float32"), ("stylize", "bfloat16"))
 STYLE = "great_wave"
 
