@@ -121,6 +121,32 @@ def test_the_readme_repeats_what_the_benchmark_holds():
             assert line in readme
 
 
+def test_the_readme_repeats_what_table_1_holds():
+    readme = (ROOT / "README.md").read_text()
+    rows = json.loads((ROOT / "figures" / "paper" / "table1_speed.json").read_text())["results"]
+    assert rows
+    for row in rows:
+        seconds = " | ".join(f"{row[name]:.3g}" for name in ("iteration", "500 iterations", "network"))
+        ratios = ", ".join(f"{row[f'speed-up over {number}']:.0f}" for number in (100, 300, 500))
+        usual = f"{row['over plain 500']:.0f}"
+        assert f"| {row['size']} x {row['size']} | {row['precision']} | {seconds} | {ratios} | {usual} |" in readme
+
+
+def test_the_readme_repeats_what_the_benchmark_of_style_transfer_holds():
+    readme = (ROOT / "README.md").read_text()
+    record = json.loads((ROOT / "figures" / "paper" / "benchmark_style.json").read_text())
+    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
+    for size in [size for size, _, method in rows if method == "plain PyTorch"]:
+        cases = (("float32", "plain PyTorch"), ("float32", "stylize"), ("bfloat16", "stylize"))
+        plain, ours, half = (rows[size, *case] for case in cases)
+        seconds = " | ".join(f"{row['seconds']:.3g}" for row in (plain, ours, half))
+        line = f"| {size} x {size} | {seconds} | {plain['seconds'] / half['seconds']:.1f} | {half['peak_GB']:.1f} |"
+        assert line in readme
+    steps = [rows[256, precision, "training step"] for precision in ("float32", "bfloat16")]
+    said = " and ".join(f"{row['seconds']:.2f} s in {row['precision']} ({row['ratio']:.2f})" for row in steps)
+    assert f"A training step takes {said}" in " ".join(readme.split())
+
+
 def test_no_file_names_this_machine_or_a_registry():
     home = re.compile(
         r"/(home|root|work|Users)/\w|https?://(pypi|files\.pythonhosted|registry\.npmjs|deb\.debian)\.org"
