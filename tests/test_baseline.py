@@ -24,6 +24,7 @@ ITERATIONS = 60
 RUN = """
 import sys
 from safetensors.torch import save_file
+from replication.baseline import gatys
 from replication.data import content_picture, style_picture
 from replication.images import square
 
