@@ -138,6 +138,7 @@ def _add_train_style(commands: Any) -> None:
     add("--warmup", type=int, default=0, help="steps at the start over which the style weight rises")
     add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
+    add("--compile", action="store_true", dest="compiled", help="by torch.compile; for a GPU, takes a C++ compiler")
     add("--seed", type=int, default=0, help="of the first weights and the batches")
     train.set_defaults(command=_train_style, interrupted="the same command goes on with the training")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,24 @@ def test_states_of_other_runs_are_refused(tmp_path):
 def test_bfloat16_trains_as_well_within_noise():
     ends = [trainer(bfloat16=bfloat16).run(40)[-1] for bfloat16 in (False, True)]
     assert ends[1]["pixel"] == pytest.approx(ends[0]["pixel"], rel=0.1)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+def test_compiled_gradients_are_those_of_the_plain_network():
+    gradients = []
+    for compiled in (False, True):
+        run = trainer(dtype=torch.float64, compiled=compiled)
+        log = run.run(1)
+        gradients.append({name: parameter.grad for name, parameter in run.network.named_parameters()})
+        gradients[-1] |= {"loss": torch.tensor(log[-1]["pixel"], dtype=torch.float64)}
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, rtol=1e-6, atol=1e-12)
+
+
+def test_without_a_compiler_compiled_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "none-such")
+    with pytest.raises(ReplicationError, match="install g\\+\\+, or train without --compile"):
+        trainer(compiled=True)
 
 
 def worker(rank, folder):
