@@ -12,7 +12,7 @@ from replication.checkpoint import deferred_interrupts, load_checkpoint, save_ch
 from replication.errors import ReplicationError
 from replication.files import sha256
 from replication.lbfgs import HISTORY, LBFGS
-from replication.objective import Objective, Terms
+from replication.objective import Objective, Terms, finite
 from replication.optimisation import descend, empty_losses, white_noise
 
 ITERATIONS = 500  # section 4.1
@@ -73,7 +73,7 @@ def gatys(
     if not set(keep) <= set(range(iterations + 1)):
         raise ValueError(f"keep must lie in 0 to {iterations}; got {list(keep)}")
     function = Objective(style, **objective)
-    target = function.content_target(content)
+    target = function.content_target(finite(content, "content image"))
     noise = white_noise(tuple(content.shape[2:]), seed).to(content)
     method = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
     losses = empty_losses(iterations, method.x, len(Terms._fields))

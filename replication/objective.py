@@ -76,7 +76,7 @@ class Objective(nn.Module):
         self.style_form = style_form
         self.network = LossNetwork([content_layer, *style_layers], weights, dtype).to(y_style.device)
         with torch.no_grad():
-            features = self.network(_finite(y_style, "style image"), self.style_layers)
+            features = self.network(finite(y_style, "style image"), self.style_layers)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", gram_matrix(features[layer]), persistent=False)
 
@@ -91,9 +91,9 @@ class Objective(nn.Module):
         """The features that `forward` compares with, of images (B, 3, H, W) in [0, 1]: (B, C, H', W'), float32.
 
         Raises:
-            ValueError: a shape that the loss network does not take, or pixels that are not finite.
+            ValueError: a shape that the loss network does not take.
         """
-        features = self.network(_finite(y_content, "content image"), [self.content_layer])[self.content_layer]
+        features = self.network(y_content, [self.content_layer])[self.content_layer]
         return features.to(torch.promote_types(features.dtype, torch.float32))
 
     def forward(self, y_hat: Tensor, target: Tensor) -> Terms:
@@ -125,7 +125,12 @@ class Objective(nn.Module):
         return loss / features.shape[1] ** 2 if self.style_form == "mean" else loss
 
 
-def _finite(image: Tensor, name: str) -> Tensor:
+def finite(image: Tensor, name: str) -> Tensor:
+    """`image` itself; this waits for the device.
+
+    Raises:
+        ValueError: it has pixels that are not finite; the message calls it `name`.
+    """
     if not image.isfinite().all():
         raise ValueError(f"the {name} has pixels that are not finite")
     return image

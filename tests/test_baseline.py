@@ -189,6 +189,11 @@ def test_settings_it_cannot_take_are_refused(photograph, y_style, options, messa
         gatys(photograph, y_style, **options)
 
 
+def test_a_content_image_that_is_not_finite_is_refused(photograph, y_style):
+    with pytest.raises(ValueError, match="the content image has pixels that are not finite"):
+        gatys(photograph * torch.nan, y_style, iterations=1)
+
+
 def test_an_objective_that_turns_nan_is_reported_and_the_last_good_state_kept(
     photograph, y_style, monkeypatch, tmp_path
 ):

@@ -135,8 +135,6 @@ def test_images_it_cannot_take_are_refused(photograph, y_style):
     with pytest.raises(ValueError, match="the style image has pixels that are not finite"):
         Objective(y_style / 0)
     objective = Objective(y_style)
-    with pytest.raises(ValueError, match="the content image has pixels that are not finite"):
-        objective.content_target(photograph * torch.nan)
     with pytest.raises(ValueError, match="at least 32 x 32 pixels"):
         objective.content_target(photograph[..., :31])
     with pytest.raises(ValueError, match="make it from images of the same size"):

@@ -13,6 +13,7 @@ import torch
 from conftest import run_command
 from PIL import Image
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from replication import data
 from replication.data import content_picture, style_picture, validation_pictures
@@ -120,6 +121,26 @@ def test_the_objective_falls(photographs):
     )
     image = photographs.batch(99, 1, 64, seed=0)
     assert objective(trainer.network(image), objective.content_target(image)).total.isfinite()
+
+
+class ReadBacks(TorchDispatchMode):
+    """Counts what makes a GPU's host wait: a tensor's value as a Python number."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_reads_nothing_back_from_the_device(photographs, precision):
+    trainer, _ = style_trainer(STYLE, photographs, size=64, warmup=5, cooldown=5, precision=precision)
+    with ReadBacks() as read_backs:
+        trainer.advance(10)
+        assert read_backs.count == 0
+        trainer._check("a loss")
+        assert read_backs.count == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
