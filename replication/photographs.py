@@ -32,15 +32,17 @@ class Photographs:
         pixels: (N,), uint8; the images one after the other, each (H, W, 3) in row order.
         shapes: height and width of each.
         record: what tells these photographs from others, as JSON takes it.
+        device: of the batches.
     """
 
-    def __init__(self, pixels: Tensor, shapes: list[tuple[int, int]], record: dict[str, Any]):
-        self.pixels, self.shapes, self.record = pixels, shapes, record
+    def __init__(self, pixels: Tensor, shapes: list[tuple[int, int]], record: dict[str, Any], device: str = "cpu"):
+        self.pixels, self.shapes, self.record, self.device = pixels, shapes, record, torch.device(device)
         self.ends = np.cumsum([3 * height * width for height, width in shapes]).tolist()
 
     def to(self, device: str) -> "Photographs":
-        """The same with the pixels on `device`."""
-        return Photographs(self.pixels.to(device), self.shapes, self.record)
+        """The same with batches on `device`, and the pixels too, unless they take more than half of its free memory."""
+        fits = device == "cpu" or self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2
+        return Photographs(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 
     def batch(self, step: int, batch_size: int, size: int, seed: int, flip: bool = False) -> Tensor:
         """The images of a step, which depend on the seed and the step alone.
@@ -56,7 +58,7 @@ class Photographs:
         """
         random = np.random.default_rng([seed, step])
         crops = [self._crop(step * batch_size + i, size, seed, flip, random) for i in range(batch_size)]
-        return torch.stack(crops).permute(0, 3, 1, 2).float().div_(255)
+        return torch.stack(crops).to(self.device).permute(0, 3, 1, 2).float().div_(255)
 
     def _crop(self, number: int, size: int, seed: int, flip: bool, random: np.random.Generator) -> Tensor:
         passes, position = divmod(number, len(self.shapes))

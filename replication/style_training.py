@@ -61,7 +61,7 @@ def style_trainer(
         ValueError: an argument that the network or the objective does not take.
         ReplicationError: the initial network is damaged.
     """
-    device = photographs.pixels.device
+    device = photographs.device
     training = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
     y_style = square(style.image, style_size).to(device)
     objective = Objective(y_style, dtype=getattr(torch, precision), **options)

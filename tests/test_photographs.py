@@ -10,7 +10,7 @@ from PIL import Image
 from replication.data import content_picture
 from replication.errors import ReplicationError
 from replication.images import load_image, resize, to_pixels
-from replication.photographs import load_photographs, photographs_of
+from replication.photographs import Photographs, load_photographs, photographs_of
 
 
 @pytest.fixture
@@ -92,6 +92,15 @@ def test_crops_come_from_everywhere_and_half_of_them_are_mirrored():
     assert {top for _, top, _ in found} == set(range(5))
     assert {mirrored for mirrored, *_ in found} == {False, True}
     assert len(found) > 40
+
+
+@pytest.mark.parametrize(("free", "moved"), [(3 * 70 * 90 * 2 + 2, True), (3 * 70 * 90 * 2, False)])
+def test_photographs_that_take_half_of_a_gpus_free_memory_stay_where_they_are(monkeypatch, free, moved):
+    """The device "meta" stands for the GPU: it shows where a tensor is, and holds none."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    photographs = Photographs(torch.zeros(3 * 70 * 90, dtype=torch.uint8), [(70, 90)], {}).to("meta")
+    assert photographs.pixels.is_meta == moved
+    assert photographs.batch(0, 2, 64, seed=0).is_meta
 
 
 def test_a_crop_larger_than_a_photograph_is_refused(folder):
