@@ -50,7 +50,7 @@ def style_trainer(
         flip: whether half of the photographs are mirrored.
         style_size: pixels a side of the painting, which sets the size of its strokes (the published code: 256).
         norm, padding, residual: of the network; see `ImageTransformationNetwork`.
-        initial: a network's file to start from instead of random weights.
+        initial: a network's file to start from instead of random weights; its norm may be the other one.
         warmup: the style weight rises to its value over this many steps, from a thousandth, by the same factor each.
             The paper has none; without it a network first learns the texture alone, and to keep the photograph late.
         seed: of the random weights and of the batches.
@@ -76,7 +76,7 @@ def style_trainer(
     settings |= {"batch_size": batch_size, "size": size, "flip": flip, "style_size": style_size}
     settings |= {"warmup": warmup, "seed": seed}
     if initial:
-        network.load_state_dict(load_network(initial)[0].state_dict())
+        network.load_state_dict(load_network(initial)[0].state_dict(), strict=False)  # only batch norm has statistics
         settings["initial"] = sha256(Path(initial).read_bytes())
 
     def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms:

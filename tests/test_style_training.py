@@ -155,11 +155,13 @@ def test_on_a_gpu_a_step_does_not_wait_for_it(photographs, precision):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_trained_network_can_be_the_start(photographs, tmp_path):
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_trained_network_can_be_the_start(photographs, tmp_path, norm):
     first, _ = style_trainer(STYLE, photographs, size=64, style_size=64)
     first.run(1)
     save_network(first.network, tmp_path / "first.safetensors", {})
-    second, _ = style_trainer(STYLE, photographs, size=64, style_size=64, initial=tmp_path / "first.safetensors")
+    options = {"size": 64, "style_size": 64, "norm": norm, "initial": tmp_path / "first.safetensors"}
+    second, _ = style_trainer(STYLE, photographs, **options)
     for name, value in second.network.state_dict().items():
         torch.testing.assert_close(value, first.network.state_dict()[name], rtol=1e-3, atol=1e-6)
     assert len(second.settings["initial"]) == 64
