@@ -6,13 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from replication.data import PHOTOGRAPHS, content_picture, style_picture
 from replication.device import default_device, keep_freed_memory
 from replication.loss_network import LossNetwork
-from replication.networks import ImageTransformationNetwork
+from replication.networks import FILTERS, ImageTransformationNetwork
 from replication.objective import CONTENT_LAYER, STYLE_LAYERS
 from replication.optimisation import white_noise
 from replication.photographs import photographs_of
@@ -142,6 +142,7 @@ def _stylisation(method: str, precision: str, size: int, device: str) -> Callabl
     if method == "stylize":
         fast = for_inference(network, getattr(torch, precision))
         return lambda: _drop(stylize(fast, image, tile=None))
+    network.layers[-1] = nn.Conv2d(FILTERS[0], 3, 9, padding=4).to(device)
     network.to(memory_format=torch.contiguous_format)
     padded = F.pad(image, [network.margin] * 4, "reflect")
     return torch.inference_mode()(lambda: _drop(torch.tanh(network.layers(padded))))

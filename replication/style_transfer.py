@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from replication.device import default_device, keep_freed_memory
@@ -51,7 +50,7 @@ def for_inference(
 ) -> ImageTransformationNetwork:
     """A copy that gives the same images faster, in evaluation mode, the convolutions in `dtype`.
 
-    Batch norm is folded into the convolutions before it, and the last convolution gives four pixels at once.
+    Batch norm is folded into the convolutions before it.
     """
     network = copy.deepcopy(network).eval()
     for module in [*network.modules()]:
@@ -60,30 +59,7 @@ def for_inference(
                 if isinstance(module[i + 1], nn.BatchNorm2d):
                     module[i] = fuse_conv_bn_eval(module[i], module[i + 1], isinstance(module[i], nn.ConvTranspose2d))
                     module[i + 1] = nn.Identity()
-    network.layers[-1] = _FourPixels(network.layers[-1])
     return network.requires_grad_(False).to(dtype, memory_format=torch.channels_last)
-
-
-class _FourPixels(nn.Module):
-    """A convolution of stride 1 as one of stride 2 with four times the filters, those of each pixel of a 2 x 2 square.
-
-    The sums are the same. Three filters leave most of a processor's vector lanes empty, twelve do not.
-    """
-
-    def __init__(self, convolution: nn.Conv2d):
-        super().__init__()
-        outputs, inputs, height, width = convolution.weight.shape
-        weight = convolution.weight.new_zeros(outputs, 2, 2, inputs, height + 1, width + 1)
-        for i in range(2):
-            for j in range(2):
-                weight[:, i, j, :, i : i + height, j : j + width] = convolution.weight.detach()
-        self.weight = nn.Parameter(weight.flatten(0, 2))
-        self.bias = nn.Parameter(convolution.bias.detach().repeat_interleave(4))
-        self.padding = convolution.padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W), H and W even, to (B, outputs, H, W)."""
-        return F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, stride=2, padding=self.padding), 2)
 
 
 @torch.inference_mode()

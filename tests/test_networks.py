@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from replication.networks import ImageTransformationNetwork, ResidualBlock, receptive_field
+from replication.networks import ImageTransformationNetwork, OutputConvolution, ResidualBlock, receptive_field
 
 
 def sizes(network, size):
@@ -49,6 +49,21 @@ def test_a_residual_block_adds_its_cropped_input_and_applies_no_relu_after():
     x = torch.randn(2, 8, 12, 14)
     assert torch.equal(block(x), x[..., 2:-2, 2:-2])
     assert not ResidualBlock(8, "batch", residual=False)(x).lt(0).any()
+
+
+def test_the_last_convolution_is_torchs_forward_and_backward():
+    ours = OutputConvolution(5).double()
+    torchs = nn.Conv2d(5, 3, 9, padding=4).double()
+    torchs.load_state_dict(ours.state_dict())
+    x, gradient = (torch.randn(2, channels, 12, 18, dtype=torch.float64) for channels in (5, 3))
+    found = []
+    for layer in (ours, torchs):
+        leaf = x.clone().requires_grad_()
+        y = layer(leaf)
+        y.backward(gradient)
+        found.append((y, leaf.grad, layer.weight.grad, layer.bias.grad))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 def test_with_instance_norm_each_image_goes_by_its_own_statistics_in_evaluation_too():
