@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from replication.data import PHOTOGRAPHS, content_picture, style_picture
 from replication.device import default_device, keep_freed_memory
+from replication.inference import for_inference
 from replication.loss_network import LossNetwork
 from replication.networks import FILTERS, ImageTransformationNetwork
 from replication.objective import CONTENT_LAYER, STYLE_LAYERS
@@ -19,7 +20,7 @@ from replication.photographs import photographs_of
 from replication.provenance import provenance
 from replication.settings import PRECISIONS, check_profile
 from replication.style_training import BATCH_SIZE, style_trainer
-from replication.style_transfer import for_inference, stylize
+from replication.style_transfer import stylize
 from replication.tables import save_table, text_table
 from replication.timing import interleaved, peak_memory
 from replication.training import Trainer

@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from replication.errors import ReplicationError
 from replication.files import rounded, sha256, write_atomically, write_json
 from replication.networks import ImageTransformationNetwork
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def network_path(path: Path | str) -> Path:
@@ -23,11 +26,11 @@ def network_path(path: Path | str) -> Path:
     return Path(path)
 
 
-def save_network(network: ImageTransformationNetwork, path: Path | str, record: dict[str, Any]) -> None:
+def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -> None:
     """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
 
     Args:
-        network: on any device.
+        network: one of `networks`, on any device.
         path: the file, .safetensors.
         record: how it came about, as JSON takes it.
 
@@ -37,14 +40,19 @@ def save_network(network: ImageTransformationNetwork, path: Path | str, record: 
     path, record = network_path(path), rounded(record)
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
-    header = {"network": json.dumps(network.configuration), "record": json.dumps(record)}
+    kind, configuration = type(network).__name__, network.configuration
+    header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}
     content = safetensors.torch.save(stored, header)
     write_atomically(path, content)
-    write_json(path.with_suffix(".json"), {"network": network.configuration, "sha256": sha256(content)} | record)
+    write_json(path.with_suffix(".json"), {"network": configuration, "sha256": sha256(content)} | record)
 
 
-def load_network(path: Path | str) -> tuple[ImageTransformationNetwork, dict[str, Any]]:
+def load_network(path: Path | str, kind: type[Network] = ImageTransformationNetwork) -> tuple[Network, dict[str, Any]]:
     """Read what `save_network` wrote.
+
+    Args:
+        path: the file.
+        kind: the class of the network.
 
     Returns:
         The network, on the CPU, in float32 and in evaluation mode, and its record.
@@ -56,8 +64,13 @@ def load_network(path: Path | str) -> tuple[ImageTransformationNetwork, dict[str
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             record = json.loads(header["record"])
-            network = ImageTransformationNetwork(**json.loads(header["network"]))
+            found = header.get("kind", ImageTransformationNetwork.__name__)
+            if found != kind.__name__:
+                raise ReplicationError(f"{path} holds another kind of network, {found}; wanted is {kind.__name__}")
+            network = kind(**json.loads(header["network"]))
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except ReplicationError:
+        raise
     except FileNotFoundError:
         raise ReplicationError(f"{path} does not exist") from None
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:

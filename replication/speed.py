@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from replication.benchmark import METHODS
+from replication.inference import for_inference
 from replication.lbfgs import HISTORY
 from replication.networks import ImageTransformationNetwork
 from replication.optimisation import white_noise
-from replication.style_transfer import for_inference, stylize
+from replication.style_transfer import stylize
 from replication.timing import interleaved
 
 NUMBERS = (100, 300, 500)  # of iterations, table 1

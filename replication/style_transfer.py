@@ -1,24 +1,19 @@
 """Style transfer by a trained network: one forward pass, for images of any size."""
 
-import copy
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
 from replication.files import ROOT
-from replication.images import EXTENSIONS, image_files, load_image, save_image
+from replication.inference import for_inference, transform_files
 from replication.network_files import load_network
 from replication.networks import STRIDE, ImageTransformationNetwork
 from replication.progress import progress_bar
-
-log = logging.getLogger(__name__)
 
 SHIPPED = ROOT / "data" / "checkpoints" / "style"
 TILE = 1024  # pixels a side
@@ -43,23 +38,6 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
 def style_names() -> list[str]:
     """The styles that come with the project."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-
-
-def for_inference(
-    network: ImageTransformationNetwork, dtype: torch.dtype = torch.float32
-) -> ImageTransformationNetwork:
-    """A copy that gives the same images faster, in evaluation mode, the convolutions in `dtype`.
-
-    Batch norm is folded into the convolutions before it.
-    """
-    network = copy.deepcopy(network).eval()
-    for module in [*network.modules()]:
-        if isinstance(module, nn.Sequential):
-            for i in range(len(module) - 1):
-                if isinstance(module[i + 1], nn.BatchNorm2d):
-                    module[i] = fuse_conv_bn_eval(module[i], module[i + 1], isinstance(module[i], nn.ConvTranspose2d))
-                    module[i + 1] = nn.Identity()
-    return network.requires_grad_(False).to(dtype, memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
@@ -124,8 +102,7 @@ def stylize_files(
     """Transform image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs: files and folders.
-        out: a folder, where each result has the name of its input; or, for one file, a file.
+        inputs, out: see `transform_files`.
         style: see `style_network`.
         tile: see `stylize`.
         precision: "float32" or "bfloat16".
@@ -134,41 +111,11 @@ def stylize_files(
         What could not be read; all others are done.
 
     Raises:
-        ReplicationError: no such input or style, no images in a folder, two results of one name, a result in place of
-            its input, or a file that could not be written.
+        ReplicationError: no such style, and see `transform_files`.
     """
     keep_freed_memory()
-    network = for_inference(style_network(style)[0], getattr(torch, precision)).to(default_device())
-    device = next(network.parameters()).device
-    failed = []
-    for source, target in _targets([Path(path) for path in inputs], Path(out)):
-        try:
-            image = load_image(source)
-            if min(image.shape[2:]) < network.smallest:
-                raise ReplicationError(f"{source} is too small: a side needs at least {network.smallest} pixels")
-        except ReplicationError as error:
-            log.warning("left out: %s", error)
-            failed.append(error)
-            continue
-        result = stylize(network, image.to(device), tile, source.name)
-        del image  # of a large one each copy counts
-        save_image(result, target)
-    return failed
-
-
-def _targets(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Which file each image becomes."""
-    sources = []
-    for path in inputs:
-        found = image_files(path) if path.is_dir() else [path]
-        if not found:
-            raise ReplicationError(f"{path} holds no images ({', '.join(EXTENSIONS)})")
-        sources += found
-    single = len(inputs) == 1 and not inputs[0].is_dir() and out.suffix and not out.is_dir()
-    pairs = [(source, out if single else out / source.name) for source in sources]
-    for i, (source, target) in enumerate(pairs):
-        if target.exists() and source.exists() and target.samefile(source):
-            raise ReplicationError(f"{target} would replace its input; choose another output")
-        if target in [other for _, other in pairs[:i]]:
-            raise ReplicationError(f"two inputs are named {source.name}; stylize them into different folders")
-    return pairs
+    device = default_device()
+    network = for_inference(style_network(style)[0], getattr(torch, precision)).to(device)
+    return transform_files(
+        inputs, out, lambda image, name: stylize(network, image.to(device), tile, name), network.smallest
+    )

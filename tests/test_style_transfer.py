@@ -10,9 +10,10 @@ from PIL import Image
 from replication.data import content_picture
 from replication.errors import ReplicationError
 from replication.images import load_image, resize, save_image
+from replication.inference import for_inference
 from replication.network_files import load_network, save_network
 from replication.networks import ImageTransformationNetwork
-from replication.style_transfer import SHIPPED, for_inference, style_names, style_network, stylize, stylize_files
+from replication.style_transfer import SHIPPED, style_names, style_network, stylize, stylize_files
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
 

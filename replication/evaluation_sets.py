@@ -1,0 +1,107 @@
+"""Set5, Set14 and BSD100, on which super-resolution is measured: from `REPLICATION_DATA`, or by download."""
+
+import json
+import logging
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pooch
+from filelock import FileLock
+
+from replication.data import Picture
+from replication.errors import ReplicationError
+from replication.files import ROOT, cache_folder, data_folder, write_atomically
+from replication.images import EXTENSIONS, load_image, pixel_digest
+
+log = logging.getLogger(__name__)
+
+SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100"}
+DIGESTS = json.loads((ROOT / "data" / "evaluation_sets.json").read_text())  # of the pixels, by set and name
+GREY = ("bridge",)  # one channel as published, which the paper's protocol measures as it is
+SOURCES = (
+    "https://huggingface.co/datasets/eugenesiow/{name}/resolve/main/data/{name}_HR.tar.gz",
+    "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
+)
+
+
+class TestPicture(NamedTuple):
+    """A picture of a set, and whether it has one channel."""
+
+    __test__ = False  # for pytest
+
+    picture: Picture
+    grey: bool
+
+
+def evaluation_set(name: str) -> list[TestPicture]:
+    """The pictures of "set5", "set14" or "bsd100", in the order of their names, each checked by its pixels' digest.
+
+    Raises:
+        ValueError: an unknown set.
+        ReplicationError: a file under `REPLICATION_DATA` is missing or another image, or no source could be read.
+    """
+    if name not in SETS:
+        raise ValueError(f"the sets are {', '.join(SETS)}; got {name!r}")
+    folder = data_folder()
+    given = folder is not None and (folder / "sr" / name).is_dir()
+    origin = f"REPLICATION_DATA/sr/{name}" if given else SETS[name]
+    where = folder / "sr" / name if given else _downloaded(name)
+    pictures = []
+    for image, digest in DIGESTS[name].items():
+        path = where / f"{image}.png"
+        picture = Picture(load_image(path), image, origin)
+        if pixel_digest(picture.image) != digest:
+            raise ReplicationError(f"{path} is not the {image} of {SETS[name]}; replace or remove the file")
+        pictures.append(TestPicture(picture, image in GREY))
+    return pictures
+
+
+def _downloaded(name: str) -> Path:
+    """The folder in the cache, filled from the first source that has all images of the set."""
+    folder = cache_folder() / "evaluation" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if all((folder / f"{image}.png").exists() for image in DIGESTS[name]):
+            return folder
+        tried = []
+        for source in SOURCES:
+            url = source.format(name=SETS[name])
+            try:
+                _fetch(url, name, folder)
+            except (ReplicationError, OSError, ValueError, tarfile.TarError) as error:
+                log.warning("%s from %s: %s", SETS[name], url, error)
+                tried.append(f"{url} ({error})")
+                continue
+            return folder
+    raise ReplicationError(
+        f"{SETS[name]} could not be downloaded; tried {'; '.join(tried)}. Try again where these are reached, or "
+        f"put its images into the folder sr/{name} and set REPLICATION_DATA to the folder above"
+    )
+
+
+def _fetch(url: str, name: str, folder: Path) -> None:
+    """Take the set's images out of an archive; which is which, their pixels say."""
+    log.info("fetching %s: %s", SETS[name], url)
+    pooch.get_logger().setLevel(logging.WARNING)  # it would print the digest of the archive
+    names = {digest: image for image, digest in DIGESTS[name].items()}
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        archive = pooch.retrieve(url, None, fname="archive", path=temporary, progressbar=True)
+        for path in _images(archive, Path(temporary)):
+            image = names.pop(pixel_digest(load_image(path)), None)
+            if image:
+                write_atomically(folder / f"{image}.png", path.read_bytes())
+    if names:
+        raise ReplicationError(f"{len(names)} of its {len(DIGESTS[name])} images are not in the archive")
+
+
+def _images(archive: str, folder: Path) -> Iterator[Path]:
+    """The images of an archive, each as a file."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isfile() and Path(member.name).suffix.lower() in EXTENSIONS:
+                path = folder / Path(member.name).name
+                path.write_bytes(tar.extractfile(member).read())
+                yield path
