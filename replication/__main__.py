@@ -5,6 +5,7 @@ import ast
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from replication.errors import ReplicationError
@@ -62,7 +63,24 @@ def _train_style(options: argparse.Namespace) -> int:
 def _stylize(options: argparse.Namespace) -> int:
     from replication.style_transfer import stylize_files
 
-    failed = stylize_files(**_arguments(options))
+    return _told(stylize_files(**_arguments(options)))
+
+
+def _train_super_resolution(options: argparse.Namespace) -> int:
+    from replication.super_resolution_training import train_super_resolution_from_files
+
+    train_super_resolution_from_files(**_arguments(options))
+    return 0
+
+
+def _upscale(options: argparse.Namespace) -> int:
+    from replication.super_resolution import upscale_files
+
+    return _told(upscale_files(**_arguments(options)))
+
+
+def _told(failed: list[ReplicationError]) -> int:
+    """The exit status of a command on image files."""
     if failed:
         print(f"error: {len(failed)} images could not be read; all others are done", file=sys.stderr)
     return 1 if failed else 0
@@ -81,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     weights.set_defaults(command=_weights, interrupted="the same command starts over")
     _add_train_style(commands)
     _add_stylize(commands)
+    _add_train_super_resolution(commands)
+    _add_upscale(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
     benchmark.add_argument("subject", choices=["baseline", "style"])
     benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
@@ -114,13 +134,9 @@ def _add_train_style(commands: Any) -> None:
     )
     add = train.add_argument
     add("--style", required=True, metavar="PAINTING", help="an image file, or a name out of data/styles")
-    add("--images", required=True, metavar="DIR", help="photographs to train on, or coco2014 to download them (13 GB)")
-    add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
-    add("--steps", type=_positive, default=40_000, help="iterations")
-    add("--batch-size", type=_positive, default=4, help="images in a step")
+    _add_run(add, 40_000)
     add("--size", type=_positive, default=256, help="pixels a side of the photographs in a step")
     add("--fit", choices=["crop", "stretch"], default="stretch", help="how a photograph becomes a square")
-    add("--flip", action="store_true", help="mirror half of the photographs")
     add(
         "--style-size",
         type=_positive,
@@ -134,12 +150,9 @@ def _add_train_style(commands: Any) -> None:
     add("--padding", choices=["reflection", "zero"], default="reflection", help="zero as in arXiv v1")
     add("--no-residual", action="store_false", dest="residual", help="no shortcuts in the blocks")
     add("--initial", metavar="FILE", help="a trained network to start from")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam")
     add("--warmup", type=int, default=0, help="steps at the start over which the style weight rises")
-    add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
-    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
-    add("--compile", action="store_true", dest="compiled", help="by torch.compile; for a GPU, takes a C++ compiler")
-    add("--seed", type=int, default=0, help="of the first weights and the batches")
+    _add_precision(add)
+    _add_training(add)
     train.set_defaults(command=_train_style, interrupted="the same command goes on with the training")
 
 
@@ -150,8 +163,7 @@ def _add_stylize(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = stylize.add_argument
-    add("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
-    add("-o", "--out", required=True, help="a folder, or for one image a file")
+    _add_files(add)
     add("--style", required=True, help="a .safetensors file, or a name out of data/checkpoints/style")
     add(
         "--tile",
@@ -159,8 +171,68 @@ def _add_stylize(commands: Any) -> None:
         default=1024,
         help="images larger than this, in pixels, are cut; less takes less memory",
     )
-    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
+    _add_precision(add)
     stylize.set_defaults(command=_stylize, interrupted="finished images are kept")
+
+
+def _add_train_super_resolution(commands: Any) -> None:
+    train = commands.add_parser(
+        "train-super-resolution",
+        help="train a super-resolution network on a folder of photographs",
+        description="Defaults are the paper's; the same command goes on with a run that was stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = train.add_argument
+    _add_run(add, 200_000)
+    add("--factor", type=int, choices=[4, 8], default=4, help="how many times as large")
+    add("--loss", choices=["feature", "pixel", "srcnn"], default="feature", help="srcnn: SRCNN with its pixel loss")
+    add("--patch", type=_positive, default=288, help="pixels a side of what is learned to restore")
+    add("--blur", type=float, default=1.0, help="sigma of the Gaussian before a patch is made smaller")
+    _add_precision(add)
+    _add_training(add)
+    train.set_defaults(command=_train_super_resolution, interrupted="the same command goes on with the training")
+
+
+def _add_upscale(commands: Any) -> None:
+    upscale = commands.add_parser(
+        "upscale",
+        help="enlarge images by a trained network",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = upscale.add_argument
+    _add_files(add)
+    add("--factor", type=int, choices=[4, 8], default=4, help="how many times as large")
+    add("--loss", choices=["feature", "pixel"], default="feature", help="that the network was trained with")
+    add("--network", metavar="FILE", help="another network, .safetensors")
+    matching = {"dest": "match", "action": argparse.BooleanOptionalAction, "default": True}
+    add("--match-histogram", **matching, help="give the result the input's histograms, as in the paper")
+    add("--tile", type=_positive, default=256, help="images larger than this, in pixels, are cut")
+    _add_precision(add)
+    upscale.set_defaults(command=_upscale, interrupted="finished images are kept")
+
+
+def _add_files(add: Callable[..., Any]) -> None:
+    add("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
+    add("-o", "--out", required=True, help="a folder, or for one image a file")
+
+
+def _add_precision(add: Callable[..., Any]) -> None:
+    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
+
+
+def _add_run(add: Callable[..., Any], steps: int) -> None:
+    add("--images", required=True, metavar="DIR", help="photographs to train on, or coco2014 to download them (13 GB)")
+    add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
+    add("--steps", type=_positive, default=steps, help="iterations")
+    add("--batch-size", type=_positive, default=4, help="images in a step")
+
+
+def _add_training(add: Callable[..., Any]) -> None:
+    add("--flip", action="store_true", help="mirror half of the photographs")
+    add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
+    add("--compile", action="store_true", dest="compiled", help="by torch.compile; for a GPU, takes a C++ compiler")
+    add("--seed", type=int, default=0, help="of the first weights and the batches")
 
 
 def _positive(value: str) -> int:

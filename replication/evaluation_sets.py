@@ -71,7 +71,7 @@ def _downloaded(name: str) -> Path:
             url = source.format(name=SETS[name])
             try:
                 _fetch(url, name, folder)
-            except (ReplicationError, OSError, ValueError, tarfile.TarError) as error:
+            except (ReplicationError, OSError, ValueError) as error:
                 log.warning("%s from %s: %s", SETS[name], url, error)
                 tried.append(f"{url} ({error})")
                 continue
@@ -99,9 +99,12 @@ def _fetch(url: str, name: str, folder: Path) -> None:
 
 def _images(archive: str, folder: Path) -> Iterator[Path]:
     """The images of an archive, each as a file."""
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.isfile() and Path(member.name).suffix.lower() in EXTENSIONS:
-                path = folder / Path(member.name).name
-                path.write_bytes(tar.extractfile(member).read())
-                yield path
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if member.isfile() and Path(member.name).suffix.lower() in EXTENSIONS:
+                    path = folder / Path(member.name).name
+                    path.write_bytes(tar.extractfile(member).read())
+                    yield path
+    except (tarfile.TarError, EOFError) as error:
+        raise ReplicationError("it is no archive, or a damaged one") from error

@@ -17,13 +17,13 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotl
 SOURCES = ("replication", "notebooks", "data")
 
 
-def provenance(run: SimpleNamespace, network: LossNetwork, inputs: Sequence[Picture]) -> dict[str, Any]:
+def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequence[Picture]) -> dict[str, Any]:
     """Commit, settings, seed, device, precision, versions, and digests of weights and inputs.
 
     Args:
         run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`, and a
             profile where it has one.
-        network: the loss network; it tells precision and weights.
+        network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
@@ -32,12 +32,16 @@ def provenance(run: SimpleNamespace, network: LossNetwork, inputs: Sequence[Pict
         **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
-        "precision": precision(network),
+        "precision": precision(network) if network else settings.pop("precision"),
         "settings": settings,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "weights": {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256},
+        **({"weights": _weights(network)} if network else {}),
         "inputs": [picture.provenance() for picture in inputs],
     }
+
+
+def _weights(network: LossNetwork) -> dict[str, str]:
+    return {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256}
 
 
 def commit() -> str:

@@ -1,0 +1,177 @@
+"""Super-resolution: low-resolution images, and enlarging images of any size by a trained network (section 4.2)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from skimage.exposure import match_histograms
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from replication.device import default_device, keep_freed_memory
+from replication.errors import ReplicationError
+from replication.files import ROOT
+from replication.images import resize, to_pixels
+from replication.inference import for_inference, transform_files
+from replication.network_files import load_network
+from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork
+from replication.progress import progress_bar
+
+SHIPPED = ROOT / "data" / "checkpoints" / "super_resolution"
+LOSSES = ("feature", "pixel")
+BLUR = 1.0  # sigma in pixels, of the training images (section 4.2)
+TILE = 256  # pixels a side of the small image
+REACH = 16  # small pixels around a tile that it depends on: 4 + 8 through the blocks, under 3 behind them
+LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # of red, green and blue in Y of BT.601, 16..235
+FROM_LUMINANCE = 255 / 219  # what red, green and blue gain with Y
+
+
+def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
+    """Images as many times smaller, rounded to 8 bits: Gaussian blur, then antialiased bicubic (a = -0.5) resampling.
+
+    Args:
+        y: (B, 3, H, W) in [0, 1], the sides multiples of the factor.
+        factor: 4 or 8.
+        blur: sigma in pixels of `y`. The paper's training images have 1.0; its test images none, since plain bicubic
+            reproduces its bicubic column.
+
+    Returns:
+        (B, 3, H / factor, W / factor) in [0, 1].
+    """
+    if blur:
+        y = gaussian_blur(y, 2 * round(4 * blur) + 1, blur)
+    small = resize(y, y.shape[2] // factor, y.shape[3] // factor)
+    return small.mul(255).round().div(255)
+
+
+def cropped(y: Tensor, factor: int) -> Tensor:
+    """The largest part of images (B, 3, H, W), from the top left, whose sides are multiples of the factor."""
+    height, width = (side // factor * factor for side in y.shape[2:])
+    return y[..., :height, :width]
+
+
+def luminance(image: Tensor) -> Tensor:
+    """Y of BT.601 over 255, (B, 1, H, W) in [16 / 255, 235 / 255], of images (B, 3, H, W) in [0, 1]."""
+    red, green, blue = (part * image[:, i : i + 1] for i, part in enumerate(LUMINANCE))
+    return red + green + blue + 16 / 255
+
+
+def bicubic(small: Tensor, factor: int) -> Tensor:
+    """Images (B, 3, H, W) enlarged by bicubic interpolation (a = -0.5)."""
+    return resize(small, factor * small.shape[2], factor * small.shape[3])
+
+
+@torch.inference_mode()
+def srcnn(network: SRCNN, small: Tensor, factor: int = 4) -> Tensor:
+    """Images (B, 3, H, W) enlarged: bicubic, then the network on the luminance, the colour as it is."""
+    large = bicubic(small, factor)
+    y = luminance(large)
+    return (large + FROM_LUMINANCE * (network(y) - y)).clamp(0, 1)
+
+
+@torch.inference_mode()
+def upscale(network: SuperResolutionNetwork, small: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
+    """Enlarge an image of any size, in tiles where it is larger than one.
+
+    The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory is
+    bounded by one of them.
+
+    Args:
+        network: in evaluation mode; see `for_inference`.
+        small: (1, 3, H, W) in [0, 1].
+        tile: pixels a side; None for the whole image at once.
+        label: what the progress bar over the tiles says.
+
+    Returns:
+        (1, 3, factor H, factor W) in [0, 1], float32.
+
+    Raises:
+        ValueError: another shape.
+    """
+    height, width = small.shape[2:]
+    if tile is None or max(height, width) <= tile:
+        return network(small)
+    factor = network.factor
+    large = small.new_empty(1, 3, factor * height, factor * width)
+    pieces = [(top, left) for top in range(0, height, tile) for left in range(0, width, tile)]
+    with progress_bar(len(pieces), label) as bar:
+        for top, left in pieces:
+            above, before = min(REACH, top), min(REACH, left)
+            seen = small[..., top - above : top + tile + REACH, left - before : left + tile + REACH]
+            piece = network(seen)[..., factor * above :, factor * before :][..., : factor * tile, : factor * tile]
+            rows, columns = piece.shape[2:]
+            large[..., factor * top : factor * top + rows, factor * left : factor * left + columns] = piece
+            bar.update()
+    return large
+
+
+def histogram_matched(large: Tensor, small: Tensor) -> Tensor:
+    """An enlarged image with the histograms of the small one, channel by channel: the paper's post-processing.
+
+    Args:
+        large, small: (1, 3, ...) in [0, 1], taken in 8 bits.
+    """
+    result = torch.empty_like(large)
+    for i, (image, reference) in enumerate(zip(to_pixels(large).T, to_pixels(small).T, strict=True)):
+        result[0, i] = torch.from_numpy(match_histograms(image, reference).T).div_(255)
+    return result
+
+
+def shipped_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
+    """A trained network that comes with the project, and its record.
+
+    Args:
+        factor: 4 or 8.
+        loss: "feature" or "pixel".
+
+    Raises:
+        ReplicationError: there is none.
+    """
+    if factor not in FACTORS or loss not in LOSSES:
+        raise ReplicationError(
+            f"the factor is one of {', '.join(map(str, FACTORS))}, the loss of {', '.join(LOSSES)}; "
+            f"got {factor}, {loss!r}"
+        )
+    return load_network(SHIPPED / f"x{factor}_{loss}.safetensors", SuperResolutionNetwork)
+
+
+def upscale_files(
+    inputs: Sequence[Path | str],
+    out: Path | str,
+    *,
+    factor: int = 4,
+    loss: str = "feature",
+    network: Path | str | None = None,
+    match: bool = True,
+    tile: int | None = TILE,
+    precision: str = "float32",
+) -> list[ReplicationError]:
+    """Enlarge image files, and the images in folders, on a GPU where there is one.
+
+    Args:
+        inputs, out: see `transform_files`.
+        factor, loss: see `shipped_network`.
+        network: the file of another network, of the same factor.
+        match: whether the result gets the histograms of the input.
+        tile: see `upscale`.
+        precision: "float32" or "bfloat16".
+
+    Returns:
+        What could not be read; all others are done.
+
+    Raises:
+        ReplicationError: no such network, one of another factor, and see `transform_files`.
+    """
+    keep_freed_memory()
+    device = default_device()
+    found = load_network(network, SuperResolutionNetwork)[0] if network else shipped_network(factor, loss)[0]
+    if found.factor != factor:
+        raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
+    found = for_inference(found, getattr(torch, precision)).to(device)
+
+    def enlarged(small: Tensor, name: str) -> Tensor:
+        large = upscale(found, small.to(device), tile, name)
+        return histogram_matched(large, small) if match else large
+
+    return transform_files(inputs, out, enlarged)

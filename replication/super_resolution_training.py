@@ -1,0 +1,150 @@
+"""Training of super-resolution networks, and of SRCNN, on patches of photographs (section 4.2)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from replication.data import coco2014
+from replication.device import default_device, keep_freed_memory
+from replication.loss_network import LossNetwork
+from replication.losses import feature_reconstruction_loss
+from replication.network_files import network_path, save_network
+from replication.networks import SRCNN, SuperResolutionNetwork
+from replication.photographs import SHORT_SIDE, Photographs, load_photographs
+from replication.provenance import provenance
+from replication.super_resolution import BLUR, LOSSES, bicubic, low_resolution, luminance
+from replication.training import Trainer, first_process, process_group
+
+STEPS, BATCH_SIZE, PATCH = 200_000, 4, 288  # section 4.2
+FEATURE_LAYER = "relu2_2"  # section 4.2
+
+
+class Reconstruction(NamedTuple):
+    """The loss of each image, (B,)."""
+
+    reconstruction: Tensor
+
+
+def super_resolution_trainer(
+    photographs: Photographs,
+    *,
+    factor: int = 4,
+    loss: str = "feature",
+    batch_size: int = BATCH_SIZE,
+    patch: int = PATCH,
+    flip: bool = False,
+    blur: float = BLUR,
+    seed: int = 0,
+    precision: str = "float32",
+    **options: Any,
+) -> tuple[Trainer, LossNetwork | None]:
+    """What trains a network to enlarge photographs, on their device, and the loss network if there is one.
+
+    Args:
+        photographs: to take patches of.
+        factor: 4 or 8.
+        loss: "feature", the feature reconstruction loss at relu2_2 (equation 2), or "pixel", both of the image; or
+            "srcnn", the pixel loss of SRCNN's luminance.
+        batch_size, patch: patches in a step, and pixels a side of each; a multiple of the factor.
+        flip: whether half of the patches are mirrored.
+        blur: of the patches before they are made smaller; see `low_resolution`.
+        seed: of the random weights and of the batches.
+        precision: of the convolutions, "float32" or "bfloat16".
+        options: those of `Trainer`.
+
+    Raises:
+        ValueError: an argument that does not fit.
+    """
+    if loss not in (*LOSSES, "srcnn"):
+        raise ValueError(f"the loss is one of {', '.join(LOSSES)}, srcnn; got {loss!r}")
+    if patch % factor:
+        raise ValueError(f"the patch must be a multiple of {factor} pixels; got {patch}")
+    device = photographs.device
+    torch.manual_seed(seed)
+    network = (SRCNN() if loss == "srcnn" else SuperResolutionNetwork(factor)).to(device)
+    dtype = getattr(torch, precision)
+    phi = LossNetwork([FEATURE_LAYER], dtype=dtype).to(device) if loss == "feature" else None
+
+    def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> Reconstruction:
+        small = low_resolution(y, factor, blur)
+        if loss == "srcnn":
+            return Reconstruction(_pixel_loss(predict(luminance(bicubic(small, factor))), luminance(y)))
+        y_hat = predict(small)
+        return Reconstruction(_feature_loss(phi, y_hat, y) if phi else _pixel_loss(y_hat, y))
+
+    def batch(step: int) -> Tensor:
+        return photographs.batch(step, batch_size, patch, seed, flip)
+
+    settings = {"network": network.configuration, "factor": factor, "loss": loss, "photographs": photographs.record}
+    settings |= {"batch_size": batch_size, "patch": patch, "flip": flip, "blur": blur, "seed": seed}
+    return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **options), phi
+
+
+def _pixel_loss(y_hat: Tensor, y: Tensor) -> Tensor:
+    """||y_hat - y||^2 / (C H W) of each image, (B,), on the scale 0..1 (section 3.2)."""
+    return nn.functional.mse_loss(y_hat, y, reduction="none").mean((1, 2, 3))
+
+
+def _feature_loss(phi: LossNetwork, y_hat: Tensor, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        target = phi(y)[FEATURE_LAYER]
+    return feature_reconstruction_loss(phi(y_hat)[FEATURE_LAYER], target)
+
+
+def train_super_resolution(
+    photographs: Photographs, out: Path | str, *, steps: int = STEPS, precision: str = "float32", **options: Any
+) -> list[dict[str, Any]]:
+    """Train a network and write it; the same call goes on with a run that was stopped.
+
+    Args:
+        photographs, precision, options: see `super_resolution_trainer`.
+        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
+            training, .state.safetensors.
+        steps: of the training.
+
+    Returns:
+        The lines of the log.
+
+    Raises:
+        ValueError: an argument that does not fit.
+        ReplicationError: a file is damaged, belongs to another run or cannot be written.
+        FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
+    """
+    out = network_path(out)
+    state = out.with_suffix(".state.safetensors")
+    trainer, phi = super_resolution_trainer(photographs, precision=precision, state=state, **options)
+    log = trainer.run(steps, out.stem)
+    columns = {name: [line[name] for line in log] for name in ("step", *Reconstruction._fields, "learning_rate")}
+    run = SimpleNamespace(
+        command="train-super-resolution",
+        device=trainer.device.type,
+        steps=steps,
+        **trainer.settings | ({} if phi else {"precision": precision}),
+    )
+    if first_process():
+        record = {"final_loss": log[-1]["reconstruction"], "provenance": provenance(run, phi, []), "log": columns}
+        save_network(trainer.network, out, record)
+    return log
+
+
+def train_super_resolution_from_files(images: str, out: Path | str, **settings: Any) -> None:
+    """`train_super_resolution` from a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
+
+    Args:
+        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
+        out, settings: see `train_super_resolution`.
+
+    Raises:
+        ReplicationError: a file or folder is missing or damaged, or cannot be written.
+    """
+    keep_freed_memory()
+    torch.backends.cudnn.deterministic = True
+    out = network_path(out)
+    folder = coco2014() if images == "coco2014" else images
+    photographs = load_photographs(folder, max(settings.get("patch", PATCH), SHORT_SIDE))
+    with process_group():
+        train_super_resolution(photographs.to(default_device()), out, **settings)

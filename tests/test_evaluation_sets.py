@@ -1,0 +1,142 @@
+"""Set5, Set14 and BSD100: the published figures of bicubic and SRCNN, downloads that fail, files that are others."""
+
+import functools
+import http.server
+import io
+import shutil
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+
+from replication import evaluation_sets as module
+from replication.data import content_picture
+from replication.errors import ReplicationError
+from replication.evaluation_sets import SETS, evaluation_set
+from replication.files import data_folder
+from replication.images import image_files, load_image, pixel_digest, save_image, square
+from replication.metrics import luminance_scores
+from replication.super_resolution import bicubic, cropped, low_resolution
+
+PUBLISHED = {"set5": (28.431, 0.8113), "set14": (25.997, 0.7031), "bsd100": (25.963, 0.6682)}  # bicubic, x4
+
+needs_data = pytest.mark.skipif(data_folder() is None, reason="needs the sets under REPLICATION_DATA")
+
+
+@needs_data
+@pytest.mark.parametrize("name", SETS)
+def test_the_protocol_gives_the_published_figures_of_bicubic(name):
+    scores = []
+    for picture, grey in evaluation_set(name):
+        y = cropped(picture.image, 4)
+        scores.append([*luminance_scores(bicubic(low_resolution(y, 4), 4), y, 4, grey).values()])
+    psnr, ssim = np.mean(scores, 0)
+    assert psnr == pytest.approx(PUBLISHED[name][0], abs=0.01)
+    assert ssim == pytest.approx(PUBLISHED[name][1], abs=0.0005)
+
+
+@needs_data
+def test_the_protocol_gives_the_published_figure_of_srcnn():
+    folder = data_folder() / "sr_reference" / "x4" / "set5" / "srcnn"
+    scores = [
+        luminance_scores(load_image(folder / f"{picture.name}.png"), cropped(picture.image, 4), 4)["psnr"]
+        for picture, _ in evaluation_set("set5")
+    ]
+    assert np.mean(scores) == pytest.approx(30.49, abs=0.02)
+
+
+@needs_data
+def test_only_bridge_has_one_channel():
+    assert [picture.name for name in SETS for picture, grey in evaluation_set(name) if grey] == ["bridge"]
+
+
+@pytest.fixture
+def small_set(tmp_path, monkeypatch):
+    """A "set5" of two small images, no data folder, an empty cache; gives a folder with the images."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("chelsea", "coffee"):
+        save_image(square(content_picture(name).image, 16), folder / f"{name}.png")
+    digests = {path.stem: pixel_digest(load_image(path)) for path in image_files(folder)}
+    monkeypatch.setattr(module, "DIGESTS", {"set5": digests})
+    monkeypatch.delenv("REPLICATION_DATA", raising=False)
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return folder
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Sources that are served from a folder: first.tar, then Set5.tar.gz; gives the folder."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(module, "SOURCES", (f"{address}/first.tar", address + "/{name}.tar.gz"))
+    yield folder
+    server.shutdown()
+
+
+def archive(path, images, mode):
+    with tarfile.open(path, mode) as tar:
+        readme = tarfile.TarInfo("set/readme.txt")
+        tar.addfile(readme, io.BytesIO())
+        for number, image in enumerate(images):
+            tar.add(image, f"set/HR/{number}.png")
+
+
+def test_a_set_is_downloaded_once_and_known_by_its_pixels(small_set, server, caplog):
+    archive(server / "Set5.tar.gz", image_files(small_set), "w:gz")
+    pictures = evaluation_set("set5")
+    assert [(picture.name, picture.origin, grey) for picture, grey in pictures] == [
+        ("chelsea", "Set5", False),
+        ("coffee", "Set5", False),
+    ]
+    assert "first.tar: 404" in caplog.text
+    (server / "Set5.tar.gz").unlink()
+    assert len(evaluation_set("set5")) == 2
+    kept = sorted(path.name for path in (module.cache_folder() / "evaluation").rglob("*"))
+    assert kept == ["chelsea.png", "coffee.png", "set5", "set5.lock"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("missing image", "1 of its 2 images are not in the archive"),
+        ("no archive", "it is no archive"),
+        ("a part", "a damaged one"),
+        ("nothing", "404"),
+    ],
+)
+def test_what_cannot_be_downloaded_is_one_error_that_names_the_sources(small_set, server, content, reason):
+    if content == "missing image":
+        archive(server / "first.tar", image_files(small_set)[:1], "w")
+    elif content == "no archive":
+        (server / "first.tar").write_bytes(b"<html>moved</html>" * 100)
+    elif content == "a part":
+        archive(server / "first.tar", image_files(small_set), "w:gz")
+        (server / "first.tar").write_bytes((server / "first.tar").read_bytes()[:-40])
+    with pytest.raises(
+        ReplicationError, match=f"Set5 could not be downloaded; tried .*first.tar .*{reason}.*Set5.tar.gz"
+    ):
+        evaluation_set("set5")
+
+
+def test_another_image_of_that_name_is_refused(small_set, tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "sr" / "set5"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "data"))
+    shutil.copy(small_set / "chelsea.png", folder)
+    with pytest.raises(ReplicationError, match="coffee.png does not exist"):
+        evaluation_set("set5")
+    shutil.copy(small_set / "chelsea.png", folder / "coffee.png")
+    with pytest.raises(ReplicationError, match="coffee.png is not the coffee of Set5; replace or remove the file"):
+        evaluation_set("set5")
+
+
+def test_an_unknown_set_is_refused():
+    with pytest.raises(ValueError, match="the sets are set5, set14, bsd100; got 'urban100'"):
+        evaluation_set("urban100")

@@ -1,0 +1,213 @@
+"""Super-resolution: the networks, the low-resolution images, tiles, histograms, SRCNN, training and both commands."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import run_command
+from PIL import Image
+from safetensors.torch import load_file
+from scipy.ndimage import gaussian_filter
+from skimage.color import rgb2ycbcr, ycbcr2rgb
+from skimage.exposure import match_histograms
+
+from replication.data import content_picture
+from replication.errors import ReplicationError
+from replication.images import load_image, resize, save_image, square, to_pixels
+from replication.inference import for_inference
+from replication.network_files import load_network, save_network
+from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork
+from replication.photographs import photographs_of
+from replication.super_resolution import (
+    bicubic,
+    cropped,
+    histogram_matched,
+    low_resolution,
+    luminance,
+    shipped_network,
+    srcnn,
+    upscale,
+)
+from replication.super_resolution_training import super_resolution_trainer, train_super_resolution
+
+PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
+
+
+def network(factor, dtype=torch.float32):
+    """One whose running statistics are those of photographs, if nothing else is."""
+    torch.manual_seed(1)
+    network = SuperResolutionNetwork(factor)
+    with torch.no_grad():
+        for _ in range(30):
+            network(resize(content_picture("rocket").image, 24, 32).expand(2, -1, -1, -1))
+    return for_inference(network, dtype)
+
+
+@pytest.mark.parametrize(("factor", "parameters"), [(4, 401_859), (8, 438_915)])
+def test_the_networks_are_those_of_the_authors(factor, parameters):
+    network = SuperResolutionNetwork(factor)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    y_hat = network(torch.rand(2, 3, 36, 20))
+    assert y_hat.shape == (2, 3, 36 * factor, 20 * factor)
+    assert y_hat.min() >= 0
+    assert y_hat.max() <= 1
+
+
+@pytest.mark.parametrize(("kernels", "parameters"), [((9, 5, 5), 57_281), ((9, 1, 5), 8_129)])
+def test_srcnn_is_that_of_dong(kernels, parameters):
+    network = SRCNN(kernels)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert network(torch.rand(2, 1, 20, 31)).shape == (2, 1, 20, 31)
+
+
+def test_low_resolution_is_a_gaussian_and_an_antialiased_bicubic_in_8_bits():
+    y = cropped(PHOTOGRAPH, 4)
+    assert y.shape[2:] == (132, 200)
+    blurred = gaussian_filter(y[0].double().numpy(), (0, 1, 1), truncate=4, mode="mirror")
+    for blur, image in ((0, y), (1, torch.from_numpy(blurred)[None])):
+        wanted = resize(image.double(), 33, 50) * 255
+        found = low_resolution(y, 4, blur) * 255
+        torch.testing.assert_close(found, found.round(), rtol=0, atol=1e-4)
+        assert (found - wanted).abs().max() < 0.51
+
+
+def test_luminance_is_scikit_images():
+    wanted = rgb2ycbcr(PHOTOGRAPH[0].permute(1, 2, 0).double().numpy())[..., 0] / 255
+    np.testing.assert_allclose(luminance(PHOTOGRAPH)[0, 0].numpy(), wanted, atol=1e-6)
+
+
+def test_srcnn_changes_the_luminance_alone():
+    torch.manual_seed(0)
+    network = SRCNN()
+    small = low_resolution(cropped(PHOTOGRAPH, 4), 4)
+    large = bicubic(small, 4)
+    ycbcr = rgb2ycbcr(large[0].permute(1, 2, 0).double().numpy())
+    ycbcr[..., 0] = 255 * network(luminance(large))[0, 0].detach().numpy()
+    wanted = np.clip(ycbcr2rgb(ycbcr), 0, 1)
+    np.testing.assert_allclose(srcnn(network, small)[0].permute(1, 2, 0).numpy(), wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+@pytest.mark.parametrize("size", [(40, 60), (17, 33), (5, 70)])
+def test_tiles_are_the_whole_image(factor, size):
+    """In float64 to rounding."""
+    exact, small = network(factor, torch.float64), resize(PHOTOGRAPH, *size).double()
+    assert (upscale(exact, small, tile=16) - upscale(exact, small, tile=None)).abs().max() < 1e-12
+
+
+def test_folding_the_norms_changes_nothing_but_rounding():
+    torch.manual_seed(3)
+    network = SuperResolutionNetwork(4).double()
+    network(torch.rand(2, 3, 16, 16).double())
+    small = resize(PHOTOGRAPH, 20, 24).double()
+    assert (for_inference(network, torch.float64)(small) - network.eval()(small)).abs().max() < 1e-9
+
+
+def test_histogram_matching_is_scikit_images_on_8_bits():
+    small = low_resolution(cropped(PHOTOGRAPH, 4), 4)
+    large = (0.8 * bicubic(small, 4) + 0.1).clamp(0, 1)
+    found = histogram_matched(large, small)
+    wanted = match_histograms(*(to_pixels(image).astype(float) for image in (large, small)), channel_axis=-1)
+    np.testing.assert_allclose(255 * found[0].permute(1, 2, 0).numpy(), wanted, atol=1e-3)
+    assert (found.mean((2, 3)) - small.mean((2, 3))).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize(("factor", "loss"), [(3, "pixel"), (4, "style")])
+def test_a_network_that_there_is_not_is_refused(factor, loss):
+    with pytest.raises(ReplicationError, match=f"the factor is one of 4, 8, the loss of feature, pixel; got {factor}"):
+        shipped_network(factor, loss)
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    return photographs_of([content_picture(name) for name in ("chelsea", "coffee")], 96)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factor": 3, "patch": 96}, "the factor is one of 4, 8; got 3"),
+        ({"patch": 50}, "the patch must be a multiple of 4 pixels; got 50"),
+        ({"loss": "style"}, "the loss is one of feature, pixel, srcnn; got 'style'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(photographs, options, message):
+    with pytest.raises(ValueError, match=message):
+        super_resolution_trainer(photographs, **options)
+
+
+@pytest.mark.parametrize("loss", ["pixel", "srcnn", "feature"])
+def test_the_loss_falls(photographs, loss):
+    options = {"loss": loss, "patch": 32, "batch_size": 2, "log_every": 10}
+    trainer, _ = super_resolution_trainer(photographs, **options)
+    log = trainer.run(60)
+    assert log[-1]["reconstruction"] < 0.7 * log[0]["reconstruction"]
+
+
+def test_the_losses_are_those_of_section_3(photographs, weights):
+    """Of the first step, from the networks' own output; the loss network is on the scale 0..255."""
+    for loss in ("pixel", "feature"):
+        trainer, phi = super_resolution_trainer(photographs, loss=loss, patch=32, log_every=1)
+        y = trainer.batch(0)
+        y_hat = trainer.network(low_resolution(y, 4, 1.0)).detach()
+        if phi:
+            y_hat, y = (phi(image)["relu2_2"] for image in (y_hat, y))
+        wanted = (y_hat - y).double().square().sum((1, 2, 3)) / y[0].numel()
+        assert trainer.run(1)[0]["reconstruction"] == pytest.approx(wanted.mean().item(), rel=1e-4)
+
+
+def test_two_halves_are_the_whole_and_the_record_says_how_it_came_about(photographs, tmp_path):
+    options = {"loss": "pixel", "patch": 32, "batch_size": 2, "precision": "bfloat16"}
+    for name, stages in (("whole", [6]), ("halves", [3, 6])):
+        for steps in stages:
+            train_super_resolution(photographs, tmp_path / f"{name}.safetensors", steps=steps, **options)
+    whole, halves = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "halves"))
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    _, record = load_network(tmp_path / "whole.safetensors", SuperResolutionNetwork)
+    settings = record["provenance"]["settings"]
+    assert (settings["factor"], settings["loss"], settings["blur"], settings["steps"]) == (4, "pixel", 1.0, 6)
+    assert record["provenance"]["precision"] == "bfloat16"
+
+
+def test_a_network_of_another_kind_is_named(tmp_path):
+    save_network(ImageTransformationNetwork(), tmp_path / "style.safetensors", {})
+    with pytest.raises(
+        ReplicationError, match="holds another kind of network, ImageTransformationNetwork; wanted is Su"
+    ):
+        load_network(tmp_path / "style.safetensors", SuperResolutionNetwork)
+
+
+def test_the_commands_train_and_enlarge_and_name_what_they_cannot_take(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("chelsea", "coffee"):
+        save_image(square(content_picture(name).image, 72), tmp_path / "in" / f"{name}.png")
+    net = tmp_path / "net.safetensors"
+    options = ["--loss", "pixel", "--patch", "32", "--batch-size", "2", "--steps", "2"]
+    environment = {"REPLICATION_CACHE": tmp_path / "cache", "OMP_NUM_THREADS": 1}
+    command = ["train-super-resolution", "--images", str(tmp_path / "in"), "--out", str(net), *options]
+    done = run_command(*command, **environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(net.with_suffix(".jsonl").read_text())["step"] == 2
+
+    transparent = Image.new("RGBA", (9, 7), (200, 40, 40, 128))
+    transparent.save(tmp_path / "in" / "small.png")
+    done = run_command("upscale", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--network", str(net))
+    assert done.returncode == 0, done.stderr
+    assert {path.name: Image.open(path).size for path in (tmp_path / "out").iterdir()} == {
+        "chelsea.png": (288, 288),
+        "coffee.png": (288, 288),
+        "small.png": (36, 28),
+    }
+    plain = ["upscale", str(tmp_path / "in" / "coffee.png"), "-o", str(tmp_path / "plain.png"), "--network", str(net)]
+    assert run_command(*plain, "--no-match-histogram").returncode == 0
+    assert not torch.equal(load_image(tmp_path / "plain.png"), load_image(tmp_path / "out" / "coffee.png"))
+
+    for wrong, message in (
+        (["--factor", "8"], "net.safetensors enlarges by 4, not by 8; give --factor 4"),
+        (["--factor", "3"], "invalid choice: 3"),
+    ):
+        failed = run_command(*plain, *wrong)
+        assert failed.returncode != 0
+        assert message in failed.stderr
+        assert "Traceback" not in failed.stderr
