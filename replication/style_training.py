@@ -138,6 +138,15 @@ def objective_of(record: dict[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in names}
 
 
+def painting_of(record: dict[str, Any]) -> Picture:
+    """The painting that a network was trained on, from its record.
+
+    Raises:
+        ReplicationError: it is neither in data/styles nor in styles/ under `REPLICATION_DATA`.
+    """
+    return style_picture(record["provenance"]["settings"]["style"]["name"])
+
+
 def train_style_from_files(
     style: str, images: str, out: Path | str, *, size: int = SIZE, fit: str = "stretch", **settings: Any
 ) -> None:
