@@ -27,6 +27,10 @@ SOURCES = (
 )
 
 
+class DownloadError(ReplicationError):
+    """A set is not to be had here."""
+
+
 class TestPicture(NamedTuple):
     """A picture of a set, and whether it has one channel."""
 
@@ -41,7 +45,8 @@ def evaluation_set(name: str) -> list[TestPicture]:
 
     Raises:
         ValueError: an unknown set.
-        ReplicationError: a file under `REPLICATION_DATA` is missing or another image, or no source could be read.
+        ReplicationError: a file under `REPLICATION_DATA` is missing or another image.
+        DownloadError: it is not there, and no source could be read.
     """
     if name not in SETS:
         raise ValueError(f"the sets are {', '.join(SETS)}; got {name!r}")
@@ -76,7 +81,7 @@ def _downloaded(name: str) -> Path:
                 tried.append(f"{url} ({error})")
                 continue
             return folder
-    raise ReplicationError(
+    raise DownloadError(
         f"{SETS[name]} could not be downloaded; tried {'; '.join(tried)}. Try again where these are reached, or "
         f"put its images into the folder sr/{name} and set REPLICATION_DATA to the folder above"
     )

@@ -54,6 +54,23 @@ def luminance_scores(y_hat: Tensor, y: Tensor, border: int, grey: bool = False) 
     }
 
 
+def grid(image: Tensor, period: int) -> float:
+    """How strong a pattern that repeats every `period` pixels is: the standard deviation, in grey levels of 255.
+
+    Of the luminance without what is smoother than the period, averaged over all squares of `period` pixels a side: what
+    is left is the part of the spectrum at the frequencies of the upsampling and their multiples.
+
+    Args:
+        image: (1, 3, H, W) in [0, 1].
+        period: in pixels.
+    """
+    y = rgb2ycbcr(_array(image))[..., 0]
+    y = y - gaussian(y, sigma=period)
+    rows, columns = (side // period for side in y.shape)
+    squares = y[: rows * period, : columns * period].reshape(rows, period, columns, period)
+    return float(squares.mean((0, 2)).std())
+
+
 def histogram_distance(y_hat: Tensor, y: Tensor) -> float:
     """Total variation distance of the joint colour histograms (8 x 8 x 8 bins): 0 same colours, 1 none in common."""
     p, q = (np.histogramdd(_array(image).reshape(-1, 3), BINS, range=[(0, 1)] * 3)[0].ravel() for image in (y_hat, y))
