@@ -78,6 +78,25 @@ def panels(
     return figure
 
 
+def table(text: str, title: str, caption: str) -> Figure:
+    """A table as a picture: a heading, the text in letters of equal width, and the caption below.
+
+    Args:
+        text: from `tables.text_table`.
+    """
+    lines = text.splitlines()
+    width = max(6, 0.075 * max(map(len, lines)) + 0.3)
+    below = textwrap.fill(caption, int(13 * width))
+    foot = 0.25 + 0.16 * (below.count("\n") + 1)
+    height = 0.5 + 0.16 * len(lines) + foot
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(width, height))
+        figure.text(0.15 / width, 1 - 0.45 / height, text, family="monospace", va="top", linespacing=1.25)
+        figure.suptitle(title, y=1 - 0.12 / height, va="top")
+        figure.text(0.5, (foot - 0.08) / height, below, ha="center", va="top")
+    return figure
+
+
 def _draw(ax: Axes, plot: Plot) -> None:
     for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
         marker = "o" if plot.points else None

@@ -31,6 +31,11 @@ from replication.super_resolution import (
 
 log = logging.getLogger(__name__)
 
+EXAMPLES = {  # of the figures: a picture, and the square to look at closely: top, left and side, of its height
+    4: (("set5", "baby", (0.30, 0.15, 0.3)), ("set14", "comic", (0.10, 0.18, 0.25))),
+    8: (("set5", "butterfly", (0.30, 0.30, 0.35)),),
+}
+
 Method = Callable[[Tensor], Tensor]
 
 # PSNR in dB and SSIM of Figs. 8 and 9. As printed, but for three: 0.7031 is printed 0.7301 and 0.6682 is printed 0.682
@@ -128,10 +133,81 @@ def _paper(factor: int, name: str, method: str) -> dict[str, float | None]:
     return {"paper_psnr": psnr, "paper_ssim": ssim}
 
 
+def example_rows(
+    sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], blur: float = 0.0
+) -> list[list[tuple[Tensor, str]]]:
+    """The examples of Fig. 8 (x4) or 9 (x8), for `figures.panels`: two rows each, the whole picture and a close look.
+
+    Where the sets do not hold them, the first picture of each takes their place.
+    """
+    rows = []
+    for name, image, (top, left, side) in EXAMPLES[factor]:
+        pictures = {picture.name: (picture.image, grey) for picture, grey in sets.get(name, next(iter(sets.values())))}
+        found = image if image in pictures else next(iter(pictures))
+        y = cropped(pictures[found][0], factor)
+        height = y.shape[2]
+        close = (..., *(slice(round(start * height), round((start + side) * height)) for start in (top, left)))
+        row = [(y, f"{found}\nPSNR / SSIM")]
+        large = enlarged(low_resolution(y, factor, blur), methods)
+        for method in (method for method in large if f"{method}{MATCHED}" not in large):
+            scores = luminance_scores(large[method], y, factor, pictures[found][1])
+            row.append((large[method], f"{method.removesuffix(MATCHED)}\n{scores['psnr']:.2f} / {scores['ssim']:.4f}"))
+        rows += [row, [(image[close], "") for image, _ in row]]
+    return rows
+
+
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
     """What each method makes of a small image, and of the trained networks with its histograms."""
     large = {name: method(small).cpu() for name, method in methods.items()}
     return large | {f"{name}{MATCHED}": histogram_matched(large[name], small) for name in LOSSES}
+
+
+def orderings(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
+    """What the paper's tables say of the methods, and whether it holds in `score_rows`, for `figures.verdict`."""
+    found, checks = _judged(rows), {}
+    for factor, name in dict.fromkeys(key[:2] for key in found):
+        methods = {key[2]: row for key, row in found.items() if key[:2] == (factor, name)}
+        pixel, feature = methods["pixel"], methods["feature"]
+        where = f"x{factor}, {SETS.get(name, name)}"
+        over = {loss: methods[loss]["psnr"] - methods["bicubic"]["psnr"] for loss in LOSSES}
+        says = (
+            f"{where}: PSNR over bicubic {over['pixel']:+.2f} dB (pixel loss) and {over['feature']:+.2f} (feature loss)"
+        )
+        checks[says] = over["feature"] < over["pixel"] and (factor == 4 or over["pixel"] > 0)
+        if factor == 8:
+            says = f"{where}: SSIM {pixel['ssim']:.3f} (pixel loss) and {feature['ssim']:.3f} (feature loss)"
+            checks[says] = (feature["ssim"] > pixel["ssim"]) == (name != "bsd100")
+        if feature["perceptual"] is not None:
+            best = min(methods, key=lambda method: methods[method]["perceptual"])
+            says = f"{where}: perceptual distance least, {methods[best]['perceptual']:.3f}, for {best}"
+            checks[says] = best == "feature"
+    return checks
+
+
+def figures_met(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
+    """Whether `score_rows` reach the paper's PSNR, for `figures.verdict`: at x8 its gain over bicubic.
+
+    At least the paper's with the pixel loss, less 0.3 dB with the feature loss; SRCNN within 0.5 dB.
+    """
+    found, checks = _judged(rows), {}
+    for (factor, name, method), row in found.items():
+        if method == "bicubic" or row["paper_psnr"] is None:
+            continue
+        ours, paper = row["psnr"], row["paper_psnr"]
+        if factor == 8:
+            base = found[factor, name, "bicubic"]
+            ours, paper = ours - base["psnr"], paper - base["paper_psnr"]
+        over = " over bicubic" if factor == 8 else ""
+        holds = {"pixel": ours >= paper, "feature": ours >= paper - 0.3, "srcnn": abs(ours - paper) <= 0.5}
+        checks[f"x{factor}, {SETS[name]}, {method}: {ours:.2f} dB{over}, in the paper {paper:.2f}"] = holds[method]
+    return checks
+
+
+def _judged(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str, str], dict[str, Any]]:
+    """By factor, set and method; of the trained networks the rows with matched histograms, as in the paper."""
+    matched = {row["method"].removesuffix(MATCHED) for row in rows if row["method"].endswith(MATCHED)}
+    judged = [row for row in rows if row["method"] not in matched]
+    return {(row["factor"], row["set"], row["method"].removesuffix(MATCHED)): row for row in judged}
 
 
 def perceptual_distance(y_hat: Tensor, y: Tensor) -> float | None:
