@@ -57,19 +57,21 @@ MATCHED = ", histogram matched"
 
 
 def methods(factor: int, device: str) -> dict[str, Method]:
-    """What enlarges a small image (1, 3, H, W) by `factor`, by name: "bicubic", "pixel", "feature", and "srcnn" at x4.
+    """What enlarges a small image (1, 3, H, W) by `factor`, by name: bicubic, pixel, at x4 srcnn, feature.
 
     Raises:
         ReplicationError: a trained network is missing or damaged.
     """
-    found: dict[str, Method] = {"bicubic": lambda small: bicubic(small, factor)}
-    for loss in reversed(LOSSES):
-        network = for_inference(shipped_network(factor, loss)[0]).to(device)
-        found[loss] = lambda small, network=network: upscale(network, small.to(device))
+    pixel, feature = (for_inference(shipped_network(factor, loss)[0]).to(device) for loss in ("pixel", "feature"))
+    found: dict[str, Method] = {
+        "bicubic": lambda small: bicubic(small, factor),
+        "pixel": lambda small: upscale(pixel, small.to(device)),
+        "feature": lambda small: upscale(feature, small.to(device)),
+    }
     if factor == 4:
         third = for_inference(load_network(SHIPPED / "srcnn_x4.safetensors", SRCNN)[0]).to(device)
         found["srcnn"] = lambda small: srcnn(third, small.to(device))
-    return found
+    return {name: found[name] for name in NAMES if name in found}
 
 
 def pictures_of(names: Sequence[str], most: int | None = None) -> dict[str, list[TestPicture]]:
@@ -103,34 +105,24 @@ def score_rows(
     """
     rows = []
     for name, pictures in sets.items():
-        scores: dict[str, list[dict[str, float]]] = {}
+        each: dict[str, list[dict[str, float | None]]] = {}
         for picture, grey in tqdm(pictures, f"{SETS.get(name, name)}, x{factor}", leave=False):
             y = cropped(picture.image, factor)
-            small = low_resolution(y, factor, blur)
-            for method, large in enlarged(small, methods).items():
-                found = luminance_scores(large, y, factor, grey)
-                found |= {"grid": grid(large, factor), "grid of the original": grid(y, factor)}
-                found |= {"perceptual": perceptual_distance(large, y)}
-                scores.setdefault(method, []).append(found)
-        for method, each in scores.items():
-            means = {key: _mean([score[key] for score in each]) for key in each[0]}
-            paper = PAPER[factor].get(name, {}).get(method.removesuffix(MATCHED), (None, None))
-            row = {
-                "set": name,
-                "factor": factor,
-                "method": method,
-                "psnr": means.pop("psnr"),
-                "ssim": means.pop("ssim"),
-            }
-            rows.append(row | {"paper_psnr": paper[0], "paper_ssim": paper[1]} | means | {"images": len(each)})
+            for method, large in enlarged(low_resolution(y, factor, blur), methods).items():
+                others = {"grid": grid(large, factor), "grid of the original": grid(y, factor)}
+                others["perceptual"] = perceptual_distance(large, y)
+                each.setdefault(method, []).append(luminance_scores(large, y, factor, grey) | others)
+        for method, scores in each.items():
+            psnr, ssim, *others = (_mean([score[key] for score in scores]) for key in scores[0])
+            row = {"set": name, "factor": factor, "method": method, "psnr": psnr, "ssim": ssim}
+            row |= _paper(factor, name, method) | dict(zip([*scores[0]][2:], others, strict=True))
+            rows.append(row | {"images": len(scores)})
     return rows
 
 
 def _paper(factor: int, name: str, method: str) -> dict[str, float | None]:
-    if name not in PAPER[factor]:
-        return {"paper_psnr": None, "paper_ssim": None}
-    psnr, ssim = PAPER[factor][name][NAMES.index(method.removesuffix(MATCHED))]
-    return {"paper_psnr": psnr, "paper_ssim": ssim}
+    paper = dict(zip(NAMES, PAPER[factor].get(name, ()), strict=False)).get(method.removesuffix(MATCHED))
+    return dict(zip(("paper_psnr", "paper_ssim"), paper or (None, None), strict=True))
 
 
 def example_rows(
@@ -158,8 +150,12 @@ def example_rows(
 
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
     """What each method makes of a small image, and of the trained networks with its histograms."""
-    large = {name: method(small).cpu() for name, method in methods.items()}
-    return large | {f"{name}{MATCHED}": histogram_matched(large[name], small) for name in LOSSES}
+    found = {}
+    for name, method in methods.items():
+        found[name] = method(small).cpu()
+        if name in LOSSES:
+            found[f"{name}{MATCHED}"] = histogram_matched(found[name], small)
+    return found
 
 
 def orderings(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
@@ -225,7 +221,7 @@ def perceptual_distance(y_hat: Tensor, y: Tensor) -> float | None:
 def _stlpips() -> torch.nn.Module:
     from stlpips_pytorch import stlpips
 
-    return stlpips.LPIPS(net="alex", variant="shift_tolerant").eval()
+    return stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False).eval()
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -45,7 +45,8 @@ def test_the_pinned_versions_meet_the_ranges():
 
 
 def test_what_is_imported_is_declared():
-    modules = {"PIL": "pillow", "skimage": "scikit-image"}
+    modules = {"PIL": "pillow", "skimage": "scikit-image", "stlpips_pytorch": "stlpips-pytorch"}
+    distributions = {Requirement(text).name for text in (*declared(), *PROJECT["optional-dependencies"]["perceptual"])}
     standard_or_own = {"replication", "IPython"}  # IPython comes with ipykernel, of which it is the shell
     for path in (ROOT / "replication").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -57,7 +58,7 @@ def test_what_is_imported_is_declared():
                 continue
             for name in (name.split(".")[0] for name in names):
                 if name not in standard_or_own and name not in sys.stdlib_module_names:
-                    assert modules.get(name, name) in {Requirement(text).name for text in declared()}, (path, name)
+                    assert modules.get(name, name) in distributions, (path, name)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
