@@ -47,8 +47,10 @@ def _weights(options: argparse.Namespace) -> int:
 def _benchmark(options: argparse.Namespace) -> int:
     if options.subject == "baseline":
         from replication.benchmark import benchmark_baseline as benchmark
-    else:
+    elif options.subject == "style":
         from replication.benchmark_style import benchmark_style as benchmark
+    else:
+        from replication.benchmark_super_resolution import benchmark_super_resolution as benchmark
     benchmark(options.profile)
     return 0
 
@@ -102,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train_super_resolution(commands)
     _add_upscale(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
-    benchmark.add_argument("subject", choices=["baseline", "style"])
+    benchmark.add_argument("subject", choices=["baseline", "style", "super-resolution"])
     benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
     return parser

@@ -70,7 +70,7 @@ def _training_rows(size: int, repeats: int, device: str) -> list[dict[str, Any]]
     for precision in PRECISIONS:
         photographs = photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
         trainer, _ = style_trainer(style_picture(STYLE), photographs, size=size, precision=precision)
-        calls["training step", precision] = partial(_step, trainer)
+        calls["training step", precision] = partial(step, trainer)
         for name, part in _bare_parts(size, precision, device).items():
             calls[name, precision] = part
     timings = interleaved(calls, repeats, device, f"training, {size} x {size}")
@@ -86,7 +86,8 @@ def _training_rows(size: int, repeats: int, device: str) -> list[dict[str, Any]]
     return rows
 
 
-def _step(trainer: Trainer) -> None:
+def step(trainer: Trainer) -> None:
+    """One step of a training that does not end."""
     trainer.advance(trainer.step + 1)
 
 

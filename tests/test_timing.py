@@ -75,6 +75,19 @@ def test_the_benchmark_of_style_transfer():
     assert 0.2 < fast["peak_GB"] < 4
 
 
+def test_the_benchmark_of_super_resolution():
+    result = run_command("benchmark", "super-resolution", "--profile", "smoke")
+    assert result.returncode == 0, result.stderr
+    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_super_resolution.json").read_text())
+    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
+    assert len(rows) == 4 + 3
+    fast, plain = (rows["48 x 32", "float32", method] for method in ("upscale", "plain PyTorch"))
+    assert fast["ratio"] == pytest.approx(fast["seconds"] / plain["seconds"], rel=1e-4)
+    assert 0.2 < fast["peak_GB"] < 4
+    steps = [rows["32 x 32", precision, "training step, feature loss"] for precision in ("float32", "bfloat16")]
+    assert steps[1]["ratio"] == pytest.approx(steps[1]["seconds"] / steps[0]["seconds"], rel=1e-4)
+
+
 def test_the_benchmark_of_the_baseline():
     result = run_command("benchmark", "baseline", "--profile", "smoke")
     assert result.returncode == 0, result.stderr
