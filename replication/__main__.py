@@ -189,7 +189,8 @@ def _add_train_super_resolution(commands: Any) -> None:
     add("--factor", type=int, choices=[4, 8], default=4, help="how many times as large")
     add("--loss", choices=["feature", "pixel", "srcnn"], default="feature", help="srcnn: SRCNN with its pixel loss")
     add("--patch", type=_positive, default=288, help="pixels a side of what is learned to restore")
-    add("--blur", type=float, default=1.0, help="sigma of the Gaussian before a patch is made smaller")
+    add("--blur", type=float, help="sigma of the Gaussian before a patch is made smaller (default: 1, for srcnn 0)")
+    add("--kernels", type=_kernels, default=(9, 5, 5), help="of srcnn, 9-5-5 or 9-1-5")
     _add_precision(add)
     _add_training(add)
     train.set_defaults(command=_train_super_resolution, interrupted="the same command goes on with the training")
@@ -241,6 +242,12 @@ def _positive(value: str) -> int:
     if (number := int(value)) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {value}")
     return number
+
+
+def _kernels(value: str) -> tuple[int, ...]:
+    if value not in ("9-5-5", "9-1-5"):
+        raise argparse.ArgumentTypeError(f"must be 9-5-5 or 9-1-5; got {value}")
+    return tuple(map(int, value.split("-")))
 
 
 def _literal(value: str) -> Any:

@@ -4,6 +4,7 @@ import json
 import logging
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def _downloaded(name: str) -> Path:
     folder = cache_folder() / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if all((folder / f"{image}.png").exists() for image in DIGESTS[name]):
+        if not _missing(name, folder):
             return folder
         tried = []
         for source in SOURCES:
@@ -88,18 +89,32 @@ def _downloaded(name: str) -> Path:
 
 
 def _fetch(url: str, name: str, folder: Path) -> None:
-    """Take the set's images out of an archive; which is which, their pixels say."""
+    """Take the images of all sets out of an archive; which is which, their pixels say."""
     log.info("fetching %s: %s", SETS[name], url)
     pooch.get_logger().setLevel(logging.WARNING)  # it would print the digest of the archive
-    names = {digest: image for image, digest in DIGESTS[name].items()}
+    files = {digest: Path(each, f"{image}.png") for each, images in DIGESTS.items() for image, digest in images.items()}
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         archive = pooch.retrieve(url, None, fname="archive", path=temporary, progressbar=True)
         for path in _images(archive, Path(temporary)):
-            image = names.pop(pixel_digest(load_image(path)), None)
-            if image:
-                write_atomically(folder / f"{image}.png", path.read_bytes())
-    if names:
-        raise ReplicationError(f"{len(names)} of its {len(DIGESTS[name])} images are not in the archive")
+            found = files.get(_digest(path))
+            if found:
+                write_atomically(folder.parent / found, path.read_bytes())
+    missing = _missing(name, folder)
+    if missing:
+        raise ReplicationError(f"{len(missing)} of its {len(DIGESTS[name])} images are not in the archive")
+
+
+def _missing(name: str, folder: Path) -> list[str]:
+    return [image for image in DIGESTS[name] if not (folder / f"{image}.png").exists()]
+
+
+def _digest(path: Path) -> str | None:
+    """Of a file's pixels; None where it is no image."""
+    try:
+        return pixel_digest(load_image(path))
+    except ReplicationError as error:
+        log.warning("left out: %s", error)
+        return None
 
 
 def _images(archive: str, folder: Path) -> Iterator[Path]:
@@ -111,5 +126,5 @@ def _images(archive: str, folder: Path) -> Iterator[Path]:
                     path = folder / Path(member.name).name
                     path.write_bytes(tar.extractfile(member).read())
                     yield path
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ReplicationError("it is no archive, or a damaged one") from error

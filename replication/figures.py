@@ -118,8 +118,10 @@ def verdict(checks: dict[str, bool]) -> str:
     """The verdict on a claim: "replicated", "partly replicated" or "not replicated", and what was seen.
 
     Args:
-        checks: what was tested, with the numbers measured, and whether it holds.
+        checks: what was tested, with the numbers measured, and whether it holds; none gives "not tested".
     """
+    if not checks:
+        return "not tested: what it takes was not there"
     word = "replicated" if all(checks.values()) else "partly replicated" if any(checks.values()) else "not replicated"
     return f"{word}: " + "; ".join(("" if holds else "does NOT hold: ") + check for check, holds in checks.items())
 

@@ -59,14 +59,18 @@ def save_image(image: Tensor, path: Path | str) -> None:
 
     Raises:
         ValueError: the shape is another, or a value is not finite.
-        ReplicationError: the suffix names no format, or the file cannot be written.
+        ReplicationError: the suffix names no format, or one for smaller images, or the file cannot be written.
     """
     path = Path(path)
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
         raise ReplicationError(f"{path}: the suffix {path.suffix!r} is no image format; use .png or .jpg")
     content = io.BytesIO()
-    Image.fromarray(to_pixels(image)).save(content, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    try:
+        Image.fromarray(to_pixels(image)).save(content, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    except OSError as error:
+        size = f"{image.shape[3]} x {image.shape[2]} pixels"
+        raise ReplicationError(f"{path}: {kind} does not take {size} ({error}); use .png") from error
     write_atomically(path, content.getvalue())
 
 
@@ -123,6 +127,7 @@ def _rgb(image: Image.Image, path: Path) -> np.ndarray:
             raise ReplicationError(f"{path} holds 32-bit pixels; save it with 8 or 16 bits")
         image = Image.fromarray(np.round(grey / 257).astype(np.uint8))
     if image.has_transparency_data:
+        log.warning("%s: its transparency is laid on white", path)
         image = image.convert("RGBA")
         alpha = image.getchannel("A")
         background = Image.new("RGB", image.size, "white")

@@ -44,31 +44,37 @@ def luminance_scores(y_hat: Tensor, y: Tensor, border: int, grey: bool = False) 
     Args:
         y_hat, y: (1, 3, H, W) in [0, 1].
         border: pixels a side that do not count, in the paper the factor.
-        grey: the image was published with one channel, which is then measured as it is, 0..255.
+        grey: the image was published with one channel, which is then measured as it is, 0..255; the mean of the three
+            is taken.
     """
     found, wanted = (to_pixels(image)[border:-border, border:-border] for image in (y_hat, y))
-    found, wanted = (x[..., 0].astype(float) if grey else rgb2ycbcr(x)[..., 0] for x in (found, wanted))
+    found, wanted = (x.mean(-1) if grey else rgb2ycbcr(x)[..., 0] for x in (found, wanted))
     return {
         "psnr": float(peak_signal_noise_ratio(wanted, found, data_range=255)),
         "ssim": float(structural_similarity(wanted, found, data_range=255, **WANG)),
     }
 
 
-def grid(image: Tensor, period: int) -> float:
-    """How strong a pattern that repeats every `period` pixels is: the standard deviation, in grey levels of 255.
+def grid(y_hat: Tensor, y: Tensor, period: int) -> float:
+    """How strong a pattern that repeats every `period` pixels is in `y_hat` and not in `y`, in grey levels of 255.
 
-    Of the luminance without what is smoother than the period, averaged over all squares of `period` pixels a side: what
-    is left is the part of the spectrum at the frequencies of the upsampling and their multiples.
+    The standard deviation of the difference of their luminance, averaged over all squares of `period` pixels a side:
+    the part of its spectrum at the frequency of the upsampling and its multiples.
 
     Args:
-        image: (1, 3, H, W) in [0, 1].
+        y_hat, y: (1, 3, H, W) in [0, 1].
         period: in pixels.
     """
-    y = rgb2ycbcr(_array(image))[..., 0]
-    y = y - gaussian(y, sigma=period)
-    rows, columns = (side // period for side in y.shape)
-    squares = y[: rows * period, : columns * period].reshape(rows, period, columns, period)
+    difference = 255 * (rgb2gray(_array(y_hat)) - rgb2gray(_array(y)))
+    rows, columns = (side // period for side in difference.shape)
+    squares = difference[: rows * period, : columns * period].reshape(rows, period, columns, period)
     return float(squares.mean((0, 2)).std())
+
+
+def sharpness(y_hat: Tensor, y: Tensor) -> float:
+    """The mean Sobel gradient magnitude of the luminance of `y_hat` over that of `y`: less than 1 if blurred."""
+    found, wanted = (sobel(rgb2gray(_array(image))).mean() for image in (y_hat, y))
+    return float(found / wanted)
 
 
 def histogram_distance(y_hat: Tensor, y: Tensor) -> float:

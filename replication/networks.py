@@ -11,6 +11,7 @@ FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
 FACTORS = (4, 8)  # of super-resolution
 SR_FILTERS, SR_BLOCKS = 64, 4
+KERNELS = (9, 5, 5)  # of SRCNN
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
 PADDINGS = ("reflection", "zero")
 STRIDE = 4  # the image is padded to a multiple of this
@@ -122,7 +123,7 @@ class SRCNN(nn.Module):
         kernels: the sides of the convolutions, 9-5-5 or 9-1-5; 57,281 parameters or 8,129.
     """
 
-    def __init__(self, kernels: Sequence[int] = (9, 5, 5)):
+    def __init__(self, kernels: Sequence[int] = KERNELS):
         super().__init__()
         self.configuration = {"kernels": list(kernels)}
         first, second, third = kernels

@@ -32,7 +32,7 @@ def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequen
         **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
-        "precision": precision(network) if network else settings.pop("precision"),
+        "precision": precision(network) if network else precision_name(settings.pop("precision"), run.device),
         "settings": settings,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         **({"weights": _weights(network)} if network else {}),
@@ -62,8 +62,12 @@ def device_name(device: str) -> str:
 def precision(network: LossNetwork) -> str:
     """The precision of the convolutions: "float32", "bfloat16", or "float32 (TF32)" on a GPU that rounds so."""
     weight = next(network.parameters())
-    rounded = weight.is_cuda and weight.dtype == torch.float32 and torch.backends.cudnn.allow_tf32
-    return str(weight.dtype).removeprefix("torch.") + (" (TF32)" if rounded else "")
+    return precision_name(str(weight.dtype).removeprefix("torch."), weight.device.type)
+
+
+def precision_name(dtype: str, device: str) -> str:
+    """The precision of convolutions whose values are stored as "float32" or "bfloat16"; see `precision`."""
+    return dtype + (" (TF32)" if (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32 else "")
 
 
 def _git(*arguments: str) -> str | None:

@@ -38,7 +38,12 @@ def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
 
     Returns:
         (B, 3, H / factor, W / factor) in [0, 1].
+
+    Raises:
+        ValueError: a blur that is negative or too wide for the image.
     """
+    if not 0 <= 4 * blur < min(y.shape[2:]) - 1:
+        raise ValueError(f"the blur must be at least 0 and less than a quarter of the image's side; got {blur:g}")
     if blur:
         y = gaussian_blur(y, 2 * round(4 * blur) + 1, blur)
     small = resize(y, y.shape[2] // factor, y.shape[3] // factor)
@@ -74,8 +79,8 @@ def srcnn(network: SRCNN, small: Tensor, factor: int = 4) -> Tensor:
 def upscale(network: SuperResolutionNetwork, small: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
     """Enlarge an image of any size, in tiles where it is larger than one.
 
-    The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory is
-    bounded by one of them.
+    The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory, that of
+    the result aside, is bounded by one of them.
 
     Args:
         network: in evaluation mode; see `for_inference`.
@@ -89,6 +94,8 @@ def upscale(network: SuperResolutionNetwork, small: Tensor, tile: int | None = T
     Raises:
         ValueError: another shape.
     """
+    if small.shape[:-2] != (1, 3):
+        raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(small.shape)}")
     height, width = small.shape[2:]
     if tile is None or max(height, width) <= tile:
         return network(small)

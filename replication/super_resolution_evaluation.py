@@ -1,4 +1,4 @@
-"""The tables of Figs. 8 and 9: every method on every picture, beside the paper's figures (section 4.2)."""
+"""The scores of every method of super-resolution on every picture, and the examples of Figs. 8 and 9."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from replication.data import PHOTOGRAPHS, content_picture
 from replication.evaluation_sets import SETS, DownloadError, TestPicture, evaluation_set
+from replication.files import sha256
 from replication.inference import for_inference
-from replication.metrics import grid, luminance_scores
+from replication.metrics import grid, luminance_scores, sharpness
 from replication.network_files import load_network
 from replication.networks import SRCNN
+from replication.progress import progress_bar
 from replication.super_resolution import (
     LOSSES,
     SHIPPED,
@@ -28,32 +29,21 @@ from replication.super_resolution import (
     srcnn,
     upscale,
 )
+from replication.super_resolution_claims import MATCHED, NAMES, paper_figures
 
 log = logging.getLogger(__name__)
 
-EXAMPLES = {  # of the figures: a picture, and the square to look at closely: top, left and side, of its height
+EXAMPLES = {  # a picture, and the square to look at closely: top, left and side, in heights; at x4 those of the paper
     4: (("set5", "baby", (0.30, 0.15, 0.3)), ("set14", "comic", (0.10, 0.18, 0.25))),
-    8: (("set5", "butterfly", (0.30, 0.30, 0.35)),),
+    8: (("bsd100", "img_070", (0.13, 0.57, 0.38)),),
 }
 
 Method = Callable[[Tensor], Tensor]
 
-# PSNR in dB and SSIM of Figs. 8 and 9. As printed, but for three: 0.7031 is printed 0.7301 and 0.6682 is printed 0.682
-# (bicubic of Set14 and BSD100, which the protocol reproduces), 0.6317 is printed 63.17.
-NAMES = ("bicubic", "pixel", "srcnn", "feature")
-PAPER: dict[int, dict[str, tuple[tuple[float, float] | None, ...]]] = {
-    4: {
-        "set5": ((28.43, 0.8114), (28.40, 0.8205), (30.48, 0.8628), (27.09, 0.7680)),
-        "set14": ((25.99, 0.7031), (25.75, 0.6994), (27.49, 0.7503), (24.99, 0.6731)),
-        "bsd100": ((25.96, 0.6682), (25.91, 0.6680), (26.90, 0.7101), (24.95, 0.6317)),
-    },
-    8: {
-        "set5": ((23.80, 0.6455), (24.77, 0.6864), None, (23.26, 0.7058)),
-        "set14": ((22.37, 0.5518), (23.02, 0.5787), None, (21.64, 0.5837)),
-        "bsd100": ((22.11, 0.5322), (22.54, 0.5526), None, (21.35, 0.5474)),
-    },
-}
-MATCHED = ", histogram matched"
+
+def network_digests() -> dict[str, str]:
+    """SHA-256 of the files of the trained networks, by name, for the provenance."""
+    return {path.stem: sha256(path.read_bytes()) for path in sorted(SHIPPED.glob("*.safetensors"))}
 
 
 def methods(factor: int, device: str) -> dict[str, Method]:
@@ -75,16 +65,21 @@ def methods(factor: int, device: str) -> dict[str, Method]:
 
 
 def pictures_of(names: Sequence[str], most: int | None = None) -> dict[str, list[TestPicture]]:
-    """The pictures of the sets, at most as many of each; where there are none, scikit-image's photographs.
+    """The pictures of the sets that there are, at most as many of each; if there are none, scikit-image's photographs.
 
     Raises:
         ReplicationError: a set under `REPLICATION_DATA` is damaged.
     """
-    try:
-        return {name: evaluation_set(name)[:most] for name in names}
-    except DownloadError as error:
-        log.warning("%s; scikit-image's photographs take their place", error)
-        return {"scikit-image": [TestPicture(content_picture(name), False) for name in PHOTOGRAPHS[:most]]}
+    found = {}
+    for name in names:
+        try:
+            found[name] = evaluation_set(name)[:most]
+        except DownloadError as error:
+            log.warning("left out: %s", error)
+    if not found:
+        log.warning("scikit-image's photographs take the place of the sets")
+        found["scikit-image"] = [TestPicture(content_picture(name), False) for name in PHOTOGRAPHS[:most]]
+    return found
 
 
 def score_rows(
@@ -99,53 +94,54 @@ def score_rows(
         blur: of the test images; see `low_resolution`.
 
     Returns:
-        Rows of set, factor, method, psnr and ssim (see `luminance_scores`), the paper's, the grid (see `metrics.grid`),
-        that of the originals, the perceptual distance (see `perceptual_distance`; None where it is not installed), and
-        the number of images.
+        Rows of set, factor, method, psnr and ssim (see `luminance_scores`), the paper's where the set is whole, the
+        grid and the sharpness (see `metrics`), the perceptual distance (see `perceptual_distance`; None where it is not
+        installed), and the number of images.
     """
     rows = []
     for name, pictures in sets.items():
         each: dict[str, list[dict[str, float | None]]] = {}
-        for picture, grey in tqdm(pictures, f"{SETS.get(name, name)}, x{factor}", leave=False):
-            y = cropped(picture.image, factor)
-            for method, large in enlarged(low_resolution(y, factor, blur), methods).items():
-                others = {"grid": grid(large, factor), "grid of the original": grid(y, factor)}
-                others["perceptual"] = perceptual_distance(large, y)
-                each.setdefault(method, []).append(luminance_scores(large, y, factor, grey) | others)
+        with progress_bar(len(pictures), f"{SETS.get(name, name)}, x{factor}") as bar:
+            for picture, grey in pictures:
+                y = cropped(picture.image, factor)
+                for method, large in enlarged(low_resolution(y, factor, blur), methods).items():
+                    each.setdefault(method, []).append(_scores(large, y, factor, grey))
+                bar.update()
         for method, scores in each.items():
-            psnr, ssim, *others = (_mean([score[key] for score in scores]) for key in scores[0])
-            row = {"set": name, "factor": factor, "method": method, "psnr": psnr, "ssim": ssim}
-            row |= _paper(factor, name, method) | dict(zip([*scores[0]][2:], others, strict=True))
-            rows.append(row | {"images": len(scores)})
+            means = {key: _mean([score[key] for score in scores]) for key in scores[0]}
+            row = {"set": name, "factor": factor, "method": method}
+            row |= {key: means.pop(key) for key in ("psnr", "ssim")} | paper_figures(factor, name, method, len(scores))
+            rows.append(row | means | {"images": len(scores)})
     return rows
 
 
-def _paper(factor: int, name: str, method: str) -> dict[str, float | None]:
-    paper = dict(zip(NAMES, PAPER[factor].get(name, ()), strict=False)).get(method.removesuffix(MATCHED))
-    return dict(zip(("paper_psnr", "paper_ssim"), paper or (None, None), strict=True))
+def _scores(large: Tensor, y: Tensor, factor: int, grey: bool) -> dict[str, float | None]:
+    others = {"grid": grid(large, y, factor), "sharpness": sharpness(large, y)}
+    return luminance_scores(large, y, factor, grey) | others | {"perceptual": perceptual_distance(large, y)}
 
 
-def example_rows(
+def examples(
     sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], blur: float = 0.0
-) -> list[list[tuple[Tensor, str]]]:
-    """The examples of Fig. 8 (x4) or 9 (x8), for `figures.panels`: two rows each, the whole picture and a close look.
+) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]]]:
+    """The examples of Fig. 8 (x4) or 9 (x8): two rows each for `figures.panels`, and the scores that stand in them.
 
-    Where the sets do not hold them, the first picture of each takes their place.
+    The whole picture, then a close look. Where a picture is not in the sets, the first one that is takes its place.
     """
-    rows = []
+    pictures = {(name, picture.name): (picture.image, grey) for name, each in sets.items() for picture, grey in each}
+    rows, scores = [], {}
     for name, image, (top, left, side) in EXAMPLES[factor]:
-        pictures = {picture.name: (picture.image, grey) for picture, grey in sets.get(name, next(iter(sets.values())))}
-        found = image if image in pictures else next(iter(pictures))
-        y = cropped(pictures[found][0], factor)
-        height = y.shape[2]
-        close = (..., *(slice(round(start * height), round((start + side) * height)) for start in (top, left)))
-        row = [(y, f"{found}\nPSNR / SSIM")]
+        key = (name, image) if (name, image) in pictures else next(iter(pictures))
+        y, grey = cropped(pictures[key][0], factor), pictures[key][1]
+        close = (..., *(slice(round(start * y.shape[2]), round((start + side) * y.shape[2])) for start in (top, left)))
         large = enlarged(low_resolution(y, factor, blur), methods)
-        for method in (method for method in large if f"{method}{MATCHED}" not in large):
-            scores = luminance_scores(large[method], y, factor, pictures[found][1])
-            row.append((large[method], f"{method.removesuffix(MATCHED)}\n{scores['psnr']:.2f} / {scores['ssim']:.4f}"))
-        rows += [row, [(image[close], "") for image, _ in row]]
-    return rows
+        shown = {method: large[method] for method in large if f"{method}{MATCHED}" not in large}
+        scores[key[1]] = found = {method: luminance_scores(x, y, factor, grey) for method, x in shown.items()}
+        row = [(y, f"{key[1]}\nPSNR / SSIM")] + [
+            (x, f"{method.removesuffix(MATCHED)}\n{found[method]['psnr']:.2f} / {found[method]['ssim']:.4f}")
+            for method, x in shown.items()
+        ]
+        rows += [row, [(x[close], "") for x, _ in row]]
+    return rows, scores
 
 
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
@@ -158,60 +154,13 @@ def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
     return found
 
 
-def orderings(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
-    """What the paper's tables say of the methods, and whether it holds in `score_rows`, for `figures.verdict`."""
-    found, checks = _judged(rows), {}
-    for factor, name in dict.fromkeys(key[:2] for key in found):
-        methods = {key[2]: row for key, row in found.items() if key[:2] == (factor, name)}
-        pixel, feature = methods["pixel"], methods["feature"]
-        where = f"x{factor}, {SETS.get(name, name)}"
-        over = {loss: methods[loss]["psnr"] - methods["bicubic"]["psnr"] for loss in LOSSES}
-        says = (
-            f"{where}: PSNR over bicubic {over['pixel']:+.2f} dB (pixel loss) and {over['feature']:+.2f} (feature loss)"
-        )
-        checks[says] = over["feature"] < over["pixel"] and (factor == 4 or over["pixel"] > 0)
-        if factor == 8:
-            says = f"{where}: SSIM {pixel['ssim']:.3f} (pixel loss) and {feature['ssim']:.3f} (feature loss)"
-            checks[says] = (feature["ssim"] > pixel["ssim"]) == (name != "bsd100")
-        if feature["perceptual"] is not None:
-            best = min(methods, key=lambda method: methods[method]["perceptual"])
-            says = f"{where}: perceptual distance least, {methods[best]['perceptual']:.3f}, for {best}"
-            checks[says] = best == "feature"
-    return checks
-
-
-def figures_met(rows: Sequence[dict[str, Any]]) -> dict[str, bool]:
-    """Whether `score_rows` reach the paper's PSNR, for `figures.verdict`: at x8 its gain over bicubic.
-
-    At least the paper's with the pixel loss, less 0.3 dB with the feature loss; SRCNN within 0.5 dB.
-    """
-    found, checks = _judged(rows), {}
-    for (factor, name, method), row in found.items():
-        if method == "bicubic" or row["paper_psnr"] is None:
-            continue
-        ours, paper = row["psnr"], row["paper_psnr"]
-        if factor == 8:
-            base = found[factor, name, "bicubic"]
-            ours, paper = ours - base["psnr"], paper - base["paper_psnr"]
-        over = " over bicubic" if factor == 8 else ""
-        holds = {"pixel": ours >= paper, "feature": ours >= paper - 0.3, "srcnn": abs(ours - paper) <= 0.5}
-        checks[f"x{factor}, {SETS[name]}, {method}: {ours:.2f} dB{over}, in the paper {paper:.2f}"] = holds[method]
-    return checks
-
-
-def _judged(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str, str], dict[str, Any]]:
-    """By factor, set and method; of the trained networks the rows with matched histograms, as in the paper."""
-    matched = {row["method"].removesuffix(MATCHED) for row in rows if row["method"].endswith(MATCHED)}
-    judged = [row for row in rows if row["method"] not in matched]
-    return {(row["factor"], row["set"], row["method"].removesuffix(MATCHED)): row for row in judged}
-
-
 def perceptual_distance(y_hat: Tensor, y: Tensor) -> float | None:
     """ST-LPIPS (Ghildyal and Liu 2022) of two images (1, 3, H, W) in [0, 1], by AlexNet: 0 for equal ones.
 
-    None where the optional package `stlpips-pytorch` is not installed. It stands where the paper has its user study.
+    None where it is not installed (`pip install stlpips-pytorch torchsummary`). It stands where the paper has its user
+    study.
     """
-    if find_spec("stlpips_pytorch") is None:
+    if not all(map(find_spec, ("stlpips_pytorch", "torchsummary"))):
         return None
     with torch.inference_mode():
         return _stlpips()(2 * y_hat - 1, 2 * y - 1).item()

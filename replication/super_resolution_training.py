@@ -1,6 +1,6 @@
 """Training of super-resolution networks, and of SRCNN, on patches of photographs (section 4.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from replication.device import default_device, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss
 from replication.network_files import network_path, save_network
-from replication.networks import SRCNN, SuperResolutionNetwork
+from replication.networks import FACTORS, KERNELS, SRCNN, SuperResolutionNetwork
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
 from replication.super_resolution import BLUR, LOSSES, bicubic, low_resolution, luminance
@@ -37,7 +37,8 @@ def super_resolution_trainer(
     batch_size: int = BATCH_SIZE,
     patch: int = PATCH,
     flip: bool = False,
-    blur: float = BLUR,
+    blur: float | None = None,
+    kernels: Sequence[int] = KERNELS,
     seed: int = 0,
     precision: str = "float32",
     **options: Any,
@@ -48,10 +49,11 @@ def super_resolution_trainer(
         photographs: to take patches of.
         factor: 4 or 8.
         loss: "feature", the feature reconstruction loss at relu2_2 (equation 2), or "pixel", both of the image; or
-            "srcnn", the pixel loss of SRCNN's luminance.
+            "srcnn", which trains SRCNN with the pixel loss of its luminance, at a factor of 4 alone.
         batch_size, patch: patches in a step, and pixels a side of each; a multiple of the factor.
         flip: whether half of the patches are mirrored.
-        blur: of the patches before they are made smaller; see `low_resolution`.
+        blur: of the patches before they are made smaller; see `low_resolution`. None takes the paper's 1, for SRCNN 0.
+        kernels: of SRCNN.
         seed: of the random weights and of the batches.
         precision: of the convolutions, "float32" or "bfloat16".
         options: those of `Trainer`.
@@ -59,13 +61,11 @@ def super_resolution_trainer(
     Raises:
         ValueError: an argument that does not fit.
     """
-    if loss not in (*LOSSES, "srcnn"):
-        raise ValueError(f"the loss is one of {', '.join(LOSSES)}, srcnn; got {loss!r}")
-    if patch % factor:
-        raise ValueError(f"the patch must be a multiple of {factor} pixels; got {patch}")
+    blur = (0.0 if loss == "srcnn" else BLUR) if blur is None else blur
+    check_training(factor, loss, patch, blur)
     device = photographs.device
     torch.manual_seed(seed)
-    network = (SRCNN() if loss == "srcnn" else SuperResolutionNetwork(factor)).to(device)
+    network = (SRCNN(kernels) if loss == "srcnn" else SuperResolutionNetwork(factor)).to(device)
     dtype = getattr(torch, precision)
     phi = LossNetwork([FEATURE_LAYER], dtype=dtype).to(device) if loss == "feature" else None
 
@@ -82,6 +82,22 @@ def super_resolution_trainer(
     settings = {"network": network.configuration, "factor": factor, "loss": loss, "photographs": photographs.record}
     settings |= {"batch_size": batch_size, "patch": patch, "flip": flip, "blur": blur, "seed": seed}
     return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **options), phi
+
+
+def check_training(factor: int, loss: str, patch: int, blur: float) -> None:
+    """Refuse what cannot be trained.
+
+    Raises:
+        ValueError: an unknown loss, SRCNN at another factor than 4, or a patch or a blur that does not fit.
+    """
+    if loss not in (*LOSSES, "srcnn"):
+        raise ValueError(f"the loss is one of {', '.join(LOSSES)}, srcnn; got {loss!r}")
+    if factor not in FACTORS or (loss, factor) == ("srcnn", 8):
+        raise ValueError(f"the factor is one of {', '.join(map(str, FACTORS))}, for srcnn 4; got {factor}")
+    if patch % factor:
+        raise ValueError(f"the patch must be a multiple of {factor} pixels; got {patch}")
+    if not 0 <= 4 * blur < patch - 1:
+        raise ValueError(f"the blur must be at least 0 and less than a quarter of the patch; got {blur:g}")
 
 
 def _pixel_loss(y_hat: Tensor, y: Tensor) -> Tensor:
@@ -136,14 +152,20 @@ def train_super_resolution_from_files(images: str, out: Path | str, **settings: 
 
     Args:
         images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
-        out, settings: see `train_super_resolution`.
+        out, settings: see `train_super_resolution`. The photographs are resized, their shorter side to 288 pixels or
+            the patch, so those that are smaller are better left out.
 
     Raises:
+        ValueError: an argument that does not fit.
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     out = network_path(out)
+    check_training(
+        *(settings.get(*pair) for pair in (("factor", 4), ("loss", "feature"), ("patch", PATCH))),
+        settings.get("blur") or 0.0,
+    )
     folder = coco2014() if images == "coco2014" else images
     photographs = load_photographs(folder, max(settings.get("patch", PATCH), SHORT_SIDE))
     with process_group():

@@ -107,7 +107,8 @@ class Trainer:
 
         Raises:
             ValueError: `steps` is not positive.
-            ReplicationError: the state file is damaged, or of another run or a longer one.
+            ReplicationError: the state file is damaged, or of another run or a longer one, or the log of a finished run
+                is gone.
             FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
@@ -136,6 +137,8 @@ class Trainer:
                 if stop:
                     advice = f"; the same call goes on from {self.path}" if self.path else ""
                     raise KeyboardInterrupt(f"stopped after {self.step} steps{advice}")
+        if not self.log:
+            raise ReplicationError(f"{self._log_path()} is gone; put it back, or remove {self.path} to start anew")
         return self.log
 
     def advance(self, steps: int) -> int:

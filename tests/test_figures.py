@@ -61,6 +61,7 @@ def test_the_picture_and_the_numbers(monkeypatch, tmp_path, photograph, record):
 
 
 def test_verdicts():
+    assert verdict({}).startswith("not tested: ")
     assert verdict({"a": True, "b": True}) == "replicated: a; b"
     assert verdict({"a": True, "b": False}) == "partly replicated: a; does NOT hold: b"
     assert verdict({"a": False}) == "not replicated: does NOT hold: a"

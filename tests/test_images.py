@@ -161,6 +161,11 @@ def test_saving(tmp_path, name, reason):
             save_image(image, tmp_path / name)
 
 
+def test_an_image_too_large_for_its_format_is_not_saved(tmp_path):
+    with pytest.raises(ReplicationError, match=r"a.jpg: JPEG does not take 70000 x 1 pixels .*; use .png"):
+        save_image(torch.zeros(1, 3, 1, 70_000), tmp_path / "a.jpg")
+
+
 def test_what_is_no_image_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         save_image(torch.full((1, 3, 8, 8), torch.nan), tmp_path / "a.png")

@@ -96,6 +96,17 @@ def test_tiles_are_the_whole_image(factor, size):
     assert (upscale(exact, small, tile=16) - upscale(exact, small, tile=None)).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tiles_are_the_whole_image_within_1_of_255_in_the_precisions_of_the_command(dtype):
+    fast, small = network(4, dtype), resize(PHOTOGRAPH, 50, 70)
+    assert (upscale(fast, small, tile=32) - upscale(fast, small, tile=None)).abs().max() < 1 / 255
+
+
+def test_a_batch_is_not_cut_into_tiles():
+    with pytest.raises(ValueError, match=r"one RGB image has the shape \(1, 3, H, W\); got \(2, 3, 40, 40\)"):
+        upscale(network(4), torch.rand(2, 3, 40, 40), tile=16)
+
+
 def test_folding_the_norms_changes_nothing_but_rounding():
     torch.manual_seed(3)
     network = SuperResolutionNetwork(4).double()
@@ -127,9 +138,12 @@ def photographs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"factor": 3, "patch": 96}, "the factor is one of 4, 8; got 3"),
+        ({"factor": 3, "patch": 96}, "the factor is one of 4, 8, for srcnn 4; got 3"),
         ({"patch": 50}, "the patch must be a multiple of 4 pixels; got 50"),
         ({"loss": "style"}, "the loss is one of feature, pixel, srcnn; got 'style'"),
+        ({"loss": "srcnn", "factor": 8}, "the factor is one of 4, 8, for srcnn 4; got 8"),
+        ({"patch": 32, "blur": 9.0}, "the blur must be at least 0 and less than a quarter of the patch; got 9"),
+        ({"blur": -1.0}, "the blur must be at least 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(photographs, options, message):

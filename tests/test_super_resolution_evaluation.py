@@ -4,21 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from replication import super_resolution_claims as claims
 from replication import super_resolution_evaluation as module
 from replication.data import content_picture
 from replication.evaluation_sets import DownloadError, TestPicture
 from replication.images import resize
-from replication.metrics import grid, luminance_scores
+from replication.metrics import grid, luminance_scores, sharpness
 from replication.super_resolution import bicubic, low_resolution
-from replication.super_resolution_evaluation import (
-    MATCHED,
-    example_rows,
-    figures_met,
-    orderings,
-    perceptual_distance,
-    pictures_of,
-    score_rows,
-)
+from replication.super_resolution_claims import MATCHED, figures_met, orderings
+from replication.super_resolution_evaluation import examples, perceptual_distance, pictures_of, score_rows
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 96, 128)
 SETS = {"set5": [TestPicture(content_picture("coffee")._replace(image=PHOTOGRAPH), False)]}
@@ -37,7 +31,8 @@ def methods(factor):
     }
 
 
-def test_a_row_holds_the_means_beside_the_papers():
+def test_a_row_holds_the_means_beside_the_papers(monkeypatch):
+    monkeypatch.setattr(claims, "DIGESTS", {"set5": {"coffee": "..."}})
     rows = {row["method"]: row for row in score_rows(SETS, 4, methods(4))}
     assert list(rows) == ["bicubic", "pixel", f"pixel{MATCHED}", "feature", f"feature{MATCHED}"]
     large = bicubic(low_resolution(PHOTOGRAPH, 4), 4)
@@ -45,12 +40,14 @@ def test_a_row_holds_the_means_beside_the_papers():
     assert rows["bicubic"]["paper_psnr"] == 28.43
     assert rows[f"feature{MATCHED}"]["paper_ssim"] == 0.7680
     assert rows["bicubic"]["images"] == 1
+    assert rows["bicubic"]["sharpness"] == sharpness(large, PHOTOGRAPH)
     assert rows["feature"]["psnr"] < rows["pixel"]["psnr"] < rows[f"pixel{MATCHED}"]["psnr"]
 
 
-def row(factor, method, psnr, *, ssim=0.5, perceptual=None):
-    papers = dict(zip(module.NAMES, module.PAPER[factor]["set5"], strict=True))[method.removesuffix(MATCHED)]
+def row(factor, method, psnr, *, ssim=0.5, perceptual=None, sharpness=0.5):
+    papers = dict(zip(claims.NAMES, claims.PAPER[factor]["set5"], strict=True))[method.removesuffix(MATCHED)]
     found = {"factor": factor, "set": "set5", "method": method, "psnr": psnr, "ssim": ssim, "perceptual": perceptual}
+    found["sharpness"] = sharpness
     return found | {"paper_psnr": papers[0], "paper_ssim": papers[1]}
 
 
@@ -59,11 +56,11 @@ def test_the_verdicts_judge_matched_histograms_and_at_x8_the_gain_over_bicubic()
         row(4, "bicubic", 28.4, perceptual=0.3),
         row(4, "pixel", 20.0, perceptual=0.1),
         row(4, f"pixel{MATCHED}", 28.41, perceptual=0.2),
-        row(4, f"feature{MATCHED}", 26.7, perceptual=0.15),
+        row(4, f"feature{MATCHED}", 26.7, ssim=0.4, perceptual=0.15, sharpness=0.9),
         row(4, "srcnn", 29.9, perceptual=0.25),
         row(8, "bicubic", 24.4),
         row(8, f"pixel{MATCHED}", 25.4, ssim=0.6),
-        row(8, f"feature{MATCHED}", 23.8, ssim=0.7),
+        row(8, f"feature{MATCHED}", 23.8, ssim=0.7, sharpness=0.9),
     ]
     met = figures_met(rows)
     assert [check.split(":")[0] for check, holds in met.items() if holds] == [
@@ -73,36 +70,48 @@ def test_the_verdicts_judge_matched_histograms_and_at_x8_the_gain_over_bicubic()
     ]
     assert "x8, Set5, pixel: 1.00 dB over bicubic, in the paper 0.97" in met
     assert all(orderings(rows).values())
-    assert "x4, Set5: perceptual distance least, 0.150, for feature" in orderings(rows)
+    assert "x4, Set5: the perceptual distance is least for the feature loss: 0.150 for feature" in orderings(rows)
     rows[-1] = row(8, f"feature{MATCHED}", 26.0, ssim=0.55)
-    assert list(orderings(rows).values()) == [True, True, False, False]
+    assert list(orderings(rows[5:]).values()) == [False, True, False, False]
+    assert figures_met([row(4, "bicubic", 28.0) | {"paper_psnr": None}, rows[1] | {"paper_psnr": None}]) == {}
 
 
-def test_the_grid_is_that_of_the_period():
-    """A checkerboard of one grey level has that standard deviation; a photograph next to none."""
+def test_the_grid_is_what_repeats_with_the_period_and_is_not_in_the_original():
+    """A checkerboard of one grey level has half of that as its standard deviation."""
     board = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(48, 64).expand(1, 3, -1, -1)
-    flat = torch.full((1, 3, 96, 128), 0.5)
-    assert grid(flat + board / 255, 4) == pytest.approx(0.5 * 219 / 255, rel=0.02)
-    assert grid(flat + board / 255, 3) < 0.02
-    assert grid(PHOTOGRAPH, 4) < 0.6 < grid(PHOTOGRAPH + 4 * board / 255, 4)
+    darker = 0.9 * PHOTOGRAPH
+    assert grid(darker + board / 255, darker, 4) == pytest.approx(0.5, abs=1e-4)
+    assert grid(darker + board / 255, darker, 3) < 0.02
+    assert grid(darker, darker, 4) == 0
 
 
-def test_the_examples_are_the_whole_and_a_close_look():
-    first, close = example_rows(SETS, 8, methods(8))
+def test_the_sharpness_falls_with_blur():
+    blurred = bicubic(low_resolution(PHOTOGRAPH, 4), 4)
+    assert sharpness(PHOTOGRAPH, PHOTOGRAPH) == 1
+    assert 0.2 < sharpness(blurred, PHOTOGRAPH) < 0.9
+
+
+def test_the_examples_are_the_whole_and_a_close_look_with_their_scores():
+    (first, close), scores = examples(SETS, 8, methods(8))
     assert [label.split("\n")[0] for _, label in first] == ["coffee", "bicubic", "pixel", "feature"]
+    assert first[1][1].split("\n")[1] == "{psnr:.2f} / {ssim:.4f}".format(**scores["coffee"]["bicubic"])
     assert {image.shape[2:] for image, _ in first} == {(96, 128)}
     assert len({image.shape for image, _ in close}) == 1
     assert close[0][0].shape[2] < 48
 
 
-def test_where_no_set_is_to_be_had_photographs_stand_in(monkeypatch, caplog):
-    def nothing(name):
-        raise DownloadError("no network")
+def test_what_set_is_not_to_be_had_is_left_out_and_without_any_photographs_stand_in(monkeypatch, caplog):
+    def set5_alone(name):
+        if name != "set5":
+            raise DownloadError(f"no {name}")
+        return SETS[name]
 
-    monkeypatch.setattr(module, "evaluation_set", nothing)
-    found = pictures_of(["set5"], 2)
+    monkeypatch.setattr(module, "evaluation_set", set5_alone)
+    assert pictures_of(["set5", "set14"]) == SETS
+    assert "left out: no set14" in caplog.text
+    found = pictures_of(["set14"], 2)
     assert [picture.name for picture, _ in found["scikit-image"]] == ["astronaut", "chelsea"]
-    assert "no network; scikit-image's photographs take their place" in caplog.text
+    assert "scikit-image's photographs take the place of the sets" in caplog.text
     assert score_rows({"scikit-image": SETS["set5"]}, 4, methods(4))[0]["paper_psnr"] is None
 
 
