@@ -48,6 +48,16 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {"sizes": [256], "repeats": 3},
         "smoke": {"sizes": [64], "repeats": 2},
     },
+    "08_super_resolution_training": {
+        "paper": {"patch": 288, "steps": 200_000},
+        "quick": {"patch": 96, "steps": 300},
+        "smoke": {"patch": 32, "steps": 4},
+    },
+    "09_super_resolution": {
+        "paper": {"sets": ["set5", "set14", "bsd100"], "images": 100},
+        "quick": {"sets": ["set5", "set14"], "images": 100},
+        "smoke": {"sets": ["set5"], "images": 1},
+    },
 }
 
 

@@ -40,7 +40,7 @@ def test_every_notebook_runs_and_says_what_it_made(smoke):
     assert "figures/smoke/fig3_feature_inversion.png" in smoke
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     summary = [line.split() for line in smoke.splitlines()[-len(notebooks) :]]
-    more = {"05_style_transfer": "5", "07_speed": "4"}  # two figures; a table
+    more = {"05_style_transfer": "5", "07_speed": "4", "09_super_resolution": "8"}  # two figures; a table; both
     assert [(name, result, files) for name, result, _, files in summary] == [
         (notebook.stem, "done", more.get(notebook.stem, "3")) for notebook in notebooks
     ]
@@ -109,6 +109,30 @@ def test_the_results_of_the_speed(smoke):
     assert (SMOKE / "table1_speed.csv").read_text().startswith("size,precision,iteration,100 iterations,")
 
 
+def test_the_results_of_super_resolution_training(smoke):
+    results = json.loads((SMOKE / "super_resolution_training.json").read_text())["results"]
+    assert next(iter(results["scores"])) == "bicubic"
+    assert len(results["scores"]) == 5
+    for log in results["shipped_log"].values():
+        assert log["reconstruction"][-1] < 0.5 * log["reconstruction"][0]
+
+
+def test_the_results_of_super_resolution(smoke):
+    record = json.loads((SMOKE / "table_super_resolution.json").read_text())
+    trained = ["pixel", "pixel, histogram matched", "feature", "feature, histogram matched"]
+    assert [(row["factor"], row["method"]) for row in record["results"]] == [
+        *((4, method) for method in ("bicubic", *trained[:2], "srcnn", *trained[2:])),
+        *((8, method) for method in ("bicubic", *trained)),
+    ]
+    assert {"x4_pixel", "x4_feature", "x8_pixel", "x8_feature", "srcnn_x4"} == record["provenance"]["networks"].keys()
+    assert record["verdict"].startswith("not tested")  # one picture is not the set
+    text = (SMOKE / "table_super_resolution.csv").read_text()
+    assert text.startswith("set,factor,method,psnr,ssim,paper_psnr,paper_ssim,")
+    for name, methods in (("fig8_super_resolution_x4", 4), ("fig9_super_resolution_x8", 3)):
+        results = json.loads((SMOKE / f"{name}.json").read_text())["results"]
+        assert all(len(scores) == methods for scores in results["examples"].values())
+
+
 FILES = ("fig3_feature_inversion.json", "fig4_style_reconstruction.json")
 
 
@@ -116,7 +140,7 @@ def test_a_second_run_gives_the_same_bytes(smoke):
     timed = ("benchmark", "table1")
     paths = [path for path in SMOKE.iterdir() if path.is_file() and not path.name.startswith(timed)]
     before = [path.read_bytes() for path in paths]
-    assert len(paths) == 14
+    assert len(paths) == 23
     assert run_command("figures", "--profile", "smoke").returncode == 0
     assert [path.read_bytes() for path in paths] == before
 

@@ -20,6 +20,7 @@ from replication.network_files import load_network, save_network
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork
 from replication.photographs import photographs_of
 from replication.super_resolution import (
+    SHIPPED,
     bicubic,
     cropped,
     histogram_matched,
@@ -122,6 +123,24 @@ def test_histogram_matching_is_scikit_images_on_8_bits():
     wanted = match_histograms(*(to_pixels(image).astype(float) for image in (large, small)), channel_axis=-1)
     np.testing.assert_allclose(255 * found[0].permute(1, 2, 0).numpy(), wanted, atol=1e-3)
     assert (found.mean((2, 3)) - small.mean((2, 3))).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_the_shipped_networks_are_small_and_say_how_they_came_about(path):
+    kind = SRCNN if path.stem == "srcnn_x4" else SuperResolutionNetwork
+    network, record = load_network(path, kind)
+    settings = record["provenance"]["settings"]
+    if kind is SuperResolutionNetwork:
+        assert path.stem == f"x{network.factor}_{settings['loss']}"
+    assert path.stat().st_size < 4e6
+    assert settings["photographs"]["sha256"]
+    assert not record["provenance"]["commit"].endswith("+changes")
+    assert record["final_loss"] == record["log"]["reconstruction"][-1]
+
+
+def test_all_networks_of_the_paper_are_shipped():
+    names = [path.stem for path in sorted(SHIPPED.glob("*.safetensors"))]
+    assert names == ["srcnn_x4", "x4_feature", "x4_pixel", "x8_feature", "x8_pixel"]
 
 
 @pytest.mark.parametrize(("factor", "loss"), [(3, "pixel"), (4, "style")])
