@@ -56,8 +56,8 @@ def panels(
     above = 0.07 + 0.16 * max((label.count("\n") + 1 for row in rows for _, label in row), default=0)  # an image
     curves = 3.4 if plots else 0
     width, height = 1.9 * columns, (1.9 + above) * len(rows) + heading + curves + foot
+    figure = plt.figure(figsize=(width, height))  # before the context, whose end undoes what a notebook's backend sets
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(width, height))
         top, bottom = 1 - (heading + above) / height, (foot + curves) / height
         grid = {"left": 0.01, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.04, "hspace": above / 1.9}
         cells = figure.add_gridspec(max(len(rows), 1), columns, **grid)
@@ -89,8 +89,9 @@ def table(text: str, title: str, caption: str) -> Figure:
     below = textwrap.fill(caption, int(13 * width))
     foot = 0.25 + 0.16 * (below.count("\n") + 1)
     height = 0.5 + 0.16 * len(lines) + foot
+    figure = plt.figure(figsize=(width, height))  # before the context, whose end undoes what a notebook's backend sets
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(width, height))
+        figure.add_axes((0, 0, 1, 1)).set_axis_off()  # a notebook shows no figure without axes
         figure.text(0.15 / width, 1 - 0.45 / height, text, family="monospace", va="top", linespacing=1.25)
         figure.suptitle(title, y=1 - 0.12 / height, va="top")
         figure.text(0.5, (foot - 0.08) / height, below, ha="center", va="top")
