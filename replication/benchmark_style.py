@@ -143,12 +143,12 @@ def _stylisation(method: str, precision: str, size: int, device: str) -> Callabl
     network, image = ImageTransformationNetwork().eval().to(device), white_noise(size, 0).to(device)
     if method == "stylize":
         fast = for_inference(network, getattr(torch, precision))
-        return lambda: _drop(stylize(fast, image, tile=None))
+        return lambda: drop(stylize(fast, image, tile=None))
     network.layers[-1] = nn.Conv2d(FILTERS[0], 3, 9, padding=4).to(device)
     network.to(memory_format=torch.contiguous_format)
     padded = F.pad(image, [network.margin] * 4, "reflect")
-    return torch.inference_mode()(lambda: _drop(torch.tanh(network.layers(padded))))
+    return torch.inference_mode()(lambda: drop(torch.tanh(network.layers(padded))))
 
 
-def _drop(result: Tensor) -> None:
+def drop(result: Tensor) -> None:
     """A timed call returns how often it did its work, or nothing."""

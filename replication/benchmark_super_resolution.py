@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from replication.benchmark_style import step
+from replication.benchmark_style import drop, step
 from replication.data import PHOTOGRAPHS, content_picture
 from replication.device import default_device, keep_freed_memory
 from replication.inference import for_inference
@@ -103,11 +103,7 @@ def _enlarging(method: str, precision: str, height: int, width: int, device: str
     small = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     if method == "upscale":
         fast = for_inference(network, getattr(torch, precision))
-        return lambda: _drop(upscale(fast, small))
+        return lambda: drop(upscale(fast, small))
     network.layers[-1] = nn.Conv2d(SR_FILTERS, 3, 9, padding=4).to(device)
     network.to(memory_format=torch.contiguous_format)
-    return torch.inference_mode()(lambda: _drop(torch.tanh(network.layers(small))))
-
-
-def _drop(result: Tensor) -> None:
-    """A timed call returns how often it did its work, or nothing."""
+    return torch.inference_mode()(lambda: drop(torch.tanh(network.layers(small))))
