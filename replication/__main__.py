@@ -191,6 +191,7 @@ def _add_train_super_resolution(commands: Any) -> None:
     add("--patch", type=_positive, default=288, help="pixels a side of what is learned to restore")
     add("--blur", type=float, help="sigma of the Gaussian before a patch is made smaller (default: 1, for srcnn 0)")
     add("--kernels", type=_kernels, default=(9, 5, 5), help="of srcnn, 9-5-5 or 9-1-5")
+    add("--initial", metavar="FILE", help="a trained network to start from")
     _add_precision(add)
     _add_training(add)
     train.set_defaults(command=_train_super_resolution, interrupted="the same command goes on with the training")

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from replication.data import coco2014
 from replication.device import default_device, keep_freed_memory
+from replication.errors import ReplicationError
+from replication.files import sha256
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss
-from replication.network_files import network_path, save_network
+from replication.network_files import load_network, network_path, save_network
 from replication.networks import FACTORS, KERNELS, SRCNN, SuperResolutionNetwork
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
@@ -39,6 +41,7 @@ def super_resolution_trainer(
     flip: bool = False,
     blur: float | None = None,
     kernels: Sequence[int] = KERNELS,
+    initial: Path | str | None = None,
     seed: int = 0,
     precision: str = "float32",
     **options: Any,
@@ -54,18 +57,22 @@ def super_resolution_trainer(
         flip: whether half of the patches are mirrored.
         blur: of the patches before they are made smaller; see `low_resolution`. None takes the paper's 1, for SRCNN 0.
         kernels: of SRCNN.
+        initial: a network's file to start from instead of random weights; what it was trained with may be another loss.
         seed: of the random weights and of the batches.
         precision: of the convolutions, "float32" or "bfloat16".
         options: those of `Trainer`.
 
     Raises:
         ValueError: an argument that does not fit.
+        ReplicationError: the initial network is damaged, or enlarges by another factor.
     """
     blur = (0.0 if loss == "srcnn" else BLUR) if blur is None else blur
     check_training(factor, loss, patch, blur)
     device = photographs.device
     torch.manual_seed(seed)
     network = (SRCNN(kernels) if loss == "srcnn" else SuperResolutionNetwork(factor)).to(device)
+    if initial:
+        _load_initial(network, initial)
     dtype = getattr(torch, precision)
     phi = LossNetwork([FEATURE_LAYER], dtype=dtype).to(device) if loss == "feature" else None
 
@@ -81,7 +88,15 @@ def super_resolution_trainer(
 
     settings = {"network": network.configuration, "factor": factor, "loss": loss, "photographs": photographs.record}
     settings |= {"batch_size": batch_size, "patch": patch, "flip": flip, "blur": blur, "seed": seed}
+    settings |= {"initial": sha256(Path(initial).read_bytes())} if initial else {}
     return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **options), phi
+
+
+def _load_initial(network: nn.Module, path: Path | str) -> None:
+    initial = load_network(path, type(network))[0]
+    if initial.configuration != network.configuration:
+        raise ReplicationError(f"{path} has {initial.configuration}; wanted is {network.configuration}")
+    network.load_state_dict(initial.state_dict())
 
 
 def check_training(factor: int, loss: str, patch: int, blur: float) -> None:
@@ -112,12 +127,18 @@ def _feature_loss(phi: LossNetwork, y_hat: Tensor, y: Tensor) -> Tensor:
 
 
 def train_super_resolution(
-    photographs: Photographs, out: Path | str, *, steps: int = STEPS, precision: str = "float32", **options: Any
+    photographs: Photographs,
+    out: Path | str,
+    *,
+    steps: int = STEPS,
+    initial: Path | str | None = None,
+    precision: str = "float32",
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """Train a network and write it; the same call goes on with a run that was stopped.
 
     Args:
-        photographs, precision, options: see `super_resolution_trainer`.
+        photographs, initial, precision, options: see `super_resolution_trainer`.
         out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
             training, .state.safetensors.
         steps: of the training.
@@ -132,7 +153,7 @@ def train_super_resolution(
     """
     out = network_path(out)
     state = out.with_suffix(".state.safetensors")
-    trainer, phi = super_resolution_trainer(photographs, precision=precision, state=state, **options)
+    trainer, phi = super_resolution_trainer(photographs, initial=initial, precision=precision, state=state, **options)
     log = trainer.run(steps, out.stem)
     columns = {name: [line[name] for line in log] for name in ("step", *Reconstruction._fields, "learning_rate")}
     run = SimpleNamespace(
@@ -143,6 +164,8 @@ def train_super_resolution(
     )
     if first_process():
         record = {"final_loss": log[-1]["reconstruction"], "provenance": provenance(run, phi, []), "log": columns}
+        if initial:
+            record["initial"] = load_network(initial, type(trainer.network))[1]
         save_network(trainer.network, out, record)
     return log
 
