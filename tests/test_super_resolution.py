@@ -14,6 +14,7 @@ from skimage.filters import gaussian
 
 from replication.data import content_picture
 from replication.errors import ReplicationError
+from replication.files import sha256
 from replication.images import load_image, resize, save_image, square, to_pixels
 from replication.inference import for_inference
 from replication.network_files import load_network, save_network
@@ -201,6 +202,21 @@ def test_two_halves_are_the_whole_and_the_record_says_how_it_came_about(photogra
     settings = record["provenance"]["settings"]
     assert (settings["factor"], settings["loss"], settings["blur"], settings["steps"]) == (4, "pixel", 1.0, 6)
     assert record["provenance"]["precision"] == "bfloat16"
+
+
+def test_a_trained_network_can_be_the_start_of_the_same_factor(photographs, tmp_path):
+    options = {"patch": 32, "batch_size": 2}
+    train_super_resolution(photographs, tmp_path / "first.safetensors", loss="pixel", steps=1, **options)
+    start, first = load_network(tmp_path / "first.safetensors", SuperResolutionNetwork)
+    options["initial"] = tmp_path / "first.safetensors"
+    trainer, _ = super_resolution_trainer(photographs, loss="feature", **options)
+    assert all(map(torch.equal, trainer.network.state_dict().values(), start.state_dict().values()))
+    train_super_resolution(photographs, tmp_path / "second.safetensors", loss="feature", steps=1, **options)
+    _, second = load_network(tmp_path / "second.safetensors", SuperResolutionNetwork)
+    assert second["initial"] == first
+    assert second["provenance"]["settings"]["initial"] == sha256(options["initial"].read_bytes())
+    with pytest.raises(ReplicationError, match=r"first.safetensors has {'factor': 4}; wanted is {'factor': 8}"):
+        super_resolution_trainer(photographs, loss="pixel", factor=8, **options)
 
 
 def test_a_network_of_another_kind_is_named(tmp_path):
