@@ -44,6 +44,13 @@ def _weights(options: argparse.Namespace) -> int:
     return 0
 
 
+def _readme(options: argparse.Namespace) -> int:
+    from replication.ledger import write_readme
+
+    write_readme()
+    return 0
+
+
 def _benchmark(options: argparse.Namespace) -> int:
     if options.subject == "baseline":
         from replication.benchmark import benchmark_baseline as benchmark
@@ -99,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_figures(commands)
     weights = commands.add_parser("weights", help="fetch and check the weights of the loss network")
     weights.set_defaults(command=_weights, interrupted="the same command starts over")
+    readme = commands.add_parser("readme", help="write the README's table of claims from figures/paper")
+    readme.set_defaults(command=_readme, interrupted="the same command starts over")
     _add_train_style(commands)
     _add_stylize(commands)
     _add_train_super_resolution(commands)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from replication.files import ROOT, write_atomically, write_json
 from replication.images import to_pixels
+from replication.judgement import Judgement
 
 DPI = 150
 COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
@@ -115,30 +116,14 @@ def _draw(ax: Axes, plot: Plot) -> None:
     ax.legend(edgecolor="none")
 
 
-def verdict(checks: dict[str, bool]) -> str:
-    """The verdict on a claim: "replicated", "partly replicated" or "not replicated", and what was seen.
-
-    Args:
-        checks: what was tested, with the numbers measured, and whether it holds; none gives "not tested".
-    """
-    if not checks:
-        return "not tested: what it takes was not there"
-    word = "replicated" if all(checks.values()) else "partly replicated" if any(checks.values()) else "not replicated"
-    return f"{word}: " + "; ".join(("" if holds else "does NOT hold: ") + check for check, holds in checks.items())
-
-
-def save_figure(
-    figure: Figure, name: str, *, claim: str, verdict: str, results: Any, provenance: dict[str, Any]
-) -> list[Path]:
-    """Write `figures/<profile>/<name>.png` and `.json`; the PNG carries the provenance in its text chunk "Provenance".
+def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenance: dict[str, Any]) -> list[Path]:
+    """Write `figures/<profile>/<figure>.png` and `.json`; the PNG carries the provenance in a chunk of that name.
 
     The same figure, numbers and provenance give the same bytes.
 
     Args:
         figure: the picture.
-        name: file name without suffix, "fig3_feature_inversion".
-        claim: the paper's claim, with its section.
-        verdict: from `verdict`.
+        judgement: from `claims.judge`.
         results: the numbers, as JSON takes them.
         provenance: from `provenance.provenance`; its "profile" chooses the folder.
 
@@ -149,7 +134,9 @@ def save_figure(
         ReplicationError: a file could not be written.
     """
     folder = ROOT / "figures" / provenance["profile"]
-    record = {"figure": name, "claim": claim, "verdict": verdict, "results": results, "provenance": provenance}
+    name, claim = judgement.figure, judgement.claim
+    record = {"figure": name, "claim": claim, "verdict": judgement.verdict}
+    record |= {"results": results, "provenance": provenance}
     picture = io.BytesIO()
     metadata = {"Title": name, "Software": None, "Provenance": json.dumps(provenance)}
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)

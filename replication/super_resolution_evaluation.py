@@ -39,6 +39,7 @@ EXAMPLES = {  # a picture, and the square to look at closely: top, left and side
 }
 
 Method = Callable[[Tensor], Tensor]
+Scores = dict[str, float | None]
 
 
 def network_digests() -> dict[str, str]:
@@ -96,11 +97,11 @@ def score_rows(
     Returns:
         Rows of set, factor, method, psnr and ssim (see `luminance_scores`), the paper's where the set is whole, the
         grid and the sharpness (see `metrics`), the perceptual distance (see `perceptual_distance`; None where it is not
-        installed), and the number of images.
+        installed), the share of images where it is less than SRCNN's, and the number of images.
     """
     rows = []
     for name, pictures in sets.items():
-        each: dict[str, list[dict[str, float | None]]] = {}
+        each: dict[str, list[Scores]] = {}
         with progress_bar(len(pictures), f"{SETS.get(name, name)}, x{factor}") as bar:
             for picture, grey in pictures:
                 y = cropped(picture.image, factor)
@@ -109,15 +110,23 @@ def score_rows(
                 bar.update()
         for method, scores in each.items():
             means = {key: _mean([score[key] for score in scores]) for key in scores[0]}
+            means["nearer_than_srcnn"] = _nearer(scores, each.get("srcnn"))
             row = {"set": name, "factor": factor, "method": method}
             row |= {key: means.pop(key) for key in ("psnr", "ssim")} | paper_figures(factor, name, method, len(scores))
             rows.append(row | means | {"images": len(scores)})
     return rows
 
 
-def _scores(large: Tensor, y: Tensor, factor: int, grey: bool) -> dict[str, float | None]:
+def _scores(large: Tensor, y: Tensor, factor: int, grey: bool) -> Scores:
     others = {"grid": grid(large, y, factor), "sharpness": sharpness(large, y)}
     return luminance_scores(large, y, factor, grey) | others | {"perceptual": perceptual_distance(large, y)}
+
+
+def _nearer(scores: list[Scores], other: list[Scores] | None) -> float | None:
+    """The share of pictures whose perceptual distance is less than that of another method."""
+    if other is None or scores is other or scores[0]["perceptual"] is None:
+        return None
+    return float(np.mean([a["perceptual"] < b["perceptual"] for a, b in zip(scores, other, strict=True)]))
 
 
 def examples(

@@ -10,7 +10,8 @@ from PIL import Image
 
 from replication import figures
 from replication.data import content_picture
-from replication.figures import panels, save_figure, verdict
+from replication.figures import panels, save_figure
+from replication.judgement import Check, Judgement, word
 from replication.loss_network import LossNetwork
 from replication.provenance import commit, provenance
 from replication.tables import text_table
@@ -47,7 +48,7 @@ def test_the_picture_and_the_numbers(monkeypatch, tmp_path, photograph, record):
     for _ in range(2):
         figure = panels([[(photograph, "one"), (1 - photograph, "two")]], "title", "a claim " * 20)
         results = [{"psnr": 1 / 3, "layer": "relu1_1"}]
-        paths = save_figure(figure, "fig", claim="c", verdict="replicated: x", results=results, provenance=record)
+        paths = save_figure(figure, Judgement("fig", "c", []), results=results, provenance=record)
         contents.append([path.read_bytes() for path in paths])
     assert contents[0] == contents[1]
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
@@ -61,10 +62,18 @@ def test_the_picture_and_the_numbers(monkeypatch, tmp_path, photograph, record):
 
 
 def test_verdicts():
-    assert verdict({}).startswith("not tested: ")
-    assert verdict({"a": True, "b": True}) == "replicated: a; b"
-    assert verdict({"a": True, "b": False}) == "partly replicated: a; does NOT hold: b"
-    assert verdict({"a": False}) == "not replicated: does NOT hold: a"
+    checks = [Check("a", "1", "2", "over 1", True), Check("b", "", "3", "over 4", False), Check("c", "", "", "", None)]
+    judgement = Judgement("fig", "c", checks)
+    assert judgement.verdict == (
+        "partly replicated: a: 2, over 1; does NOT hold: b: 3, over 4; not run at this scale: c"
+    )
+    assert str(judgement).splitlines() == ["partly replicated:", *map(str, checks)]
+    assert [word(holds) for holds in ([True, None], [False, None], [None], [])] == [
+        "replicated",
+        "not replicated",
+        "not run at this scale",
+        "not run at this scale",
+    ]
 
 
 def test_text_table():

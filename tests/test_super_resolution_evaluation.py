@@ -11,7 +11,7 @@ from replication.evaluation_sets import DownloadError, TestPicture
 from replication.images import resize
 from replication.metrics import grid, luminance_scores, sharpness
 from replication.super_resolution import bicubic, low_resolution
-from replication.super_resolution_claims import MATCHED, figures_met, orderings
+from replication.super_resolution_claims import MATCHED, figures_met, orderings, preferred
 from replication.super_resolution_evaluation import examples, perceptual_distance, pictures_of, score_rows
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 96, 128)
@@ -62,18 +62,37 @@ def test_the_verdicts_judge_matched_histograms_and_at_x8_the_gain_over_bicubic()
         row(8, f"pixel{MATCHED}", 25.4, ssim=0.6),
         row(8, f"feature{MATCHED}", 23.8, ssim=0.7, sharpness=0.9),
     ]
-    met = figures_met(rows)
-    assert [check.split(":")[0] for check, holds in met.items() if holds] == [
-        "x4, Set5, pixel",
-        "x8, Set5, pixel",
-        "x8, Set5, feature",
+    met = {check.says: check for check in figures_met(rows)}
+    assert [says for says, check in met.items() if check.holds] == [
+        "x4, Set5, pixel: PSNR",
+        "x8, Set5, pixel: PSNR over bicubic",
+        "x8, Set5, feature: PSNR over bicubic",
     ]
-    assert "x8, Set5, pixel: 1.00 dB over bicubic, in the paper 0.97" in met
-    assert all(orderings(rows).values())
-    assert "x4, Set5: the perceptual distance is least for the feature loss: 0.150 for feature" in orderings(rows)
+    assert met["x8, Set5, pixel: PSNR over bicubic"][1:4] == ("+0.97 dB", "+1.00 dB", "at least the paper's +0.97")
+    found = orderings(rows)
+    assert all(check.holds is not False for check in found)
+    assert [check.says for check in found if check.holds is None] == [
+        "x8, Set5: the feature loss gives the least perceptual distance (ST-LPIPS)"
+    ]
+    assert found[3].ours == "0.300 bicubic, 0.200 pixel, 0.150 feature, 0.250 srcnn"
     rows[-1] = row(8, f"feature{MATCHED}", 26.0, ssim=0.55)
-    assert list(orderings(rows[5:]).values()) == [False, True, False, False]
-    assert figures_met([row(4, "bicubic", 28.0) | {"paper_psnr": None}, rows[1] | {"paper_psnr": None}]) == {}
+    assert [check.holds for check in orderings(rows[5:])] == [True, False, False, False, None]
+    (check,) = figures_met([row(4, "bicubic", 28.0) | {"paper_psnr": None}, rows[1] | {"paper_psnr": None}])
+    assert check.holds is None
+
+
+def test_in_place_of_the_user_study_stands_the_share_of_pictures_nearer_than_srcnn(monkeypatch):
+    distances = iter([0.5, 0.4, 0.3, 0.2, 0.3, 0.2, 0.1, 0.4])  # srcnn, bicubic, feature, matched; twice
+    monkeypatch.setattr(module, "perceptual_distance", lambda y_hat, y: next(distances))
+    those = {"srcnn": lambda small: bicubic(small, 4)} | methods(4)
+    del those["pixel"]
+    sets = {"bsd100": [SETS["set5"][0]] * 2}
+    found = {row["method"]: row["nearer_than_srcnn"] for row in score_rows(sets, 4, those)}
+    assert found == {"srcnn": None, "bicubic": 1.0, "feature": 1.0, f"feature{MATCHED}": 0.5}
+    (check,) = preferred([row(4, f"feature{MATCHED}", 25.0) | {"set": "bsd100", "nearer_than_srcnn": 0.5}])
+    assert check.ours.startswith("on 50% of BSD100")
+    assert check.holds is False
+    assert [check.holds for check in preferred([])] == [None]
 
 
 def test_the_grid_is_what_repeats_with_the_period_and_is_not_in_the_original():

@@ -1,0 +1,55 @@
+"""Checks of what the paper says against what was measured, and the verdict on them together."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Check(NamedTuple):
+    """One testable sentence.
+
+    Attributes:
+        says: the sentence.
+        paper: the paper's value, or its words.
+        ours: the value measured.
+        rule: what it has to be.
+        holds: whether it is; None where it was not run at this scale.
+    """
+
+    says: str
+    paper: str
+    ours: str
+    rule: str
+    holds: bool | None
+
+    def __str__(self) -> str:
+        """What the sentence says, what was measured and the rule; first of all if it does not hold or was not run."""
+        failed = {True: "", False: "does NOT hold: ", None: "not run at this scale: "}[self.holds]
+        return f"{failed}{self.says}" + (f": {self.ours}, {self.rule}" if self.holds is not None else "")
+
+
+class Judgement(NamedTuple):
+    """What the checks of a figure say of the paper's claim."""
+
+    figure: str
+    claim: str
+    checks: list[Check]
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words, and what was seen, in one line."""
+        return f"{word([check.holds for check in self.checks])}: {'; '.join(map(str, self.checks))}"
+
+    def __str__(self) -> str:
+        """The verdict in a word or two and the checks, each in a line."""
+        return "\n".join([f"{word([check.holds for check in self.checks])}:", *map(str, self.checks)])
+
+
+def word(holds: Sequence[bool | None]) -> str:
+    """The verdict on checks together: "replicated", "partly replicated", "not replicated" or "not run at this scale".
+
+    Those that were not run do not count, unless no other was.
+    """
+    ran = [each for each in holds if each is not None]
+    if not ran:
+        return "not run at this scale"
+    return "replicated" if all(ran) else "partly replicated" if any(ran) else "not replicated"

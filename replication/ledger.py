@@ -1,0 +1,84 @@
+"""The ledger: one row a claim of the paper, with its value, ours, the rule and the verdict, from the figures' files."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from replication.claims import CLAIMS, judge_record
+from replication.files import ROOT, write_atomically
+from replication.judgement import Judgement, word
+from replication.settings import SETTINGS
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- claims: written by `python -m replication readme` -->", "<!-- claims end -->"
+MOST = 7  # sentences in a cell of the README's table
+
+
+def judgements(profile: str) -> list[tuple[Judgement, str]]:
+    """The verdict on each figure that a profile's folder holds, in the order of `CLAIMS`, and how it was run.
+
+    That is where its settings are not those of the profile `paper`, from its provenance; "" where they are.
+    """
+    found = []
+    for figure in CLAIMS:
+        path = ROOT / "figures" / profile / f"{figure}.json"
+        if path.exists():
+            record = json.loads(path.read_text())
+            found.append((judge_record(record), _scale(record["provenance"])))
+    return found
+
+
+def ledger(profile: str) -> list[dict[str, Any]]:
+    """One row a figure, and one for each of its sentences.
+
+    Returns:
+        Rows of figure, claim, paper, ours, rule, verdict and scale. Figures that there are not are "not run at this
+        scale", too.
+    """
+    found = {judgement.figure: (judgement, scale) for judgement, scale in judgements(profile)}
+    rows = []
+    for figure, claim in CLAIMS.items():
+        judgement, scale = found.get(figure, (Judgement(figure, claim.text, []), ""))
+        verdict = word([check.holds for check in judgement.checks])
+        common = {"figure": figure, "claim": claim.text, "paper": "", "ours": "", "rule": ""}
+        rows.append(common | {"verdict": verdict, "scale": scale})
+        for check in judgement.checks:
+            sentence = {"claim": check.says, "paper": check.paper, "ours": check.ours, "rule": check.rule}
+            rows.append(common | sentence | {"verdict": word([check.holds]), "scale": scale})
+    return rows
+
+
+def write_readme(profile: str = "paper") -> None:
+    """Write the README's table of claims anew, between its two marks.
+
+    Raises:
+        ReplicationError: the file could not be written.
+        ValueError: the README has no such marks.
+    """
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    write_atomically(README, f"{before}{BEGIN}\n\n{readme_table(judgements(profile))}\n\n{END}{after}".encode())
+
+
+def readme_table(found: Sequence[tuple[Judgement, str]]) -> str:
+    """The table of claims in Markdown, one row a figure."""
+    lines = ["| the paper's claim | measured | verdict |", "|---|---|---|"]
+    for judgement, _ in found:
+        lines.append(f"| {judgement.claim} | {_measured(judgement)} | {word([c.holds for c in judgement.checks])} |")
+    return "\n".join(lines)
+
+
+def _measured(judgement: Judgement) -> str:
+    """All sentences, or where they are many those that do not hold, and how many do."""
+    checks = judgement.checks
+    if len(checks) <= MOST:
+        return "; ".join(map(str, checks))
+    ran = [check for check in checks if check.holds is not None]
+    failed = [str(check) for check in ran if not check.holds]
+    return "; ".join([f"{len(ran) - len(failed)} of {len(ran)} checks hold", *failed])
+
+
+def _scale(source: dict[str, Any]) -> str:
+    settings, paper = source["settings"], SETTINGS[source["notebook"]]["paper"]
+    return ", ".join(f"{name} {settings[name]} for {value}" for name, value in paper.items() if settings[name] != value)
