@@ -133,14 +133,19 @@ def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenanc
     Raises:
         ReplicationError: a file could not be written.
     """
-    folder = ROOT / "figures" / provenance["profile"]
-    name, claim = judgement.figure, judgement.claim
-    record = {"figure": name, "claim": claim, "verdict": judgement.verdict}
-    record |= {"results": results, "provenance": provenance}
+    name = judgement.figure
+    record = {"figure": name, "claim": judgement.claim, "verdict": judgement.verdict}
+    numbers = ROOT / "figures" / provenance["profile"] / f"{name}.json"
+    png = save_picture(figure, name, provenance)
+    write_json(numbers, record | {"results": results, "provenance": provenance})
+    return [png, numbers]
+
+
+def save_picture(figure: Figure, name: str, provenance: dict[str, Any]) -> Path:
+    """Write the PNG alone; see `save_figure`."""
+    path = ROOT / "figures" / provenance["profile"] / f"{name}.png"
     picture = io.BytesIO()
     metadata = {"Title": name, "Software": None, "Provenance": json.dumps(provenance)}
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)
-    png, numbers = folder / f"{name}.png", folder / f"{name}.json"
-    write_atomically(png, picture.getvalue())
-    write_json(numbers, record)
-    return [png, numbers]
+    write_atomically(path, picture.getvalue())
+    return path

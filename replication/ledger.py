@@ -1,17 +1,20 @@
 """The ledger: one row a claim of the paper, with its value, ours, the rule and the verdict, from the figures' files."""
 
 import json
+import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from replication.claims import CLAIMS, judge_record
-from replication.files import ROOT, write_atomically
+from replication.files import ROOT, sha256, write_atomically
 from replication.judgement import Judgement, word
 from replication.settings import SETTINGS
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- claims: written by `python -m replication readme` -->", "<!-- claims end -->"
 MOST = 7  # sentences in a cell of the README's table
+WIDTHS = {"claim": 62, "paper": 30, "ours": 44, "rule": 32, "verdict": 21}  # letters, in the text
 
 
 def judgements(profile: str) -> list[tuple[Judgement, str]]:
@@ -26,6 +29,12 @@ def judgements(profile: str) -> list[tuple[Judgement, str]]:
             record = json.loads(path.read_text())
             found.append((judge_record(record), _scale(record["provenance"])))
     return found
+
+
+def sources(profile: str) -> dict[str, str]:
+    """SHA-256 of the file of each figure of a profile, by name, for the provenance."""
+    paths = (ROOT / "figures" / profile / f"{figure}.json" for figure in CLAIMS)
+    return {path.stem: sha256(path.read_bytes()) for path in paths if path.exists()}
 
 
 def ledger(profile: str) -> list[dict[str, Any]]:
@@ -43,9 +52,39 @@ def ledger(profile: str) -> list[dict[str, Any]]:
         common = {"figure": figure, "claim": claim.text, "paper": "", "ours": "", "rule": ""}
         rows.append(common | {"verdict": verdict, "scale": scale})
         for check in judgement.checks:
-            sentence = {"claim": check.says, "paper": check.paper, "ours": check.ours, "rule": check.rule}
+            sentence = {
+                "claim": check.says,
+                "paper": check.paper,
+                "ours": check.ours if check.holds is not None else "",
+                "rule": check.rule,
+            }
             rows.append(common | sentence | {"verdict": word([check.holds]), "scale": scale})
     return rows
+
+
+def ledger_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The ledger as text: under each figure's claim and verdict a line or more for each of its sentences.
+
+    Args:
+        rows: from `ledger`.
+    """
+    lines = _line({"claim": "claim", "paper": "the paper", "ours": "ours", "rule": "rule", "verdict": "verdict"})
+    for row in rows:
+        if row["rule"]:
+            lines += _line(row)
+        else:
+            scale = f" ({row['scale']})" if row["scale"] else ""
+            text = f"{row['claim']} {row['verdict'].upper()}{scale}"
+            lines += ["", *textwrap.wrap(text, sum(WIDTHS.values()) + 2 * len(WIDTHS))]
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    cells = [textwrap.wrap(row[name], width) or [""] for name, width in WIDTHS.items()]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, WIDTHS.values(), strict=True)).rstrip()
+        for line in zip_longest(*cells, fillvalue="")
+    ]
 
 
 def write_readme(profile: str = "paper") -> None:

@@ -58,6 +58,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {"sets": ["set5", "set14"], "images": 100},
         "smoke": {"sets": ["set5"], "images": 1},
     },
+    "10_paper_against_ours": {profile: {} for profile in PROFILES},
 }
 
 

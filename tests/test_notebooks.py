@@ -14,7 +14,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from replication import runner, settings
+from replication.claims import CLAIMS
 from replication.files import ROOT
+from replication.ledger import ledger
 
 SMOKE = ROOT / "figures" / "smoke"
 FIG3_KEYS = {
@@ -43,7 +45,7 @@ def test_every_notebook_runs_and_says_what_it_made(smoke):
     assert "figures/smoke/fig3_feature_inversion.png" in smoke
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     summary = [line.split() for line in smoke.splitlines()[-len(notebooks) :]]
-    more = {"05_style_transfer": "5", "07_speed": "4", "09_super_resolution": "8"}  # two figures; a table; both
+    more = {"05_style_transfer": "5", "07_speed": "4", "09_super_resolution": "8", "10_paper_against_ours": "4"}
     assert [(name, result, files) for name, result, _, files in summary] == [
         (notebook.stem, "done", more.get(notebook.stem, "3")) for notebook in notebooks
     ]
@@ -136,11 +138,19 @@ def test_the_results_of_super_resolution(smoke):
         assert all(len(scores) == methods for scores in results["examples"].values())
 
 
+def test_the_ledger_of_all_claims(smoke):
+    record = json.loads((SMOKE / "claims.json").read_text())
+    assert {row["figure"] for row in record["results"]} == CLAIMS.keys()
+    assert record["results"] == ledger("smoke")
+    assert (SMOKE / "claims.csv").read_text().startswith("figure,claim,paper,ours,rule,verdict,scale")
+    assert set(record["provenance"]["figures"]) == CLAIMS.keys()
+
+
 FILES = ("fig3_feature_inversion.json", "fig4_style_reconstruction.json")
 
 
 def test_a_second_run_gives_the_same_bytes(smoke):
-    timed = ("benchmark", "table1")
+    timed = ("benchmark", "table1", "claims")
     paths = [path for path in SMOKE.iterdir() if path.is_file() and not path.name.startswith(timed)]
     before = [path.read_bytes() for path in paths]
     assert len(paths) == 23
