@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from replication.errors import ReplicationError
@@ -44,13 +45,6 @@ def _weights(options: argparse.Namespace) -> int:
     return 0
 
 
-def _readme(options: argparse.Namespace) -> int:
-    from replication.ledger import write_readme
-
-    write_readme()
-    return 0
-
-
 def _benchmark(options: argparse.Namespace) -> int:
     if options.subject == "baseline":
         from replication.benchmark import benchmark_baseline as benchmark
@@ -62,30 +56,26 @@ def _benchmark(options: argparse.Namespace) -> int:
     return 0
 
 
-def _train_style(options: argparse.Namespace) -> int:
-    from replication.style_training import train_style_from_files
-
-    train_style_from_files(**_arguments(options))
-    return 0
-
-
 def _stylize(options: argparse.Namespace) -> int:
     from replication.style_transfer import stylize_files
 
     return _told(stylize_files(**_arguments(options)))
 
 
-def _train_super_resolution(options: argparse.Namespace) -> int:
-    from replication.super_resolution_training import train_super_resolution_from_files
-
-    train_super_resolution_from_files(**_arguments(options))
-    return 0
-
-
 def _upscale(options: argparse.Namespace) -> int:
     from replication.super_resolution import upscale_files
 
     return _told(upscale_files(**_arguments(options)))
+
+
+def _calls(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """A command that calls a function of this package with what it was given; its module is imported only then."""
+
+    def command(options: argparse.Namespace) -> int:
+        getattr(import_module(f"replication.{module}"), function)(**_arguments(options))
+        return 0
+
+    return command
 
 
 def _told(failed: list[ReplicationError]) -> int:
@@ -107,10 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     weights = commands.add_parser("weights", help="fetch and check the weights of the loss network")
     weights.set_defaults(command=_weights, interrupted="the same command starts over")
     readme = commands.add_parser("readme", help="write the README's table of claims from figures/paper")
-    readme.set_defaults(command=_readme, interrupted="the same command starts over")
+    readme.set_defaults(command=_calls("ledger", "write_readme"), interrupted="the same command starts over")
     _add_train_style(commands)
     _add_stylize(commands)
     _add_train_super_resolution(commands)
+    _add_train_in_full(commands)
     _add_upscale(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
     benchmark.add_argument("subject", choices=["baseline", "style", "super-resolution"])
@@ -164,7 +155,10 @@ def _add_train_style(commands: Any) -> None:
     add("--warmup", type=int, default=0, help="steps at the start over which the style weight rises")
     _add_precision(add)
     _add_training(add)
-    train.set_defaults(command=_train_style, interrupted="the same command goes on with the training")
+    train.set_defaults(
+        command=_calls("style_training", "train_style_from_files"),
+        interrupted="the same command goes on with the training",
+    )
 
 
 def _add_stylize(commands: Any) -> None:
@@ -203,7 +197,30 @@ def _add_train_super_resolution(commands: Any) -> None:
     add("--initial", metavar="FILE", help="a trained network to start from")
     _add_precision(add)
     _add_training(add)
-    train.set_defaults(command=_train_super_resolution, interrupted="the same command goes on with the training")
+    train.set_defaults(
+        command=_calls("super_resolution_training", "train_super_resolution_from_files"),
+        interrupted="the same command goes on with the training",
+    )
+
+
+def _add_train_in_full(commands: Any) -> None:
+    train = commands.add_parser(
+        "train-in-full",
+        help="give the networks of the project the paper's training, on a GPU",
+        description="The same command goes on with a run that was stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = train.add_argument
+    _add_images(add)
+    add("--out", default="training", metavar="DIR", help="for networks, logs and states")
+    add("--only", type=_names, default=(), metavar="NAMES", help="of networks, by commas; by default all that had less")
+    add("--steps", type=_positive, help="in place of the paper's, to try it out; the project's networks stay")
+    add("--size", type=_positive, help="pixels a side of the images in a step, likewise")
+    _add_precision(add)
+    _add_compile(add)
+    train.set_defaults(
+        command=_calls("full_training", "train_in_full"), interrupted="the same command goes on with the training"
+    )
 
 
 def _add_upscale(commands: Any) -> None:
@@ -233,8 +250,12 @@ def _add_precision(add: Callable[..., Any]) -> None:
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
 
 
-def _add_run(add: Callable[..., Any], steps: int) -> None:
+def _add_images(add: Callable[..., Any]) -> None:
     add("--images", required=True, metavar="DIR", help="photographs to train on, or coco2014 to download them (13 GB)")
+
+
+def _add_run(add: Callable[..., Any], steps: int) -> None:
+    _add_images(add)
     add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
     add("--steps", type=_positive, default=steps, help="iterations")
     add("--batch-size", type=_positive, default=4, help="images in a step")
@@ -244,8 +265,12 @@ def _add_training(add: Callable[..., Any]) -> None:
     add("--flip", action="store_true", help="mirror half of the photographs")
     add("--learning-rate", type=float, default=1e-3, help="of Adam")
     add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
-    add("--compile", action="store_true", dest="compiled", help="by torch.compile; for a GPU, takes a C++ compiler")
+    _add_compile(add)
     add("--seed", type=int, default=0, help="of the first weights and the batches")
+
+
+def _add_compile(add: Callable[..., Any]) -> None:
+    add("--compile", action="store_true", dest="compiled", help="by torch.compile; for a GPU, takes a C++ compiler")
 
 
 def _positive(value: str) -> int:
@@ -258,6 +283,10 @@ def _kernels(value: str) -> tuple[int, ...]:
     if value not in ("9-5-5", "9-1-5"):
         raise argparse.ArgumentTypeError(f"must be 9-5-5 or 9-1-5; got {value}")
     return tuple(map(int, value.split("-")))
+
+
+def _names(value: str) -> list[str]:
+    return [name for name in value.split(",") if name]
 
 
 def _literal(value: str) -> Any:

@@ -1,0 +1,80 @@
+"""The paper's training of the networks of the project, at tiny scale, by the command."""
+
+import json
+import shutil
+
+import pytest
+from conftest import run_command
+
+from replication import full_training
+from replication.data import content_picture
+from replication.errors import ReplicationError
+from replication.files import ROOT, cache_folder
+from replication.full_training import train_in_full, trainings
+from replication.images import save_image, square
+from replication.network_files import load_network
+from replication.networks import SRCNN
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch, weights):
+    """A folder with one photograph."""
+    monkeypatch.setenv("REPLICATION_VGG16", str(cache_folder() / "vgg16.safetensors"))
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "images").mkdir()
+    save_image(square(content_picture("coffee").image, 300), tmp_path / "images" / "coffee.png")
+    return str(tmp_path / "images")
+
+
+def test_every_network_of_the_project_has_its_training():
+    found = {training.name: training for training in trainings()}
+    assert len(found) == 10
+    assert found["style/great_wave"][1:3] == (40_000, 256)
+    assert found["super_resolution/x8_pixel"][1:3] == (200_000, 288)
+    assert found["super_resolution/srcnn_x4"].train.keywords == {
+        **{"factor": 4, "loss": "srcnn", "patch": 288, "kernels": [9, 5, 5]}
+    }
+    style = found["style/great_wave_instance"].begin.keywords
+    assert (style["norm"], style["style_weight"], style["size"]) == ("instance", 5.0, 256)
+    assert not any(training.full for training in found.values())
+    had = json.loads((ROOT / "data/checkpoints/super_resolution/x4_pixel.json").read_text())["provenance"]["settings"]
+    same = {training.name: training.full for training in trainings(had["steps"], had["patch"])}
+    assert same["super_resolution/x4_pixel"] == ("initial" not in had)
+
+
+def test_the_command_says_what_it_will_do_and_goes_on_where_it_was_stopped(images, tmp_path):
+    before = {path: path.read_bytes() for path in full_training.NETWORKS.rglob("*.safetensors")}
+    command = ["train-in-full", "--images", images, "--out", str(tmp_path / "out"), "--steps", "2", "--size", "64"]
+    command += ["--only", "style/great_wave_instance,srcnn_x4"]
+    done = run_command(*command)
+    assert done.returncode == 0, done.stderr
+    plan = [line.split() for line in done.stdout.splitlines()]
+    assert plan[0] == ["network", "steps", "done", "minutes"]
+    assert [row[:3] for row in plan[2:4]] == [
+        ["style/great_wave_instance", "2", "0"],
+        ["super_resolution/srcnn_x4", "2", "0"],
+    ]
+    assert plan[4][0] == "together"
+    network, record = load_network(tmp_path / "out/super_resolution/srcnn_x4.safetensors", SRCNN)
+    assert network.configuration == {"kernels": [9, 5, 5]}
+    assert record["provenance"]["settings"]["steps"] == 2
+    again = run_command(*command)
+    assert [line.split()[1:] for line in again.stdout.splitlines()[2:4]] == [["2", "2", "0"]] * 2
+    assert {path: path.read_bytes() for path in full_training.NETWORKS.rglob("*.safetensors")} == before
+
+
+def test_a_network_with_all_of_its_training_takes_the_place_of_the_old_one(images, tmp_path, monkeypatch):
+    (tmp_path / "networks" / "super_resolution").mkdir(parents=True)
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(
+            full_training.NETWORKS / f"super_resolution/srcnn_x4{suffix}", tmp_path / "networks/super_resolution"
+        )
+    monkeypatch.setattr(full_training, "NETWORKS", tmp_path / "networks")
+    monkeypatch.setattr(full_training.super_resolution_training, "STEPS", 2)
+    monkeypatch.setattr(full_training.super_resolution_training, "PATCH", 32)
+    train_in_full(images, tmp_path / "out")
+    path = tmp_path / "out/super_resolution/srcnn_x4.safetensors"
+    assert (tmp_path / "networks/super_resolution/srcnn_x4.safetensors").read_bytes() == path.read_bytes()
+    assert [training.full for training in trainings()] == [True]
+    with pytest.raises(ReplicationError, match="unknown network nothing; there are super_resolution/srcnn_x4"):
+        train_in_full(images, tmp_path / "out", only=["nothing"])
