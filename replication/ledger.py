@@ -7,13 +7,10 @@ from itertools import zip_longest
 from typing import Any
 
 from replication.claims import CLAIMS, judge_record
-from replication.files import ROOT, sha256, write_atomically
+from replication.files import ROOT, sha256
 from replication.judgement import Judgement, word
 from replication.settings import SETTINGS
 
-README = ROOT / "README.md"
-BEGIN, END = "<!-- claims: written by `python -m replication readme` -->", "<!-- claims end -->"
-MOST = 7  # sentences in a cell of the README's table
 WIDTHS = {"claim": 62, "paper": 30, "ours": 44, "rule": 32, "verdict": 21}  # letters, in the text
 
 
@@ -85,37 +82,6 @@ def _line(row: dict[str, Any]) -> list[str]:
         "  ".join(text.ljust(width) for text, width in zip(line, WIDTHS.values(), strict=True)).rstrip()
         for line in zip_longest(*cells, fillvalue="")
     ]
-
-
-def write_readme(profile: str = "paper") -> None:
-    """Write the README's table of claims anew, between its two marks.
-
-    Raises:
-        ReplicationError: the file could not be written.
-        ValueError: the README has no such marks.
-    """
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    write_atomically(README, f"{before}{BEGIN}\n\n{readme_table(judgements(profile))}\n\n{END}{after}".encode())
-
-
-def readme_table(found: Sequence[tuple[Judgement, str]]) -> str:
-    """The table of claims in Markdown, one row a figure."""
-    lines = ["| the paper's claim | measured | verdict |", "|---|---|---|"]
-    for judgement, _ in found:
-        lines.append(f"| {judgement.claim} | {_measured(judgement)} | {word([c.holds for c in judgement.checks])} |")
-    return "\n".join(lines)
-
-
-def _measured(judgement: Judgement) -> str:
-    """All sentences, or where they are many those that do not hold, and how many do."""
-    checks = judgement.checks
-    if len(checks) <= MOST:
-        return "; ".join(map(str, checks))
-    ran = [check for check in checks if check.holds is not None]
-    failed = [str(check) for check in ran if not check.holds]
-    return "; ".join([f"{len(ran) - len(failed)} of {len(ran)} checks hold", *failed])
 
 
 def _scale(source: dict[str, Any]) -> str:
