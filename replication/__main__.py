@@ -32,9 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _figures(options: argparse.Namespace) -> int:
     from replication.runner import run_notebooks  # papermill takes a second to import
 
-    only = [name for name in options.only.split(",") if name]
     parameters = {name: _literal(value) for name, value in options.parameter}
-    return 0 if run_notebooks(options.profile, only, parameters, options.time_limit) else 1
+    return 0 if run_notebooks(options.profile, options.only, parameters, options.time_limit, options.resume) else 1
 
 
 def _weights(options: argparse.Namespace) -> int:
@@ -46,13 +45,8 @@ def _weights(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    if options.subject == "baseline":
-        from replication.benchmark import benchmark_baseline as benchmark
-    elif options.subject == "style":
-        from replication.benchmark_style import benchmark_style as benchmark
-    else:
-        from replication.benchmark_super_resolution import benchmark_super_resolution as benchmark
-    benchmark(options.profile)
+    name = f"benchmark_{options.subject.replace('-', '_')}"
+    getattr(import_module(f"replication.{name}"), name)(options.profile)
     return 0
 
 
@@ -104,8 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_train_in_full(commands)
     _add_upscale(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
-    benchmark.add_argument("subject", choices=["baseline", "style", "super-resolution"])
-    benchmark.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
+    add = benchmark.add_argument
+    add("subject", choices=["baseline", "style", "super-resolution"])
+    add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
     return parser
 
@@ -113,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_figures(commands: Any) -> None:
     figures = commands.add_parser("figures", help="execute the notebooks and write their figures and tables")
     figures.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
-    figures.add_argument("--only", default="", metavar="01,02", help="numbers or names of notebooks (default: all)")
+    figures.add_argument(
+        "--only", type=_names, default=(), metavar="01,02", help="numbers or names of notebooks (default: all)"
+    )
     figures.add_argument(
         *("-p", "--parameter"),
         nargs=2,
@@ -123,6 +120,7 @@ def _add_figures(commands: Any) -> None:
         help="as papermill's -p",
     )
     figures.add_argument("--time-limit", type=float, metavar="SECONDS", help="for each notebook")
+    figures.add_argument("--resume", action="store_true", help="keep those executed at this commit, as they would be")
     kept = "finished notebooks are kept, the same command starts over with the rest"
     figures.set_defaults(command=_figures, interrupted=kept)
 

@@ -12,7 +12,7 @@ from replication import style_training, super_resolution_training
 from replication.data import coco2014
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.files import ROOT, write_atomically
+from replication.files import ROOT, rounded, write_atomically
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.style_training import objective_of, painting_of, style_trainer, train_style
 from replication.super_resolution_training import super_resolution_trainer, train_super_resolution
@@ -66,8 +66,9 @@ def _training(path: Path, steps: int | None, size: int | None) -> Training:
         options |= {"kernels": record["network"]["kernels"]} if had["loss"] == "srcnn" else {}
         begin, train = (partial(call, **options) for call in (super_resolution_trainer, train_super_resolution))
         batch_size = super_resolution_training.BATCH_SIZE
-    found = (had["steps"], had.get("size", had.get("patch")), had["batch_size"], had.get("initial"))
-    return Training(name, *wanted, begin, train, found == (*wanted, batch_size, None))
+    found = (had["steps"], had.get("size", had.get("patch")), had["batch_size"])
+    plain = not any(had.get(name) for name in ("initial", "warmup", "cooldown", "flip"))
+    return Training(name, *wanted, begin, train, plain and found == (*wanted, batch_size))
 
 
 def train_in_full(
@@ -92,7 +93,8 @@ def train_in_full(
         options: `precision` of the convolutions and whether they are `compiled`.
 
     Raises:
-        ReplicationError: there is no network of a name; a file or folder is missing or damaged, or cannot be written.
+        ReplicationError: there is no network of a name, one in `out` was trained in another way, or a file or folder is
+            missing or damaged, or cannot be written.
         KeyboardInterrupt: after the state was saved.
     """
     keep_freed_memory()
@@ -109,7 +111,7 @@ def train_in_full(
     print(text_table(_plan(wanted, photographs, out, device, options)), flush=True)
     for training in wanted:
         path = out / f"{training.name}.safetensors"
-        if _steps_done(path) < training.steps or not path.exists():
+        if not path.exists():
             training.train(photographs[_kind(training)], path, steps=training.steps, **options)
         if (steps, size) == (None, None):
             for suffix in (".safetensors", ".json"):
@@ -141,14 +143,17 @@ def _plan(
     """One row a training: its steps, how many are done, and the minutes that the others take."""
     rows = []
     for training in wanted:
-        done = _steps_done(out / f"{training.name}.safetensors")
-        row = {"network": training.name, "steps": training.steps, "done": done, "minutes": 0.0}
-        if done < training.steps:
-            trainer, _ = training.begin(photographs[_kind(training)], **options)
+        path = out / f"{training.name}.safetensors"
+        trainer, _ = training.begin(photographs[_kind(training)], **options)
+        if path.exists():
+            _check_finished(path, trainer, training.steps)
+        log = _log(path)
+        row = {"network": training.name, "steps": training.steps, "done": log["step"], "minutes": 0.0}
+        if log["step"] and not path.exists():
+            row["minutes"] = log["seconds_left"] / 60
+        elif not path.exists():
             step = {training.name: partial(_step, trainer)}
-            row["minutes"] = (
-                (training.steps - done) * interleaved(step, 3, device, training.name)[training.name][0] / 60
-            )
+            row["minutes"] = training.steps * interleaved(step, 3, device, training.name)[training.name].seconds / 60
         rows.append(row)
     return [*rows, {"network": "together", "steps": None, "done": None, "minutes": sum(row["minutes"] for row in rows)}]
 
@@ -157,6 +162,21 @@ def _step(trainer: Trainer) -> None:
     trainer.advance(trainer.step + 1)
 
 
-def _steps_done(path: Path) -> int:
+def _log(path: Path) -> dict[str, float]:
+    """The last line of the log of a network's training."""
     log = path.with_suffix(".jsonl")
-    return json.loads(log.read_text().splitlines()[-1])["step"] if log.exists() else 0
+    return json.loads(log.read_text().splitlines()[-1]) if log.exists() else {"step": 0}
+
+
+def _check_finished(path: Path, trainer: Trainer, steps: int) -> None:
+    """Refuse a network that was trained in another way.
+
+    Raises:
+        ReplicationError: it was.
+    """
+    had = json.loads(path.with_suffix(".json").read_text())["provenance"]
+    wanted = json.loads(json.dumps(rounded(trainer.settings | {"steps": steps})))
+    found = had["settings"] | {"seed": had["seed"]}
+    other = [name for name, value in wanted.items() if found.get(name) != value]
+    if other:
+        raise ReplicationError(f"{path} was trained with another {other[0]}; remove it, or give another folder")

@@ -4,27 +4,30 @@ import json
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from replication.claims import CLAIMS, judge_record
 from replication.files import ROOT, sha256
 from replication.judgement import Judgement, word
+from replication.network_files import steps_trained
 from replication.settings import SETTINGS
 
+NETWORKS = ROOT / "data" / "checkpoints"
 WIDTHS = {"claim": 62, "paper": 30, "ours": 44, "rule": 32, "verdict": 21}  # letters, in the text
 
 
 def judgements(profile: str) -> list[tuple[Judgement, str]]:
     """The verdict on each figure that a profile's folder holds, in the order of `CLAIMS`, and how it was run.
 
-    That is where its settings are not those of the profile `paper`, from its provenance; "" where they are.
+    That is where it is not at the paper's scale; "" where it is.
     """
     found = []
     for figure in CLAIMS:
         path = ROOT / "figures" / profile / f"{figure}.json"
         if path.exists():
             record = json.loads(path.read_text())
-            found.append((judge_record(record), _scale(record["provenance"])))
+            found.append((judge_record(record), _scale(record)))
     return found
 
 
@@ -67,7 +70,7 @@ def ledger_text(rows: Sequence[dict[str, Any]]) -> str:
     """
     lines = _line({"claim": "claim", "paper": "the paper", "ours": "ours", "rule": "rule", "verdict": "verdict"})
     for row in rows:
-        if row["rule"]:
+        if row["claim"] != CLAIMS[row["figure"]].text:
             lines += _line(row)
         else:
             scale = f" ({row['scale']})" if row["scale"] else ""
@@ -84,6 +87,29 @@ def _line(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _scale(source: dict[str, Any]) -> str:
+def _scale(record: dict[str, Any]) -> str:
+    """Where a figure is not at the paper's scale: its settings, its photographs, and the training of its networks."""
+    source, results = record["provenance"], record["results"]
     settings, paper = source["settings"], SETTINGS[source["notebook"]]["paper"]
-    return ", ".join(f"{name} {settings[name]} for {value}" for name, value in paper.items() if settings[name] != value)
+    parts = [f"{name} {settings[name]} for {value}" for name, value in paper.items() if settings[name] != value]
+    if "photographs" in source:
+        those = source["photographs"]
+        parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
+    elif record["figure"] == "fig5_objective":
+        parts.append(f"{results[0]['photographs']} photographs")
+    trained = [steps_trained(json.loads(path.read_text())) for path in _networks(source)]
+    if trained:
+        full = 200_000 if "networks" in source else 40_000
+        parts.append(f"networks of {min(trained)} to {max(trained)} training steps for {full}")
+    return ", ".join(parts)
+
+
+def _networks(source: dict[str, Any]) -> list[Path]:
+    """The records of the networks of the project that a figure shows."""
+    settings = source["settings"]
+    if "networks" in source:
+        return [NETWORKS / "super_resolution" / f"{name}.json" for name in source["networks"]]
+    if source["notebook"] not in ("05_style_transfer", "06_objective"):
+        return []
+    names = settings["styles"] if "styles" in settings else [settings["style"]]
+    return [NETWORKS / "style" / f"{name}.json" for name in names if (NETWORKS / "style" / f"{name}.json").exists()]

@@ -77,3 +77,31 @@ def load_network(path: Path | str, kind: type[Network] = ImageTransformationNetw
         reason = str(error).splitlines()[0]
         raise ReplicationError(f"{path} is damaged or no network of this project ({reason})") from error
     return network.eval(), record
+
+
+def training_log(record: dict[str, Any]) -> dict[str, list[float]]:
+    """The columns of the log of a network's whole training, from its record.
+
+    That of the network that it started from comes first, if its loss was the same; the steps go on.
+    """
+    history = [record]
+    while (earlier := history[0].get("initial")) and _loss(earlier) == _loss(record):
+        history.insert(0, earlier)
+    columns: dict[str, list[float]] = {
+        name: [] for name in record["log"] if all(name in each["log"] for each in history)
+    }
+    done = 0
+    for each in history:
+        for name, column in columns.items():
+            column.extend(done + value if name == "step" else value for value in each["log"][name])
+        done += each["log"]["step"][-1]
+    return columns
+
+
+def _loss(record: dict[str, Any]) -> str | None:
+    return record["provenance"]["settings"].get("loss")
+
+
+def steps_trained(record: dict[str, Any]) -> int:
+    """All steps that a network had, with those of the networks that it started from."""
+    return record["log"]["step"][-1] + (steps_trained(record["initial"]) if "initial" in record else 0)

@@ -49,21 +49,23 @@ def super_resolution_table(rows: Sequence[dict[str, Any]]) -> str:
         cells = [
             _cell(found.get((factor, name, method + MATCHED), found.get((factor, name, method)))) for method in NAMES
         ]
-        lines.append(f"| x{factor} | {SETS[name]} | {' | '.join(cells)} |")
+        lines.append(f"| x{factor} | {SETS.get(name, name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
+    if row["paper_psnr"] is None:
+        return f"{row['psnr']:.2f} / {row['ssim']:.4f}"
     return f"{row['psnr']:.2f} / {row['ssim']:.4f} ({row['paper_psnr']:.2f} / {row['paper_ssim']:.4f})"
 
 
 def _measured(judgement: Judgement) -> str:
-    """All sentences, or where they are many those that do not hold, and how many do."""
+    """All sentences, or where they are many the number that holds, and the others."""
     checks = judgement.checks
     if len(checks) <= MOST:
         return "; ".join(map(str, checks))
-    ran = [check for check in checks if check.holds is not None]
-    failed = [str(check) for check in ran if not check.holds]
-    return "; ".join([f"{len(ran) - len(failed)} of {len(ran)} checks hold", *failed])
+    hold = sum(check.holds is True for check in checks)
+    others = [str(check) for check in checks if check.holds is not True]
+    return "; ".join([f"{hold} of {len(checks)} checks hold", *others])

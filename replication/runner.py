@@ -14,8 +14,10 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from replication.device import default_device
 from replication.errors import ReplicationError
 from replication.files import ROOT
+from replication.provenance import commit, device_name
 from replication.settings import profile_settings
 from replication.tables import text_table
 from replication.weights import vgg16_weights
@@ -28,6 +30,7 @@ def run_notebooks(
     only: Sequence[str] = (),
     parameters: dict[str, Any] | None = None,
     time_limit: float | None = None,
+    resume: bool = False,
 ) -> bool:
     """Execute notebooks and report on standard output; everything that can be checked is checked before the first one.
 
@@ -39,6 +42,8 @@ def run_notebooks(
         only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
         parameters: values for parameters of the notebooks, all of which must have them.
         time_limit: seconds a notebook may take; by default that of the profile.
+        resume: keep what was executed at this commit, on this device, with these parameters; where the commit is not
+            known, or there are changes, nothing is.
 
     Returns:
         Whether all of them succeeded.
@@ -57,6 +62,9 @@ def run_notebooks(
     print(f"VGG-16 weights: {vgg16_weights().source}")
     summary = []
     for number, notebook in enumerate(notebooks, 1):
+        if resume and _is_done(notebook, profile, parameters):
+            summary.append({"notebook": notebook.stem, "result": "kept", "seconds": 0, "files": 0})
+            continue
         print(f"\n[{number}/{len(notebooks)}] {notebook.stem}: {heading(notebook)}", flush=True)
         before, started = _files(profile), time.monotonic()
         error = _execute(notebook, profile, parameters, time_limit or TIME_LIMIT[profile])
@@ -66,7 +74,7 @@ def run_notebooks(
         result = "FAILED" if error else "done"
         summary.append({"notebook": notebook.stem, "result": result, "seconds": round(seconds), "files": len(made)})
     print(f"\n{text_table(summary)}")
-    return all(row["result"] == "done" for row in summary)
+    return all(row["result"] != "FAILED" for row in summary)
 
 
 def select_notebooks(only: Sequence[str] = ()) -> list[Path]:
@@ -90,10 +98,9 @@ def heading(notebook: Path) -> str:
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
-    folder = ROOT / "figures" / profile / "notebooks"
-    done, failed, running = (folder / f"{notebook.stem}{end}.ipynb" for end in ("", ".failed", ".running"))
+    done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        done.parent.mkdir(parents=True, exist_ok=True)
         with tqdm(total=_code_cells(notebook), bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
             executed = papermill.execute_notebook(
                 notebook,
@@ -108,6 +115,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             )
         for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
             executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
+        executed.metadata["replication"] = _circumstances()
         nbformat.write(executed, running)
     except BaseException as error:
         if _interrupted(error):
@@ -120,6 +128,23 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
     running.replace(done)
     failed.unlink(missing_ok=True)
     return None
+
+
+def _executed(notebook: Path, profile: str, end: str = "") -> Path:
+    return ROOT / "figures" / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
+
+
+def _circumstances() -> dict[str, str]:
+    return {"commit": commit(), "device": device_name(default_device())}
+
+
+def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
+    """Whether a notebook was executed in the same circumstances, and these can be told."""
+    path, now = _executed(notebook, profile), _circumstances()
+    if not path.exists() or now["commit"] == "unknown" or now["commit"].endswith("+changes"):
+        return False
+    had = nbformat.read(path, as_version=4).metadata
+    return (had.get("replication"), had.papermill.parameters) == (now, {"profile": profile} | parameters)
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -29,7 +29,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "smoke": {"size": 64, "iterations": 20},
     },
     "04_style_training": {
-        "paper": {"size": 256, "steps": 40_000, "compare_steps": 2000},
+        "paper": {"size": 256, "steps": 2000, "compare_steps": 2000},
         "quick": {"size": 128, "steps": 80, "compare_steps": None},
         "smoke": {"size": 64, "steps": 4, "compare_steps": 2},
     },
@@ -49,7 +49,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "smoke": {"sizes": [64], "repeats": 2},
     },
     "08_super_resolution_training": {
-        "paper": {"patch": 288, "steps": 200_000},
+        "paper": {"patch": 288, "steps": 2000},
         "quick": {"patch": 96, "steps": 300},
         "smoke": {"patch": 32, "steps": 4},
     },

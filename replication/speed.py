@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from replication.benchmark import METHODS
+from replication.benchmark_baseline import METHODS
 from replication.inference import for_inference
 from replication.lbfgs import HISTORY
 from replication.networks import ImageTransformationNetwork

@@ -90,15 +90,14 @@ def style_reconstruction(results: list[dict[str, Any]], settings: Settings) -> l
 def gatys_baseline(results: dict[str, Any], settings: Settings) -> list[Check]:
     """Fig. 5's baseline, from its final objectives."""
     worst = max(row[f"share_after_{settings['iterations']}"] for row in results["images"])
-    final, outside = results["final_objective_by_method"], results["share_of_values_out_of_range_unclipped"]
-    clipped, free = (final[f"L-BFGS, {name}"] for name in ("clipped", "unclipped"))
+    outside = results["share_of_values_out_of_range_unclipped"]
     return [
         Check(
-            f"{settings['iterations']} iterations converge to satisfactory results",
-            "about 6% of the content image's objective after 500",
-            f"at most {worst:.1%} of the content image's objective",
-            "under 15%",
-            worst < 0.15,
+            "the baseline converges to satisfactory results",
+            "about 6% of the content image's objective after 500 iterations",
+            f"at most {worst:.1%} of it after {settings['iterations']}",
+            "at most 10%",
+            worst <= 0.1,
         ),
         Check(
             "without clipping, pixels leave their range",
@@ -107,29 +106,23 @@ def gatys_baseline(results: dict[str, Any], settings: Settings) -> list[Check]:
             "more than none",
             outside > 0,
         ),
-        Check(
-            "clipping at each iteration ends lower than once at the end",
-            "",
-            f"objective {clipped:.3g} against {free:.3g}",
-            "less",
-            clipped < free,
-        ),
     ]
 
 
 def objective(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
     """Fig. 5, from a row a size."""
-    rows = {row["size"]: row for row in results}
+    rows, enough = {row["size"]: row for row in results}, settings["iterations"] >= 50
     checks = []
     for size in dict.fromkeys((*SIZES, *rows)):
-        row = rows.get(size)
         says = f"iterations that the network equals at {size} x {size}"
-        number = row["iterations that the network equals"] if row else None
-        checks.append(Check(says, "50 to 100", f"{number}", "at least 50", number >= 50 if row else None))
-        says = f"its objective over the baseline's after {settings['iterations']} at {size} x {size}"
-        ratio = row["network over the last"] if row else float("nan")
-        checks.append(Check(says, "about 1.9, read off", f"{ratio:.2f}", "at most 2.5", ratio <= 2.5 if row else None))
-    return checks
+        number = rows[size]["iterations that the network equals"] if size in rows and enough else None
+        checks.append(Check(says, "50 to 100", f"{number}", "at least 50", None if number is None else number >= 50))
+    ratio = rows[256]["network over the last"] if 256 in rows and settings["iterations"] == 500 else None
+    says = "its objective over the baseline's after 500 at 256 x 256"
+    return [
+        *checks,
+        Check(says, "about 1.9, read off", f"{ratio}", "at most 2.5", None if ratio is None else ratio <= 2.5),
+    ]
 
 
 def style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
@@ -156,11 +149,11 @@ def style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
             widening == 8,
         ),
         Check(
-            "training gives any photograph the style",
+            "training gives a photograph that was not trained on the style",
             "in the pictures",
             f"after {settings['steps']} steps {share:.0%} of its own objective",
-            "under 100%",
-            share < 1,
+            "under 50%",
+            share < 0.5,
         ),
         Check(
             "with or without shortcuts training ends at a similar loss",
@@ -218,6 +211,7 @@ def speed(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
         says = f"times as fast as 500 iterations of our baseline at {size} x {size}"
         least = min(found, default=float("nan"))
         checks.append(Check(says, f"{paper}", f"{least:.0f}", "at least 1000", least >= 1000 if found else None))
+    everywhere = {row["size"] for row in results} >= {*SIZES}
     usual = min(row["over plain 500"] for row in results)
     slowest = max(row["network / iteration"] for row in results)
     frames = 1 / min((row["network"] for row in results if row["size"] == 512), default=float("inf"))
@@ -229,7 +223,7 @@ def speed(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
             "1026 to 1060",
             f"at least {usual:.0f}",
             "at least 1000",
-            usual >= 1000,
+            usual >= 1000 if everywhere else None,
         ),
         Check(
             "a forward pass takes half the time of an iteration",

@@ -118,6 +118,7 @@ def test_the_results_of_super_resolution_training(smoke):
     results = json.loads((SMOKE / "super_resolution_training.json").read_text())["results"]
     assert next(iter(results["scores"])) == "bicubic"
     assert len(results["scores"]) == 5
+    assert all(score.keys() == {"psnr", "ssim", "sharpness"} for score in results["scores"].values())
     for log in results["shipped_log"].values():
         assert log["reconstruction"][-1] < log["reconstruction"][0]
 
@@ -239,6 +240,23 @@ def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
     project(_01_a="print(3)")
     assert runner.run_notebooks("smoke", only=["01"])
     assert sorted(path.name for path in folder.iterdir()) == ["01_a.ipynb", "02_b.ipynb"]
+
+
+def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, monkeypatch):
+    project(_01_a="x = 1", _02_b="print(1)")
+    monkeypatch.setattr(runner, "commit", lambda: "abc")
+    assert runner.run_notebooks("smoke", only=["01"])
+    assert runner.run_notebooks("smoke", resume=True)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[-2:]] == [
+        ["01_a", "kept"],
+        ["02_b", "done"],
+    ]
+    for other in ("abd", "abd+changes", "unknown"):
+        monkeypatch.setattr(runner, "commit", lambda other=other: other)
+        assert runner.run_notebooks("smoke", only=["01"], resume=True)
+        assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["01_a", "done"]
+    assert runner.run_notebooks("smoke", only=["01"], resume=True)
+    assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["01_a", "done"]
 
 
 def test_a_dead_kernel_is_noticed(project, capsys):

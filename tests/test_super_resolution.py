@@ -17,7 +17,7 @@ from replication.errors import ReplicationError
 from replication.files import sha256
 from replication.images import load_image, resize, save_image, square, to_pixels
 from replication.inference import for_inference
-from replication.network_files import load_network, save_network
+from replication.network_files import load_network, save_network, steps_trained, training_log
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork
 from replication.photographs import photographs_of
 from replication.super_resolution import (
@@ -214,6 +214,10 @@ def test_a_trained_network_can_be_the_start_of_the_same_factor(photographs, tmp_
     train_super_resolution(photographs, tmp_path / "second.safetensors", loss="feature", steps=1, **options)
     _, second = load_network(tmp_path / "second.safetensors", SuperResolutionNetwork)
     assert second["initial"] == first
+    assert training_log(second)["step"] == [1]
+    assert steps_trained(second) == 2
+    train_super_resolution(photographs, tmp_path / "third.safetensors", loss="pixel", steps=1, **options)
+    assert training_log(load_network(tmp_path / "third.safetensors", SuperResolutionNetwork)[1])["step"] == [1, 2]
     assert second["provenance"]["settings"]["initial"] == sha256(options["initial"].read_bytes())
     with pytest.raises(ReplicationError, match=r"first.safetensors has {'factor': 4}; wanted is {'factor': 8}"):
         super_resolution_trainer(photographs, loss="pixel", factor=8, **options)
