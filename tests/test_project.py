@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 from replication import readme
 from replication.files import ROOT
+from replication.ledger import ledger, sources
 from replication.settings import PROFILES, SETTINGS
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -149,6 +150,26 @@ def test_the_readme_repeats_what_the_benchmark_of_style_transfer_holds():
     steps = [rows[256, precision, "training step"] for precision in ("float32", "bfloat16")]
     said = " and ".join(f"{row['seconds']:.2f} s in {row['precision']} ({row['ratio']:.2f})" for row in steps)
     assert f"A training step takes {said}" in " ".join(text.split())
+
+
+def test_the_readme_repeats_what_the_benchmark_of_super_resolution_holds():
+    text = (ROOT / "README.md").read_text()
+    record = json.loads((ROOT / "figures" / "paper" / "benchmark_super_resolution.json").read_text())
+    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
+    for size in [size for size, precision, method in rows if (precision, method) == ("bfloat16", "upscale")]:
+        plain, ours, half = (
+            rows.get((size, *case))
+            for case in (("float32", "plain PyTorch"), ("float32", "upscale"), ("bfloat16", "upscale"))
+        )
+        cells = [f"{plain['seconds']:.3g}" if plain else "", f"{ours['seconds']:.3g}", f"{half['seconds']:.3g}"]
+        cells += [f"{plain['seconds'] / half['seconds']:.1f}" if plain else "", f"{half['peak_GB']:.1f}"]
+        assert "| ".join(f"{cell} " if cell else "" for cell in [size, *cells]) in text
+
+
+def test_the_ledger_is_that_of_the_figures():
+    record = json.loads((ROOT / "figures" / "paper" / "claims.json").read_text())
+    assert record["results"] == ledger("paper")
+    assert record["provenance"]["figures"] == sources("paper")
 
 
 def test_no_file_names_this_machine_or_a_registry():
