@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from replication import style_training, super_resolution_training
+from replication.benchmark_style import step
 from replication.data import coco2014
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
@@ -152,14 +153,10 @@ def _plan(
         if log["step"] and not path.exists():
             row["minutes"] = log["seconds_left"] / 60
         elif not path.exists():
-            step = {training.name: partial(_step, trainer)}
-            row["minutes"] = training.steps * interleaved(step, 3, device, training.name)[training.name].seconds / 60
+            call = {training.name: partial(step, trainer)}
+            row["minutes"] = training.steps * interleaved(call, 3, device, training.name)[training.name].seconds / 60
         rows.append(row)
     return [*rows, {"network": "together", "steps": None, "done": None, "minutes": sum(row["minutes"] for row in rows)}]
-
-
-def _step(trainer: Trainer) -> None:
-    trainer.advance(trainer.step + 1)
 
 
 def _log(path: Path) -> dict[str, float]:
