@@ -1,7 +1,6 @@
 """The command line: `python -m replication figures --profile quick --only 01,02`."""
 
 import argparse
-import ast
 import logging
 import signal
 import sys
@@ -10,6 +9,18 @@ from importlib import import_module
 from typing import Any
 
 from replication.errors import ReplicationError
+from replication.options import (
+    add_compile,
+    add_files,
+    add_images,
+    add_precision,
+    add_run,
+    add_training,
+    kernels,
+    literal,
+    names,
+    positive,
+)
 from replication.settings import PROFILES
 
 
@@ -32,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _figures(options: argparse.Namespace) -> int:
     from replication.runner import run_notebooks  # papermill takes a second to import
 
-    parameters = {name: _literal(value) for name, value in options.parameter}
+    parameters = {name: literal(value) for name, value in options.parameter}
     return 0 if run_notebooks(options.profile, options.only, parameters, options.time_limit, options.resume) else 1
 
 
@@ -96,10 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_stylize(commands)
     _add_train_super_resolution(commands)
     _add_train_in_full(commands)
+    _add_full_scale(commands)
     _add_upscale(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
     add = benchmark.add_argument
-    add("subject", choices=["baseline", "style", "super-resolution"])
+    add("subject", choices=["baseline", "style", "super-resolution", "convolutions"])
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
     return parser
@@ -109,7 +121,7 @@ def _add_figures(commands: Any) -> None:
     figures = commands.add_parser("figures", help="execute the notebooks and write their figures and tables")
     figures.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     figures.add_argument(
-        "--only", type=_names, default=(), metavar="01,02", help="numbers or names of notebooks (default: all)"
+        "--only", type=names, default=(), metavar="01,02", help="numbers or names of notebooks (default: all)"
     )
     figures.add_argument(
         *("-p", "--parameter"),
@@ -134,12 +146,12 @@ def _add_train_style(commands: Any) -> None:
     )
     add = train.add_argument
     add("--style", required=True, metavar="PAINTING", help="an image file, or a name out of data/styles")
-    _add_run(add, 40_000)
-    add("--size", type=_positive, default=256, help="pixels a side of the photographs in a step")
+    add_run(add, 40_000)
+    add("--size", type=positive, default=256, help="pixels a side of the photographs in a step")
     add("--fit", choices=["crop", "stretch"], default="stretch", help="how a photograph becomes a square")
     add(
         "--style-size",
-        type=_positive,
+        type=positive,
         default=256,
         help="pixels a side of the painting, which sets the size of its strokes",
     )
@@ -151,8 +163,8 @@ def _add_train_style(commands: Any) -> None:
     add("--no-residual", action="store_false", dest="residual", help="no shortcuts in the blocks")
     add("--initial", metavar="FILE", help="a trained network to start from")
     add("--warmup", type=int, default=0, help="steps at the start over which the style weight rises")
-    _add_precision(add)
-    _add_training(add)
+    add_precision(add)
+    add_training(add)
     train.set_defaults(
         command=_calls("style_training", "train_style_from_files"),
         interrupted="the same command goes on with the training",
@@ -166,15 +178,15 @@ def _add_stylize(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = stylize.add_argument
-    _add_files(add)
+    add_files(add)
     add("--style", required=True, help="a .safetensors file, or a name out of data/checkpoints/style")
     add(
         "--tile",
-        type=_positive,
+        type=positive,
         default=1024,
         help="images larger than this, in pixels, are cut; less takes less memory",
     )
-    _add_precision(add)
+    add_precision(add)
     stylize.set_defaults(command=_stylize, interrupted="finished images are kept")
 
 
@@ -186,15 +198,16 @@ def _add_train_super_resolution(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = train.add_argument
-    _add_run(add, 200_000)
+    add_run(add, 200_000)
     add("--factor", type=int, choices=[4, 8], default=4, help="how many times as large")
     add("--loss", choices=["feature", "pixel", "srcnn"], default="feature", help="srcnn: SRCNN with its pixel loss")
-    add("--patch", type=_positive, default=288, help="pixels a side of what is learned to restore")
+    add("--count", type=positive, default=10_000, help="photographs that are taken, the first by name")
+    add("--patch", type=positive, default=288, help="pixels a side of what is learned to restore")
     add("--blur", type=float, help="sigma of the Gaussian before a patch is made smaller (default: 1, for srcnn 0)")
-    add("--kernels", type=_kernels, default=(9, 5, 5), help="of srcnn, 9-5-5 or 9-1-5")
+    add("--kernels", type=kernels, default=(9, 5, 5), help="of srcnn, 9-5-5 or 9-1-5")
     add("--initial", metavar="FILE", help="a trained network to start from")
-    _add_precision(add)
-    _add_training(add)
+    add_precision(add)
+    add_training(add)
     train.set_defaults(
         command=_calls("super_resolution_training", "train_super_resolution_from_files"),
         interrupted="the same command goes on with the training",
@@ -208,17 +221,33 @@ def _add_train_in_full(commands: Any) -> None:
         description="The same command goes on with a run that was stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = train.add_argument
-    _add_images(add)
-    add("--out", default="training", metavar="DIR", help="for networks, logs and states")
-    add("--only", type=_names, default=(), metavar="NAMES", help="of networks, by commas; by default all that had less")
-    add("--steps", type=_positive, help="in place of the paper's, to try it out; the project's networks stay")
-    add("--size", type=_positive, help="pixels a side of the images in a step, likewise")
-    _add_precision(add)
-    _add_compile(add)
+    _add_full(train.add_argument)
     train.set_defaults(
         command=_calls("full_training", "train_in_full"), interrupted="the same command goes on with the training"
     )
+
+
+def _add_full_scale(commands: Any) -> None:
+    everything = commands.add_parser(
+        "full-scale",
+        help="train-in-full, then all benchmarks and figures of the profile paper, and the README's tables of them",
+        description="The same command goes on with a run that was stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = everything.add_argument
+    _add_full(add)
+    add("--profile", default="paper", help="of benchmarks and figures; another one to try it out")
+    everything.set_defaults(command=_calls("full_scale", "full_scale"), interrupted="the same command goes on")
+
+
+def _add_full(add: Callable[..., Any]) -> None:
+    add_images(add)
+    add("--out", default="training", metavar="DIR", help="for networks, logs and states")
+    add("--only", type=names, default=(), metavar="NAMES", help="of networks, by commas; by default all that had less")
+    add("--steps", type=positive, help="in place of the paper's, to try it out; the project's networks stay")
+    add("--size", type=positive, help="pixels a side of the images in a step, likewise")
+    add_precision(add)
+    add_compile(add)
 
 
 def _add_upscale(commands: Any) -> None:
@@ -228,70 +257,15 @@ def _add_upscale(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = upscale.add_argument
-    _add_files(add)
+    add_files(add)
     add("--factor", type=int, choices=[4, 8], default=4, help="how many times as large")
     add("--loss", choices=["feature", "pixel"], default="feature", help="that the network was trained with")
     add("--network", metavar="FILE", help="another network, .safetensors")
     matching = {"dest": "match", "action": argparse.BooleanOptionalAction, "default": True}
     add("--match-histogram", **matching, help="give the result the input's histograms, as in the paper")
-    add("--tile", type=_positive, default=256, help="images larger than this, in pixels, are cut")
-    _add_precision(add)
+    add("--tile", type=positive, default=256, help="images larger than this, in pixels, are cut")
+    add_precision(add)
     upscale.set_defaults(command=_upscale, interrupted="finished images are kept")
-
-
-def _add_files(add: Callable[..., Any]) -> None:
-    add("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
-    add("-o", "--out", required=True, help="a folder, or for one image a file")
-
-
-def _add_precision(add: Callable[..., Any]) -> None:
-    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
-
-
-def _add_images(add: Callable[..., Any]) -> None:
-    add("--images", required=True, metavar="DIR", help="photographs to train on, or coco2014 to download them (13 GB)")
-
-
-def _add_run(add: Callable[..., Any], steps: int) -> None:
-    _add_images(add)
-    add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
-    add("--steps", type=_positive, default=steps, help="iterations")
-    add("--batch-size", type=_positive, default=4, help="images in a step")
-
-
-def _add_training(add: Callable[..., Any]) -> None:
-    add("--flip", action="store_true", help="mirror half of the photographs")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam")
-    add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
-    _add_compile(add)
-    add("--seed", type=int, default=0, help="of the first weights and the batches")
-
-
-def _add_compile(add: Callable[..., Any]) -> None:
-    add("--compile", action="store_true", dest="compiled", help="by torch.compile; for a GPU, takes a C++ compiler")
-
-
-def _positive(value: str) -> int:
-    if (number := int(value)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {value}")
-    return number
-
-
-def _kernels(value: str) -> tuple[int, ...]:
-    if value not in ("9-5-5", "9-1-5"):
-        raise argparse.ArgumentTypeError(f"must be 9-5-5 or 9-1-5; got {value}")
-    return tuple(map(int, value.split("-")))
-
-
-def _names(value: str) -> list[str]:
-    return [name for name in value.split(",") if name]
-
-
-def _literal(value: str) -> Any:
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def gatys(
     losses = empty_losses(iterations, method.x, len(Terms._fields))
     state = _State(method, losses, keep)
     if checkpoint:
-        settings = {"content": _digest(content), "style": _digest(style), "seed": seed}
+        settings = {"content": image_digest(content), "style": image_digest(style), "seed": seed}
         settings |= {"history": history, "clip": clip} | function.settings()
         state.attach(Path(checkpoint), settings, save_every)
     with deferred_interrupts() as state.interrupted:
@@ -143,5 +143,6 @@ class _State:
             raise KeyboardInterrupt(f"stopped after {iteration} iterations{advice}")
 
 
-def _digest(image: Tensor) -> str:
+def image_digest(image: Tensor) -> str:
+    """SHA-256 of the values of images."""
     return sha256(image.cpu().numpy().tobytes())

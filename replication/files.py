@@ -35,6 +35,11 @@ def data_folder() -> Path | None:
     return Path(value)
 
 
+def kept_folder(notebook: str, profile: str) -> Path:
+    """Where a notebook keeps parts of its work, for when it is stopped; removed once it has been executed."""
+    return ROOT / "figures" / profile / "kept" / notebook
+
+
 def write_atomically(path: Path | str, content: bytes) -> None:
     """Write `content` to a temporary file beside `path`, flush it to the disk, then rename it.
 

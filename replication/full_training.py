@@ -83,7 +83,8 @@ def train_in_full(
 ) -> None:
     """Train each network that had less than the paper's training; the same call goes on where it was stopped.
 
-    Says beforehand what it will do and about how long it takes, from a few steps of each.
+    Says beforehand what it will do and about how long it takes: of what is begun by its log, of the rest by a few
+    steps, not compiled.
 
     Args:
         images: a folder of photographs, or "coco2014".
@@ -91,7 +92,7 @@ def train_in_full(
             of the one in data/checkpoints.
         only: names of networks, ("style/great_wave", "x4_pixel"); empty for all.
         steps, size: see `trainings`.
-        options: `precision` of the convolutions and whether they are `compiled`.
+        options: `precision` of the convolutions, and how they are `compiled`; see `Trainer`.
 
     Raises:
         ReplicationError: there is no network of a name, one in `out` was trained in another way, or a file or folder is
@@ -108,7 +109,8 @@ def train_in_full(
         if kind not in photographs:
             fit = "stretch" if kind[0] == "style" else "crop"
             side = training.size if fit == "stretch" else max(training.size, SHORT_SIDE)
-            photographs[kind] = load_photographs(folder, side, fit).to(device)
+            count = None if kind[0] == "style" else super_resolution_training.COUNT
+            photographs[kind] = load_photographs(folder, side, fit, count).to(device)
     print(text_table(_plan(wanted, photographs, out, device, options)), flush=True)
     for training in wanted:
         path = out / f"{training.name}.safetensors"
@@ -145,15 +147,15 @@ def _plan(
     rows = []
     for training in wanted:
         path = out / f"{training.name}.safetensors"
-        trainer, _ = training.begin(photographs[_kind(training)], **options)
+        begin = partial(training.begin, photographs[_kind(training)])
         if path.exists():
-            _check_finished(path, trainer, training.steps)
+            _check_finished(path, begin(**options)[0], training.steps)
         log = _log(path)
         row = {"network": training.name, "steps": training.steps, "done": log["step"], "minutes": 0.0}
         if log["step"] and not path.exists():
             row["minutes"] = log["seconds_left"] / 60
         elif not path.exists():
-            call = {training.name: partial(step, trainer)}
+            call = {training.name: partial(step, begin(**options | {"compiled": None})[0])}
             row["minutes"] = training.steps * interleaved(call, 3, device, training.name)[training.name].seconds / 60
         rows.append(row)
     return [*rows, {"network": "together", "steps": None, "done": None, "minutes": sum(row["minutes"] for row in rows)}]

@@ -72,14 +72,17 @@ class Photographs:
         return crop.flip(1) if flip and random.integers(2) else crop
 
 
-def load_photographs(folder: Path | str, size: int = SHORT_SIDE, fit: str = "crop") -> Photographs:
-    """All images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
+def load_photographs(
+    folder: Path | str, size: int = SHORT_SIDE, fit: str = "crop", count: int | None = None
+) -> Photographs:
+    """The images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
 
     Args:
         folder: with .jpg, .jpeg or .png files.
         size: with `fit` "crop" the length of their shorter side, their proportions kept; with "stretch" both sides,
             as the published code makes MS-COCO 256 x 256.
         fit: "crop" or "stretch".
+        count: how many, the first by name; None for all.
 
     Raises:
         ValueError: an unknown fit.
@@ -91,7 +94,7 @@ def load_photographs(folder: Path | str, size: int = SHORT_SIDE, fit: str = "cro
     folder = Path(folder)
     if not folder.is_dir():
         raise ReplicationError(f"{folder} is not a folder; give one with the photographs to train on")
-    paths = image_files(folder)
+    paths = image_files(folder)[:count]
     if not paths:
         raise ReplicationError(f"{folder} holds no photographs ({', '.join(EXTENSIONS)})")
     stats = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]

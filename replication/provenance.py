@@ -1,16 +1,18 @@
 """Where a result comes from: enough to make it again, and nothing that changes from run to run."""
 
+import json
 import platform
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from replication.data import Picture
-from replication.files import ROOT
+from replication.files import ROOT, sha256
 from replication.loss_network import LossNetwork
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
@@ -29,6 +31,7 @@ def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequen
     settings = vars(run).copy()
     return {
         "commit": commit(),
+        "sources": sources_digest(),
         **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
@@ -50,6 +53,17 @@ def commit() -> str:
     if head is None:
         return "unknown"
     return head + ("+changes" if _git("status", "--porcelain", "--", *SOURCES) else "")
+
+
+def sources_digest(*more: Path) -> str:
+    """SHA-256 of the code and of the data that come with the project, and of `more` files: when a result is of today.
+
+    Unlike the commit it does not change with what has no part in a result, and tells one change from another.
+    """
+    data = (path for path in (ROOT / "data").rglob("*") if path.is_file() and path.suffix != ".md")
+    paths = {*(ROOT / "replication").glob("*.py"), *data, *more}
+    digests = {path.relative_to(ROOT).as_posix(): sha256(path.read_bytes()) for path in sorted(paths)}
+    return sha256(json.dumps(digests).encode())
 
 
 def device_name(device: str) -> str:

@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from replication.benchmark_convolutions import METHODS
 from replication.evaluation_sets import SETS
 from replication.files import ROOT, write_atomically
 from replication.judgement import Judgement, word
 from replication.ledger import judgements
+from replication.speed import NUMBERS
 from replication.super_resolution_claims import MATCHED, NAMES
 
 README, PAPER = ROOT / "README.md", ROOT / "figures" / "paper"
@@ -22,9 +24,12 @@ def write_readme() -> None:
         ValueError: the README has no such marks.
     """
     text = README.read_text()
-    scores = json.loads((PAPER / "table_super_resolution.json").read_text())["results"]
     tables = {"claims": claims_table([judgement for judgement, _ in judgements("paper")])}
-    tables["super-resolution"] = super_resolution_table(scores)
+    for name, (table, make) in TABLES.items():
+        record = json.loads((PAPER / f"{table}.json").read_text())
+        tables[name] = make(record["results"])
+        if name != "super-resolution":
+            tables[name] = f"Measured on: {record['provenance']['device']}.\n\n{tables[name]}"
     for name, table in tables.items():
         begin, end = f"<!-- {name}: written by `python -m replication readme` -->", f"<!-- {name} end -->"
         before, rest = text.split(begin)
@@ -69,3 +74,88 @@ def _measured(judgement: Judgement) -> str:
     hold = sum(check.holds is True for check in checks)
     others = [str(check) for check in checks if check.holds is not True]
     return "; ".join([f"{hold} of {len(checks)} checks hold", *others])
+
+
+def speed_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Table 1 in Markdown; see `speed_rows`."""
+    seconds = "an iteration | 500 of them | network"
+    heading = f"image | precision | {seconds} | speed-up over 100, 300, 500 | over 500 of the usual one"
+    cells = []
+    for row in rows:
+        seconds = [f"{row[name]:.3g}" for name in ("iteration", "500 iterations", "network")]
+        ratios = ", ".join(f"{row[f'speed-up over {number}']:.0f}" for number in NUMBERS)
+        cells.append(
+            [f"{row['size']} x {row['size']}", row["precision"], *seconds, ratios, f"{row['over plain 500']:.0f}"]
+        )
+    return _markdown(heading, cells)
+
+
+def stylising_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Stylisation in Markdown, and a sentence on a training step; see `benchmark_style`."""
+    steps = [row for row in rows if row["method"] == "training step"]
+    found = [row | {"size": f"{row['size']} x {row['size']}"} for row in rows if row["batch"] == 1]
+    said = " and ".join(f"{row['seconds']:.2f} s in {row['precision']} ({row['ratio']:.2f})" for row in steps)
+    return f"{_against_plain(found, 'image', 'stylize')}\n\nA training step takes {said}."
+
+
+def enlarging_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Enlarging by 4 in Markdown; see `benchmark_super_resolution`."""
+    return _against_plain([row for row in rows if row["batch"] == 1], "small image", "upscale")
+
+
+def baseline_table(rows: Sequence[dict[str, Any]]) -> str:
+    """An iteration of the baseline in Markdown; see `benchmark_baseline`."""
+    heading = (
+        "size | precision | ours, seconds | ours, ratio | `torch.optim.LBFGS` on our objective, ratio | "
+        "on the usual one, ratio | ours, peak GB"
+    )
+    found = {(row["size"], row["precision"], row["method"]): row for row in rows if row["seconds"]}
+    cells = []
+    for size, precision in dict.fromkeys(key[:2] for key in found):
+        ours, torchs, plain = (found[size, precision, name] for name in ("ours", "torch.optim.LBFGS", "plain PyTorch"))
+        ratios = [f"{row['ratio']:.2f}" for row in (ours, torchs, plain)]
+        cells.append([f"{size} x {size}", precision, f"{ours['seconds']:.3g}", *ratios, f"{ours['peak_GB']:.1f}"])
+    return _markdown(heading, cells)
+
+
+def convolutions_table(rows: Sequence[dict[str, Any]]) -> str:
+    """All works against their bare convolutions in Markdown; see `benchmark_convolutions`."""
+    heading = "work | size | precision | seconds | ratio | compiled, ratio | in CUDA graphs, ratio | share of the peak"
+    found = {(row["work"], row["size"], row["precision"], row["method"]): row for row in rows}
+    cells = []
+    for case in dict.fromkeys(key[:3] for key in found):
+        ratios = [found[*case, method]["ratio"] if (*case, method) in found else None for method in METHODS.values()]
+        eager = found[*case, "eager"]
+        shown = [f"{ratio:.2f}" if ratio else "" for ratio in ratios]
+        cells.append([*map(str, case), f"{eager['seconds']:.3g}", *shown, f"{eager['share_of_peak']:.2f}"])
+    return _markdown(heading, cells)
+
+
+def _against_plain(rows: Sequence[dict[str, Any]], image: str, ours: str) -> str:
+    """A network at work, float32 and bfloat16, beside plain PyTorch, which may not have been timed at a size."""
+    heading = f"{image} | plain | float32 | bfloat16 | plain over bfloat16 | peak GB, bfloat16"
+    found = {(row["size"], row["precision"], row["method"]): row for row in rows}
+    cells = []
+    for size in dict.fromkeys(row["size"] for row in rows):
+        plain, full, half = (
+            found.get((size, *case)) for case in (("float32", "plain PyTorch"), ("float32", ours), ("bfloat16", ours))
+        )
+        seconds = [f"{row['seconds']:.3g}" if row else "" for row in (plain, full, half)]
+        gain = f"{plain['seconds'] / half['seconds']:.1f}" if plain else ""
+        cells.append([size, *seconds, gain, f"{half['peak_GB']:.1f}"])
+    return _markdown(heading, cells)
+
+
+def _markdown(heading: str, cells: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {heading} |", "|" + "---|" * len(cells[0]), *(f"| {' | '.join(line)} |" for line in cells)]
+    return "\n".join(lines)
+
+
+TABLES = {
+    "super-resolution": ("table_super_resolution", super_resolution_table),
+    "speed": ("table1_speed", speed_table),
+    "stylising": ("benchmark_style", stylising_table),
+    "enlarging": ("benchmark_super_resolution", enlarging_table),
+    "baseline": ("benchmark_baseline", baseline_table),
+    "convolutions": ("benchmark_convolutions", convolutions_table),
+}

@@ -1,6 +1,7 @@
 """Run the notebooks through papermill: each figure and table from one command."""
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +17,13 @@ from tqdm import tqdm
 
 from replication.device import default_device
 from replication.errors import ReplicationError
-from replication.files import ROOT
-from replication.provenance import commit, device_name
+from replication.files import ROOT, kept_folder
+from replication.provenance import device_name, sources_digest
 from replication.settings import profile_settings
 from replication.tables import text_table
 from replication.weights import vgg16_weights
 
+LEDGER = "10_paper_against_ours"  # reads the files of the other figures
 TIME_LIMIT = {"paper": 6 * 3600, "quick": 1800, "smoke": 300}  # seconds a notebook
 
 
@@ -42,8 +44,7 @@ def run_notebooks(
         only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
         parameters: values for parameters of the notebooks, all of which must have them.
         time_limit: seconds a notebook may take; by default that of the profile.
-        resume: keep what was executed at this commit, on this device, with these parameters; where the commit is not
-            known, or there are changes, nothing is.
+        resume: keep what was executed with this code and data, on this device, with these parameters.
 
     Returns:
         Whether all of them succeeded.
@@ -60,6 +61,7 @@ def run_notebooks(
         if unknown:
             raise ReplicationError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     print(f"VGG-16 weights: {vgg16_weights().source}")
+    print(f"\n{text_table(_plan(notebooks, profile, parameters, resume))}")
     summary = []
     for number, notebook in enumerate(notebooks, 1):
         if resume and _is_done(notebook, profile, parameters):
@@ -115,7 +117,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             )
         for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
             executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
-        executed.metadata["replication"] = _circumstances()
+        executed.metadata["replication"] = _circumstances(notebook, profile)
         nbformat.write(executed, running)
     except BaseException as error:
         if _interrupted(error):
@@ -127,6 +129,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
         return f"{notebook.stem} failed: {_describe(error, time_limit)}"
     running.replace(done)
     failed.unlink(missing_ok=True)
+    shutil.rmtree(kept_folder(notebook.stem, profile), ignore_errors=True)
     return None
 
 
@@ -134,16 +137,38 @@ def _executed(notebook: Path, profile: str, end: str = "") -> Path:
     return ROOT / "figures" / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
 
 
-def _circumstances() -> dict[str, str]:
-    return {"commit": commit(), "device": device_name(default_device())}
+def _plan(
+    notebooks: list[Path], profile: str, parameters: dict[str, Any], resume: bool
+) -> list[dict[str, str | float | None]]:
+    """One row a notebook: whether it will be run, and the minutes that it took the last time, and where."""
+    rows = []
+    for notebook in notebooks:
+        path, row = _executed(notebook, profile), {"notebook": notebook.stem, "will be": "run"}
+        if resume and _is_done(notebook, profile, parameters):
+            row["will be"] = "kept"
+        had = nbformat.read(path, as_version=4).metadata if path.exists() else {}
+        row["minutes, last time"] = had["papermill"]["duration"] / 60 if had else None
+        rows.append(row | {"on": had.get("replication", {}).get("device", "")})
+    return rows
+
+
+def _circumstances(notebook: Path, profile: str) -> dict[str, str]:
+    """What an executed copy depends on, beside its parameters."""
+    read = [
+        path
+        for path in sorted((ROOT / "figures" / profile).glob("*.json"))
+        if notebook.stem == LEDGER and path.stem != "claims"
+    ]
+    return {"sources": sources_digest(notebook, *read), "device": device_name(default_device())}
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
-    """Whether a notebook was executed in the same circumstances, and these can be told."""
-    path, now = _executed(notebook, profile), _circumstances()
-    if not path.exists() or now["commit"] == "unknown" or now["commit"].endswith("+changes"):
+    """Whether a notebook was executed in the same circumstances."""
+    path = _executed(notebook, profile)
+    if not path.exists():
         return False
     had = nbformat.read(path, as_version=4).metadata
+    now = _circumstances(notebook, profile)
     return (had.get("replication"), had.papermill.parameters) == (now, {"profile": profile} | parameters)
 
 

@@ -21,7 +21,7 @@ from replication.provenance import provenance
 from replication.super_resolution import BLUR, LOSSES, bicubic, low_resolution, luminance
 from replication.training import Trainer, first_process, process_group
 
-STEPS, BATCH_SIZE, PATCH = 200_000, 4, 288  # section 4.2
+STEPS, BATCH_SIZE, PATCH, COUNT = 200_000, 4, 288, 10_000  # section 4.2; the last, of photographs
 FEATURE_LAYER = "relu2_2"  # section 4.2
 
 
@@ -170,11 +170,12 @@ def train_super_resolution(
     return log
 
 
-def train_super_resolution_from_files(images: str, out: Path | str, **settings: Any) -> None:
+def train_super_resolution_from_files(images: str, out: Path | str, *, count: int = COUNT, **settings: Any) -> None:
     """`train_super_resolution` from a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
 
     Args:
         images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
+        count: photographs that are taken, the first by name.
         out, settings: see `train_super_resolution`. The photographs are resized, their shorter side to 288 pixels or
             the patch, so those that are smaller are better left out.
 
@@ -190,6 +191,6 @@ def train_super_resolution_from_files(images: str, out: Path | str, **settings: 
         settings.get("blur") or 0.0,
     )
     folder = coco2014() if images == "coco2014" else images
-    photographs = load_photographs(folder, max(settings.get("patch", PATCH), SHORT_SIDE))
+    photographs = load_photographs(folder, max(settings.get("patch", PATCH), SHORT_SIDE), count=count)
     with process_group():
         train_super_resolution(photographs.to(default_device()), out, **settings)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from replication.checkpoint import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.compilation import compile_in_place
 from replication.errors import ReplicationError
 from replication.files import rounded, write_atomically
 from replication.progress import progress_bar
@@ -56,8 +56,8 @@ class Trainer:
         learning_rate: of Adam.
         cooldown: the learning rate falls linearly to zero over this many steps at the end; the paper has none.
         bfloat16: whether the network's convolutions compute in bfloat16 (autocast); the parameters stay in float32.
-        compiled: whether `torch.compile` joins the network's operations, which takes a C++ compiler and a minute at the
-            start. For a GPU; a CPU gains nothing, since its time goes into convolutions.
+        compiled: None, or how `torch.compile` joins the network's operations, "default" or "graphs"; see
+            `compile_in_place`. For a GPU; a CPU gains nothing, since its time goes into convolutions.
         state: the file, written every `save_every` seconds, on Ctrl-C and SIGTERM, and at the end. Beside it lies the
             log, of suffix .jsonl.
         save_every: seconds.
@@ -65,7 +65,7 @@ class Trainer:
             second and the seconds left.
 
     Raises:
-        ReplicationError: `compiled`, and there is no C++ compiler.
+        ValueError, ReplicationError: it cannot be `compiled` so.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Trainer:
         learning_rate: float = LEARNING_RATE,
         cooldown: int = 0,
         bfloat16: bool = False,
-        compiled: bool = False,
+        compiled: str | None = None,
         state: Path | str | None = None,
         save_every: float = 60,
         log_every: int = 50,
@@ -90,9 +90,7 @@ class Trainer:
         self.settings |= {"bfloat16": bfloat16, "compiled": compiled}
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
         if compiled:
-            if not shutil.which(os.environ.get("CXX", "g++")):
-                raise ReplicationError("torch.compile needs a C++ compiler; install g++, or train without --compile")
-            network.compile()
+            compile_in_place(network, compiled)
         self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
         self.parallel = DistributedDataParallel(network) if distributed.is_initialized() else network
         self.step, self.log = 0, []
@@ -146,8 +144,8 @@ class Trainer:
         left = (steps - self.step) / self.cooldown if self.cooldown else 1
         self.optimiser.param_groups[0]["lr"] = self.learning_rate * min(1, left)
         images = self.batch(self.step)
+        self.optimiser.zero_grad()  # first, so that no gradient outlives the graph that it came from
         terms = self.losses(self._predict, _part(images), self.step)
-        self.optimiser.zero_grad()
         sum(term.mean() for term in terms).backward()
         self.optimiser.step()
         means = {name: term.detach().mean() for name, term in terms._asdict().items()}

@@ -25,7 +25,7 @@ def record(photograph):
 
 
 def test_provenance_tells_all(record):
-    keys = "commit notebook profile seed device precision settings versions weights inputs"
+    keys = "commit sources notebook profile seed device precision settings versions weights inputs"
     assert set(record) == set(keys.split())
     assert record["precision"] == "float32"
     assert record["settings"] == {"iterations": 5, "size": 64}

@@ -1,18 +1,23 @@
 """The paper's training of the networks of the project, at tiny scale, by the command."""
 
+import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from conftest import run_command
 
-from replication import full_training
+from replication import full_scale, full_training
 from replication.data import content_picture
+from replication.device import default_device
 from replication.errors import ReplicationError
 from replication.files import cache_folder
 from replication.full_training import train_in_full, trainings
 from replication.images import save_image, square
 from replication.network_files import load_network
 from replication.networks import SRCNN
+from replication.provenance import provenance
+from replication.tables import save_table
 
 
 @pytest.fixture
@@ -78,3 +83,31 @@ def test_a_network_with_all_of_its_training_takes_the_place_of_the_old_one(image
         train_in_full(images, tmp_path / "out", only=["srcnn_x4"], size=48)
     with pytest.raises(ReplicationError, match="unknown network nothing; there are super_resolution/srcnn_x4"):
         train_in_full(images, tmp_path / "out", only=["nothing"])
+
+
+def test_full_scale_trains_measures_and_draws_and_keeps_what_is_of_today(images, tmp_path, monkeypatch, capsys):
+    done = []
+    monkeypatch.setattr(full_scale, "train_in_full", lambda *_, **options: done.append(options))
+    monkeypatch.setattr(full_scale, "run_notebooks", lambda profile, resume: done.append((profile, resume)) or True)
+    for name in ("tables", "full_scale"):
+        monkeypatch.setattr(f"replication.{name}.ROOT", tmp_path)
+
+    def benchmark_some(profile):
+        run = SimpleNamespace(command="benchmark some", profile=profile, seed=0, device=default_device(), precision="")
+        save_table("benchmark_some", [{"seconds": len(done)}], provenance(run, None, []))
+
+    monkeypatch.setattr(full_scale, "BENCHMARKS", (benchmark_some,))
+    table = tmp_path / "figures" / "smoke" / "benchmark_some.json"
+    for _ in range(2):
+        full_scale.full_scale(images, profile="smoke", steps=2)
+        assert json.loads(table.read_text())["results"] == [{"seconds": 1}]
+    assert done == [{"steps": 2}, ("smoke", True)] * 2
+    assert capsys.readouterr().out == "benchmark_some: kept\n"
+    monkeypatch.setattr(full_scale, "sources_digest", lambda: "other")
+    full_scale.full_scale(images, profile="smoke")
+    assert json.loads(table.read_text())["results"] == [{"seconds": 5}]
+    monkeypatch.setattr(full_scale, "run_notebooks", lambda profile, resume: False)
+    with pytest.raises(ReplicationError, match="a notebook failed"):
+        full_scale.full_scale(images, profile="smoke")
+    with pytest.raises(ReplicationError, match="unknown profile 'full'"):
+        full_scale.full_scale(images, profile="full")

@@ -13,10 +13,12 @@ from conftest import TIMEOUT, run_command
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from replication import runner, settings
+from replication import files, provenance, runner, settings
 from replication.claims import CLAIMS
+from replication.device import default_device
 from replication.files import ROOT
 from replication.ledger import ledger
+from replication.provenance import device_name
 
 SMOKE = ROOT / "figures" / "smoke"
 FIG3_KEYS = {
@@ -208,7 +210,8 @@ def test_what_is_unknown_is_refused_before_anything_runs(arguments, message):
 def project(tmp_path, monkeypatch):
     """A project with the notebooks of one code cell that a test asks for."""
     (tmp_path / "notebooks").mkdir()
-    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    for module in (runner, files, provenance):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
 
     def make(**sources):
         for name, source in sources.items():
@@ -244,21 +247,53 @@ def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["01_a.ipynb", "02_b.ipynb"]
 
 
-def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, monkeypatch):
+def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys):
     project(_01_a="x = 1", _02_b="print(1)")
-    monkeypatch.setattr(runner, "commit", lambda: "abc")
     assert runner.run_notebooks("smoke", only=["01"])
-    assert runner.run_notebooks("smoke", resume=True)
-    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[-2:]] == [
-        ["01_a", "kept"],
-        ["02_b", "done"],
-    ]
-    for other in ("abd", "abd+changes", "unknown"):
-        monkeypatch.setattr(runner, "commit", lambda other=other: other)
-        assert runner.run_notebooks("smoke", only=["01"], resume=True)
-        assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["01_a", "done"]
-    assert runner.run_notebooks("smoke", only=["01"], resume=True)
-    assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["01_a", "done"]
+    capsys.readouterr()
+
+    def told(**options):
+        """The plan's lines and those of the summary, by the first words."""
+        assert runner.run_notebooks("smoke", resume=True, **options)
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        return [line[1] for line in lines if line[:1] in (["01_a"], ["02_b"])]
+
+    assert told() == ["kept", "run", "kept", "done"]
+    assert told() == ["kept", "kept", "kept", "kept"]
+    project(_01_a="x = 2")
+    assert told() == ["run", "kept", "done", "kept"]
+    (runner.ROOT / "replication").mkdir()
+    (runner.ROOT / "replication" / "losses.py").write_text("")
+    assert told(only=["01"]) == ["run", "done"]
+    (runner.ROOT / "data" / "checkpoints").mkdir(parents=True)
+    (runner.ROOT / "data" / "checkpoints" / "wave.safetensors").write_text("")
+    assert told(only=["01"]) == ["run", "done"]
+    assert told(only=["01"]) == ["kept", "kept"]
+
+
+def test_the_ledger_is_executed_anew_when_a_figure_has_changed(project, capsys, monkeypatch):
+    project(_01_a="x = 1", _02_b="print(1)")
+    monkeypatch.setattr(runner, "LEDGER", "02_b")
+    figure = runner.ROOT / "figures" / "smoke" / "fig1.json"
+    for text, results in (("{}", ["done", "done"]), ("{}", ["kept", "kept"]), ("[]", ["kept", "done"])):
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        figure.write_text(text)
+        assert runner.run_notebooks("smoke", resume=True)
+        assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[-2:]] == results
+
+
+def test_the_plan_says_what_the_last_time_took(project, capsys):
+    project(_01_a="import time; time.sleep(3)")
+    assert runner.run_notebooks("smoke")
+    first = capsys.readouterr().out
+    assert runner.run_notebooks("smoke")
+    (before,), (plan,) = (
+        [line.split() for line in text.splitlines() if line.split()[:2] == ["01_a", "run"]]
+        for text in (first, capsys.readouterr().out)
+    )
+    assert before == ["01_a", "run"]
+    assert 3 / 60 < float(plan[2]) < 1
+    assert plan[3:] == device_name(default_device()).split()
 
 
 def test_a_dead_kernel_is_noticed(project, capsys):

@@ -191,7 +191,7 @@ def test_bfloat16_trains_as_well_within_noise():
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 def test_compiled_gradients_are_those_of_the_plain_network():
     gradients = []
-    for compiled in (False, True):
+    for compiled in (None, "default"):
         run = trainer(dtype=torch.float64, compiled=compiled)
         log = run.run(1)
         gradients.append({name: parameter.grad for name, parameter in run.network.named_parameters()})
@@ -202,8 +202,15 @@ def test_compiled_gradients_are_those_of_the_plain_network():
 
 def test_without_a_compiler_compiled_is_refused(monkeypatch):
     monkeypatch.setenv("CXX", "none-such")
-    with pytest.raises(ReplicationError, match="install g\\+\\+, or train without --compile"):
-        trainer(compiled=True)
+    with pytest.raises(ReplicationError, match="install g\\+\\+, or do without --compile"):
+        trainer(compiled="default")
+
+
+def test_graphs_without_a_gpu_and_unknown_ways_to_compile_are_refused():
+    with pytest.raises(ValueError, match="CUDA graphs need a GPU; compile with the default"):
+        trainer(compiled="graphs")
+    with pytest.raises(ValueError, match="a way to compile is default or graphs; got 'fast'"):
+        trainer(compiled="fast")
 
 
 def worker(rank, folder):

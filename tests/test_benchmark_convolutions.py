@@ -1,0 +1,41 @@
+"""What each kind of work costs against its bare convolutions."""
+
+import json
+
+import pytest
+import torch
+from conftest import run_command
+from torch import nn
+
+from replication.benchmark_convolutions import METHODS, WORKS, bare_convolutions
+from replication.files import ROOT
+from replication.timing import convolution_flops
+
+
+def test_the_bare_convolutions_are_those_of_the_call_forward_and_backward():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.ConvTranspose2d(8, 4, 3), nn.BatchNorm2d(4))
+    x = torch.rand(2, 3, 17, 17)
+
+    def training():
+        network(x).square().sum().backward()
+
+    inference = torch.inference_mode()(lambda: network(x))
+    weights = 8 * 3 * 9 * 8 * 8 + 8 * 4 * 9 * 8 * 8
+    assert convolution_flops(bare_convolutions(inference)) == 2 * 2 * weights
+    without_first_input = 2 * 2 * (3 * weights - 8 * 3 * 9 * 8 * 8)
+    assert convolution_flops(bare_convolutions(training)) == without_first_input
+
+
+def test_the_benchmark_of_the_convolutions():
+    result = run_command("benchmark", "convolutions", "--profile", "smoke", OMP_WAIT_POLICY="PASSIVE")
+    assert result.returncode == 0, result.stderr
+    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_convolutions.json").read_text())
+    rows = {(row["work"], row["precision"], row["method"]): row for row in record["results"]}
+    methods = ("bare convolutions", METHODS[None])
+    assert [*rows] == [(work, p, method) for p in ("float32", "bfloat16") for work in WORKS for method in methods]
+    for (work, precision, _), row in rows.items():
+        bare = rows[work, precision, "bare convolutions"]
+        assert row["ratio"] == pytest.approx(row["seconds"] / bare["seconds"], rel=1e-4)
+        assert row["TFLOP_s"] * row["seconds"] == pytest.approx(bare["TFLOP_s"] * bare["seconds"], rel=1e-4)
+        assert 0 < row["share_of_peak"] < 2
+    assert all(rows[work, "float32", "eager"]["ratio"] > 0.9 for work in WORKS)
