@@ -13,15 +13,14 @@ from replication.benchmark_style import step
 from replication.data import coco2014
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.files import ROOT, rounded, write_atomically
+from replication.files import rounded, write_atomically
+from replication.network_files import NETWORKS
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.style_training import objective_of, painting_of, style_trainer, train_style
 from replication.super_resolution_training import super_resolution_trainer, train_super_resolution
 from replication.tables import text_table
 from replication.timing import interleaved
 from replication.training import Trainer
-
-NETWORKS = ROOT / "data" / "checkpoints"
 
 
 class Training(NamedTuple):

@@ -10,10 +10,9 @@ from typing import Any
 from replication.claims import CLAIMS, judge_record
 from replication.files import ROOT, sha256
 from replication.judgement import Judgement, word
-from replication.network_files import steps_trained
+from replication.network_files import NETWORKS, steps_trained
 from replication.settings import SETTINGS
 
-NETWORKS = ROOT / "data" / "checkpoints"
 WIDTHS = {"claim": 62, "paper": 30, "ours": 44, "rule": 32, "verdict": 21}  # letters, in the text
 
 

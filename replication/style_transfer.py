@@ -9,13 +9,12 @@ from torch import Tensor
 
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.files import ROOT
 from replication.inference import for_inference, transform_files
-from replication.network_files import load_network
+from replication.network_files import NETWORKS, load_network
 from replication.networks import STRIDE, ImageTransformationNetwork
 from replication.progress import progress_bar
 
-SHIPPED = ROOT / "data" / "checkpoints" / "style"
+SHIPPED = NETWORKS / "style"
 TILE = 1024  # pixels a side
 REACH = 60  # pixels around a tile that it sees: 40 through the blocks, 17 through the other layers, in steps of 4
 

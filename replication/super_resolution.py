@@ -11,14 +11,13 @@ from torchvision.transforms.functional import gaussian_blur
 
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.files import ROOT
 from replication.images import resize, to_pixels
 from replication.inference import for_inference, transform_files
-from replication.network_files import load_network
+from replication.network_files import NETWORKS, load_network
 from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork
 from replication.progress import progress_bar
 
-SHIPPED = ROOT / "data" / "checkpoints" / "super_resolution"
+SHIPPED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
 BLUR = 1.0  # sigma in pixels, of the training images (section 4.2)
 TILE = 256  # pixels a side of the small image

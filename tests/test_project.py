@@ -98,10 +98,14 @@ def test_executed_copies_and_figures_of_the_paper_profile_belong_together():
         assert (path.parent / "notebooks" / f"{record['provenance']['notebook']}.ipynb").exists()
 
 
-def test_the_readme_repeats_the_verdicts_and_the_table_of_super_resolution(monkeypatch, tmp_path):
+def test_the_readme_holds_the_tables_of_the_figures(monkeypatch, tmp_path):
     copy = tmp_path / "README.md"
     text = (ROOT / "README.md").read_text()
-    copy.write_text(text.replace("| replicated |", "| out of date |").replace("| x8 | Set5 |", "| out of date |"))
+    without, tables = re.subn(
+        r"(written by `python -m replication readme` -->).*?(<!-- .* end -->)", r"\1\2", text, flags=re.S
+    )
+    assert tables == 7
+    copy.write_text(without)
     monkeypatch.setattr(readme, "README", copy)
     readme.write_readme()
     assert copy.read_text() == text
@@ -163,7 +167,24 @@ def test_the_readme_repeats_what_the_benchmark_of_super_resolution_holds():
         )
         cells = [f"{plain['seconds']:.3g}" if plain else "", f"{ours['seconds']:.3g}", f"{half['seconds']:.3g}"]
         cells += [f"{plain['seconds'] / half['seconds']:.1f}" if plain else "", f"{half['peak_GB']:.1f}"]
-        assert "| ".join(f"{cell} " if cell else "" for cell in [size, *cells]) in text
+        assert f"| {' | '.join([size, *cells])} |" in text
+
+
+def test_the_readme_repeats_what_the_benchmark_of_the_convolutions_holds():
+    text = (ROOT / "README.md").read_text()
+    record = json.loads((ROOT / "figures" / "paper" / "benchmark_convolutions.json").read_text())
+    assert f"Measured on: {record['provenance']['device']}." in text
+    rows = record["results"]
+    works = {(row["work"], row["precision"]) for row in rows}
+    assert len(works) == 5 * len({row["precision"] for row in rows})
+    for work, precision in works:
+        bare, eager, compiled = (
+            next(row for row in rows if (row["work"], row["precision"], row["method"]) == (work, precision, method))
+            for method in ("bare convolutions", "eager", "compiled")
+        )
+        start = f"| {work} | {eager['size']} | {precision} | {eager['seconds']:.3g} |"
+        ratios = [f"{row['seconds'] / bare['seconds']:.2f}" for row in (eager, compiled)]
+        assert f"{start} {' | '.join(ratios)} |" in text
 
 
 def test_the_ledger_is_that_of_the_figures():
