@@ -1,5 +1,7 @@
 """What each kind of work takes, against its bare convolutions and the device's peak: eager, compiled, as graphs."""
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from replication import benchmark_baseline
 from replication.benchmark_style import STYLE, drop, step
-from replication.compilation import compile_in_place, compiled
+from replication.compilation import can_compile, compile_in_place, compiled
 from replication.data import PHOTOGRAPHS, content_picture, style_picture
-from replication.device import default_device, keep_freed_memory
+from replication.device import default_device, free_memory, keep_freed_memory
+from replication.files import kept_folder, sha256, write_json
 from replication.inference import for_inference
 from replication.lbfgs import HISTORY
 from replication.loss_network import LossNetwork
@@ -22,19 +25,23 @@ from replication.networks import ImageTransformationNetwork, SuperResolutionNetw
 from replication.objective import STYLE_LAYERS
 from replication.optimisation import white_noise
 from replication.photographs import photographs_of
-from replication.provenance import provenance
-from replication.settings import PRECISIONS, check_profile
+from replication.provenance import circumstances, precision_name, provenance
+from replication.settings import check_profile
 from replication.style_training import style_trainer
 from replication.style_transfer import stylize
 from replication.super_resolution import upscale
 from replication.super_resolution_training import super_resolution_trainer
 from replication.tables import save_table, text_table
-from replication.timing import Timing, convolution_flops, interleaved
+from replication.timing import convolution_flops, interleaved
 
 SIZES = {  # pixels a side, in the order of WORKS
     "paper": (512, 256, 288, 512, 256),
     "quick": (256, 128, 96, 512, 128),
     "smoke": (64, 64, 32, 64, 32),
+}
+PRECISIONS = {  # of the convolutions, and whether a GPU rounds float32 to TF32
+    "cpu": (("float32", False), ("bfloat16", False)),
+    "cuda": (("float32", False), ("float32", True), ("bfloat16", False)),
 }
 METHODS = {None: "eager", "default": "compiled", "graphs": "CUDA graphs"}  # by how it is compiled
 MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak
@@ -45,8 +52,9 @@ def benchmark_convolutions(profile: str, repeats: int = 5) -> list[dict[str, Any
 
     The bare convolutions of a piece of work are those that it consists of, forward and backward, each called alone on
     tensors of the same shapes and memory formats. The peak is that of a large product of matrices at the same
-    precision. On a GPU float32 is timed without and with TF32, and everything also as CUDA graphs; compiled code is
-    timed in the profile "paper" alone, since compiling takes minutes.
+    precision, timed in turn with them. On a GPU float32 is timed without and with TF32, and everything also as CUDA
+    graphs; compiled code is timed in the profile "paper" alone, since compiling takes minutes, and where there is a
+    compiler. Rows that are done are kept, so that the same call goes on.
 
     Args:
         profile: "paper", "quick" or "smoke".
@@ -57,32 +65,30 @@ def benchmark_convolutions(profile: str, repeats: int = 5) -> list[dict[str, Any
         the convolutions' operations as a share of the peak.
 
     Raises:
-        ReplicationError: an unknown profile, no C++ compiler, or a file could not be written.
+        ReplicationError: an unknown profile, or a file could not be written.
     """
     check_profile(profile)
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     device = default_device()
-    modes = (("default", "graphs") if device == "cuda" else ("default",)) if profile == "paper" else ()
-    rows = []
-    for precision in PRECISIONS if device == "cpu" else ("float32", "TF32", "bfloat16"):
-        with _tf32(precision == "TF32"):
-            dtype = "float32" if precision == "TF32" else precision
-            peak = matrix_peak(getattr(torch, dtype), device, repeats)
+    rows, kept, now = [], kept_folder("benchmark_convolutions", profile), circumstances()
+    for dtype, tf32 in PRECISIONS[device]:
+        with _tf32(tf32):
             for (work, build), size in zip(WORKS.items(), SIZES[profile], strict=True):
-                calls = {mode: build(size, dtype, device, mode) for mode in (None, *modes)}
-                timings, flops = _timings(calls, repeats, device, f"{work}, {size} x {size}, {precision}")
-                torch.compiler.reset()
-                for method, timing in timings.items():
-                    rate = flops / timing.seconds
-                    row = {"work": work, "size": size, "precision": precision, "method": method} | timing._asdict()
-                    row |= {"ratio": timing.seconds / timings["bare convolutions"].seconds}
-                    rows.append(row | {"TFLOP_s": rate / 1e12, "share_of_peak": rate / peak})
+                case = {"work": work, "size": size, "precision": precision_name(dtype, device)}
+                path = kept / f"{sha256(json.dumps([now, case, repeats]).encode())[:16]}.json"
+                if not path.exists():
+                    calls = {mode: build(size, dtype, device, mode) for mode in (None, *_modes(profile, device))}
+                    write_json(path, _rows(calls, case, getattr(torch, dtype), device, repeats))
+                    del calls
+                    free_memory()
+                rows += json.loads(path.read_text())
     print(text_table(rows))
     run = SimpleNamespace(command="benchmark convolutions", profile=profile, seed=0, device=device, repeats=repeats)
     inputs = [content_picture(name) for name in PHOTOGRAPHS] + [style_picture(STYLE)]
     files = save_table("benchmark_convolutions", rows, provenance(run, LossNetwork(STYLE_LAYERS).to(device), inputs))
     print(*files, sep="\n")
+    shutil.rmtree(kept)
     return rows
 
 
@@ -99,17 +105,20 @@ def bare_convolutions(call: Callable[[], Any]) -> Callable[[], None]:
     return bare
 
 
-def matrix_peak(dtype: torch.dtype, device: str, repeats: int) -> float:
-    """Operations a second of a large product of matrices, a multiplication and an addition being two."""
-    side = MATRIX[device]
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return 2 * side**3 / interleaved({"product": lambda: drop(a @ b)}, repeats, device, "peak")["product"].seconds
+def _modes(profile: str, device: str) -> tuple[str, ...]:
+    if profile != "paper" or not can_compile():
+        return ()
+    return ("default", "graphs") if device == "cuda" else ("default",)
 
 
-def _timings(
-    calls: dict[str | None, Callable[[], int | None]], repeats: int, device: str, label: str
-) -> tuple[dict[str, Timing], float]:
-    """Of one work, by method, and the operations of its convolutions."""
+def _rows(
+    calls: dict[str | None, Callable[[], int | None]],
+    case: dict[str, Any],
+    dtype: torch.dtype,
+    device: str,
+    repeats: int,
+) -> list[dict[str, Any]]:
+    """Of one work, by how it is compiled: one row a method."""
     eager = calls[None]
     times = eager() or 1
     bare = bare_convolutions(eager)
@@ -118,8 +127,21 @@ def _timings(
         bare()
         return times
 
-    named = {"bare convolutions": counted} | {METHODS[mode]: call for mode, call in calls.items()}
-    return interleaved(named, repeats, device, label), convolution_flops(bare) / times
+    side = MATRIX[device]
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    named = {"product": lambda: drop(a @ b), "bare convolutions": counted}
+    named |= {METHODS[mode]: call for mode, call in calls.items()}
+    for call in named.values():
+        call()  # compiles, where the second call captures the graphs
+    timings = interleaved(named, repeats, device, "{work}, {size} x {size}, {precision}".format(**case))
+    peak, flops = 2 * side**3 / timings.pop("product").seconds, convolution_flops(bare) / times
+    rows = []
+    for method, timing in timings.items():
+        row = case | {"method": method} | timing._asdict()
+        row |= {"ratio": timing.seconds / timings["bare convolutions"].seconds}
+        rate = flops / timing.seconds
+        rows.append(row | {"TFLOP_s": rate / 1e12, "share_of_peak": rate / peak})
+    return rows
 
 
 class _Recorder(TorchDispatchMode):
@@ -162,8 +184,7 @@ def _iteration(size: int, precision: str, device: str, mode: str | None) -> Call
     call = benchmark_baseline.METHODS["ours"](precision, size, device, HISTORY)
     call.fill()
     if mode:
-        loss = compiled(call.loss, mode, device)
-        call.loss = lambda x: loss(1 * x).clone()  # L-BFGS keeps the gradient, which a graph would overwrite
+        call.loss = compiled(call.loss, mode, device)
     return call
 
 

@@ -1,6 +1,7 @@
 """The device that is computed on, and how the process holds its memory."""
 
 import ctypes
+import gc
 import platform
 
 import torch
@@ -23,3 +24,11 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def free_memory() -> None:
+    """Give back the GPU memory that is not in use, with what compiled functions hold."""
+    torch.compiler.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

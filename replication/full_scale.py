@@ -9,25 +9,25 @@ from replication.benchmark_baseline import benchmark_baseline
 from replication.benchmark_convolutions import benchmark_convolutions
 from replication.benchmark_style import benchmark_style
 from replication.benchmark_super_resolution import benchmark_super_resolution
-from replication.device import default_device
+from replication.device import free_memory
 from replication.errors import ReplicationError
 from replication.files import ROOT
 from replication.full_training import train_in_full
-from replication.provenance import device_name, sources_digest
+from replication.provenance import circumstances
 from replication.readme import write_readme
 from replication.runner import run_notebooks
 from replication.settings import check_profile
 
 BENCHMARKS: tuple[Callable[[str], Any], ...] = (
-    benchmark_convolutions,
     benchmark_baseline,
     benchmark_style,
     benchmark_super_resolution,
+    benchmark_convolutions,
 )
 
 
 def full_scale(images: str, out: Path | str = "training", profile: str = "paper", **options: Any) -> None:
-    """Train in full what was not, then make each benchmark and figure that is not of today's code, data and device.
+    """Train in full what was not, then make each figure and benchmark that is not of today's code, data and device.
 
     The same call goes on where it was stopped: each training from its state, the notebooks and benchmarks from the
     first that is not done.
@@ -35,7 +35,7 @@ def full_scale(images: str, out: Path | str = "training", profile: str = "paper"
     Args:
         images: photographs to train on, a folder or "coco2014".
         out: a folder for networks, logs and states.
-        profile: of benchmarks and figures; another than "paper" to try it out.
+        profile: of figures and benchmarks; another than "paper" to try it out, which leaves the README as it is.
         options: see `train_in_full`.
 
     Raises:
@@ -44,13 +44,15 @@ def full_scale(images: str, out: Path | str = "training", profile: str = "paper"
     """
     check_profile(profile)
     train_in_full(images, out, **options)
+    free_memory()  # notebooks compute in processes of their own
+    if not run_notebooks(profile, resume=True):
+        raise ReplicationError("a notebook failed; the same command starts over with those that are not done")
     for benchmark in BENCHMARKS:
         if is_current(benchmark.__name__, profile):
             print(f"{benchmark.__name__}: kept")
         else:
             benchmark(profile)
-    if not run_notebooks(profile, resume=True):
-        raise ReplicationError("a notebook failed; the same command starts over with those that are not done")
+            free_memory()
     if profile == "paper":
         write_readme()
 
@@ -61,4 +63,5 @@ def is_current(table: str, profile: str) -> bool:
     if not path.exists():
         return False
     had = json.loads(path.read_text())["provenance"]
-    return (had.get("sources"), had["device"]) == (sources_digest(), device_name(default_device()))
+    now = circumstances()
+    return {name: had.get(name) for name in now} == now

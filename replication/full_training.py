@@ -101,6 +101,9 @@ def train_in_full(
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     wanted, out = _selected(trainings(steps, size), only), Path(out)
+    if not wanted:
+        print("all networks had the paper's training")
+        return
     folder = coco2014() if images == "coco2014" else images
     device, photographs = default_device(), {}
     for training in wanted:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 SHORT_SIDE = 288  # pixels; what random crops are taken from
 FITS = ("crop", "stretch")
+TOGETHER = 256  # decoded in threads before they are written
 UNREADABLE = 0.01  # of a folder's images may be damaged
 
 
@@ -147,13 +149,17 @@ def _decode(paths: list[Path], folder: Path, index: Path, size: int, fit: str) -
 def _decoded(
     paths: list[Path], size: int, fit: str
 ) -> Iterator[tuple[np.ndarray | None, Path, ReplicationError | None]]:
-    with progress_bar(len(paths), "decoding photographs") as bar:
-        for path in paths:
-            try:
-                yield _fitted(load_image(path), size, fit), path, None
-            except ReplicationError as error:
-                yield None, path, error
-            bar.update()
+    def decode(path: Path) -> tuple[np.ndarray | None, Path, ReplicationError | None]:
+        try:
+            return _fitted(load_image(path), size, fit), path, None
+        except ReplicationError as error:
+            return None, path, error
+
+    with progress_bar(len(paths), "decoding photographs") as bar, ThreadPoolExecutor() as threads:
+        for start in range(0, len(paths), TOGETHER):
+            for decoded in threads.map(decode, paths[start : start + TOGETHER]):
+                yield decoded
+                bar.update()
 
 
 def _fitted(image: Tensor, size: int, fit: str) -> np.ndarray:

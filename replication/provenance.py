@@ -12,11 +12,12 @@ from typing import Any
 import torch
 
 from replication.data import Picture
+from replication.device import default_device
 from replication.files import ROOT, sha256
 from replication.loss_network import LossNetwork
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
-SOURCES = ("replication", "notebooks", "data")
+SOURCES = ("replication", "notebooks", "data", ":!data/checkpoints")  # trainings replace those
 
 
 def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequence[Picture]) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequen
         "device": device_name(settings.pop("device")),
         "precision": precision(network) if network else precision_name(settings.pop("precision"), run.device),
         "settings": settings,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         **({"weights": _weights(network)} if network else {}),
         "inputs": [picture.provenance() for picture in inputs],
     }
@@ -48,11 +49,24 @@ def _weights(network: LossNetwork) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the code, with "+changes" where code or data differ from it; "unknown" outside a git clone."""
+    """The commit of the code, with "+changes" where code or data, trained networks apart, differ from it.
+
+    It is "unknown" outside a git clone.
+    """
     head = _git("rev-parse", "HEAD")
     if head is None:
         return "unknown"
     return head + ("+changes" if _git("status", "--porcelain", "--", *SOURCES) else "")
+
+
+def circumstances(*more: Path) -> dict[str, Any]:
+    """What a result depends on beside its settings: code and data with `more` files, the device, and versions."""
+    return {"sources": sources_digest(*more), "device": device_name(default_device()), "versions": versions()}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that compute."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def sources_digest(*more: Path) -> str:

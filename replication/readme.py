@@ -29,7 +29,9 @@ def write_readme() -> None:
         record = json.loads((PAPER / f"{table}.json").read_text())
         tables[name] = make(record["results"])
         if name != "super-resolution":
-            tables[name] = f"Measured on: {record['provenance']['device']}.\n\n{tables[name]}"
+            rounds = name != "convolutions" and "TF32" in record["provenance"]["precision"]
+            device = record["provenance"]["device"] + ("; float32 rounds to TF32" if rounds else "")
+            tables[name] = f"Measured on: {device}.\n\n{tables[name]}"
     for name, table in tables.items():
         begin, end = f"<!-- {name}: written by `python -m replication readme` -->", f"<!-- {name} end -->"
         before, rest = text.split(begin)
@@ -94,7 +96,7 @@ def stylising_table(rows: Sequence[dict[str, Any]]) -> str:
     """Stylisation in Markdown, and a sentence on a training step; see `benchmark_style`."""
     steps = [row for row in rows if row["method"] == "training step"]
     found = [row | {"size": f"{row['size']} x {row['size']}"} for row in rows if row["batch"] == 1]
-    said = " and ".join(f"{row['seconds']:.2f} s in {row['precision']} ({row['ratio']:.2f})" for row in steps)
+    said = " and ".join(f"{row['seconds']:.3g} s in {row['precision']} ({row['ratio']:.2f})" for row in steps)
     return f"{_against_plain(found, 'image', 'stylize')}\n\nA training step takes {said}."
 
 
@@ -122,7 +124,7 @@ def convolutions_table(rows: Sequence[dict[str, Any]]) -> str:
     """All works against their bare convolutions in Markdown; see `benchmark_convolutions`."""
     heading = "work | size | precision | seconds | ratio | compiled, ratio | in CUDA graphs, ratio | share of the peak"
     found = {(row["work"], row["size"], row["precision"], row["method"]): row for row in rows}
-    cells = []
+    cells: list[list[str]] = []
     for case in dict.fromkeys(key[:3] for key in found):
         ratios = [found[*case, method]["ratio"] if (*case, method) in found else None for method in METHODS.values()]
         eager = found[*case, "eager"]

@@ -1,5 +1,6 @@
 """Run the notebooks through papermill: each figure and table from one command."""
 
+import json
 import logging
 import shutil
 import time
@@ -15,10 +16,11 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from replication.device import default_device
 from replication.errors import ReplicationError
-from replication.files import ROOT, kept_folder
-from replication.provenance import device_name, sources_digest
+from replication.files import ROOT, data_folder, kept_folder, sha256
+from replication.images import image_files
+from replication.ledger import sources
+from replication.provenance import circumstances
 from replication.settings import profile_settings
 from replication.tables import text_table
 from replication.weights import vgg16_weights
@@ -100,6 +102,7 @@ def heading(notebook: Path) -> str:
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
+    before = _circumstances(notebook, profile)
     done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +120,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             )
         for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
             executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
-        executed.metadata["replication"] = _circumstances(notebook, profile)
+        executed.metadata["replication"] = before
         nbformat.write(executed, running)
     except BaseException as error:
         if _interrupted(error):
@@ -152,14 +155,14 @@ def _plan(
     return rows
 
 
-def _circumstances(notebook: Path, profile: str) -> dict[str, str]:
+def _circumstances(notebook: Path, profile: str) -> dict[str, Any]:
     """What an executed copy depends on, beside its parameters."""
-    read = [
-        path
-        for path in sorted((ROOT / "figures" / profile).glob("*.json"))
-        if notebook.stem == LEDGER and path.stem != "claims"
-    ]
-    return {"sources": sources_digest(notebook, *read), "device": device_name(default_device())}
+    folder = data_folder()
+    images = (
+        [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in image_files(folder)] if folder else []
+    )
+    read = sources(profile) if notebook.stem == LEDGER else {}
+    return circumstances(notebook) | {"images": sha256(json.dumps(images).encode()), "figures": read}
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:

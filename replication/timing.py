@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from replication.device import free_memory
 from replication.progress import progress_bar
 
 
@@ -70,14 +71,15 @@ def convolution_cost(channels: int, side: int) -> int:
 def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") -> int:
     """The memory that `call(*arguments)` needs, in bytes.
 
-    On a GPU the most that tensors took. On a CPU the most that a fresh process took, the libraries (about 0.5 GB)
+    On a GPU the most that its tensors took. On a CPU the most that a fresh process took, the libraries (about 0.5 GB)
     included; `call` has to be a function of a module.
     """
     if device == "cuda":
-        torch.cuda.empty_cache()
+        free_memory()
         torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
         call(*arguments)
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_allocated() - before
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_peak_of_process, call, arguments).result()
 

@@ -87,7 +87,7 @@ class Trainer:
         self.device = next(network.parameters()).device
         self.learning_rate, self.cooldown, self.bfloat16 = learning_rate, cooldown, bfloat16
         self.settings = settings | {"learning_rate": learning_rate, "cooldown": cooldown}
-        self.settings |= {"bfloat16": bfloat16, "compiled": compiled}
+        self.settings |= {"bfloat16": bfloat16, "compiled": compiled or False}
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
         if compiled:
             compile_in_place(network, compiled)

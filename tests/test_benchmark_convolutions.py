@@ -7,7 +7,7 @@ import torch
 from conftest import run_command
 from torch import nn
 
-from replication.benchmark_convolutions import METHODS, WORKS, bare_convolutions
+from replication.benchmark_convolutions import METHODS, WORKS, _Recorder, bare_convolutions
 from replication.files import ROOT
 from replication.timing import convolution_flops
 
@@ -26,6 +26,19 @@ def test_the_bare_convolutions_are_those_of_the_call_forward_and_backward():
     assert convolution_flops(bare_convolutions(training)) == without_first_input
 
 
+def test_the_bare_convolutions_have_the_memory_formats_and_precision_of_the_call():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)).to(memory_format=torch.channels_last)
+    x = torch.rand(2, 3, 17, 17).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16), _Recorder() as recorder:
+        network(x)
+    tensors = [(arguments[0], arguments[1]) for _, arguments, _ in recorder.calls]
+    assert [(a.shape[1], w.shape[0]) for a, w in tensors] == [(3, 8), (8, 8)]
+    for pair in tensors:
+        for tensor in pair:
+            assert tensor.dtype == torch.bfloat16
+            assert tensor.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_the_benchmark_of_the_convolutions():
     result = run_command("benchmark", "convolutions", "--profile", "smoke", OMP_WAIT_POLICY="PASSIVE")
     assert result.returncode == 0, result.stderr
@@ -37,5 +50,5 @@ def test_the_benchmark_of_the_convolutions():
         bare = rows[work, precision, "bare convolutions"]
         assert row["ratio"] == pytest.approx(row["seconds"] / bare["seconds"], rel=1e-4)
         assert row["TFLOP_s"] * row["seconds"] == pytest.approx(bare["TFLOP_s"] * bare["seconds"], rel=1e-4)
-        assert 0 < row["share_of_peak"] < 2
-    assert all(rows[work, "float32", "eager"]["ratio"] > 0.9 for work in WORKS)
+        assert row["share_of_peak"] > 0
+    assert not (ROOT / "figures" / "smoke" / "kept" / "benchmark_convolutions").exists()

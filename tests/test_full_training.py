@@ -16,7 +16,7 @@ from replication.full_training import train_in_full, trainings
 from replication.images import save_image, square
 from replication.network_files import load_network
 from replication.networks import SRCNN
-from replication.provenance import provenance
+from replication.provenance import circumstances, provenance
 from replication.tables import save_table
 
 
@@ -100,12 +100,17 @@ def test_full_scale_trains_measures_and_draws_and_keeps_what_is_of_today(images,
     table = tmp_path / "figures" / "smoke" / "benchmark_some.json"
     for _ in range(2):
         full_scale.full_scale(images, profile="smoke", steps=2)
-        assert json.loads(table.read_text())["results"] == [{"seconds": 1}]
+        assert json.loads(table.read_text())["results"] == [{"seconds": 2}]
     assert done == [{"steps": 2}, ("smoke", True)] * 2
     assert capsys.readouterr().out == "benchmark_some: kept\n"
-    monkeypatch.setattr(full_scale, "sources_digest", lambda: "other")
-    full_scale.full_scale(images, profile="smoke")
-    assert json.loads(table.read_text())["results"] == [{"seconds": 5}]
+    monkeypatch.setattr(full_scale, "write_readme", lambda: done.append("README"))
+    for other in ("sources", "device", "versions"):
+        monkeypatch.setattr(full_scale, "circumstances", lambda other=other: circumstances() | {other: "other"})
+        full_scale.full_scale(images, profile="smoke")
+        assert json.loads(table.read_text())["results"] == [{"seconds": len(done)}]
+    assert "README" not in done
+    full_scale.full_scale(images)
+    assert done[-1] == "README"
     monkeypatch.setattr(full_scale, "run_notebooks", lambda profile, resume: False)
     with pytest.raises(ReplicationError, match="a notebook failed"):
         full_scale.full_scale(images, profile="smoke")

@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from replication import files, provenance, runner, settings
+from replication import ledger as module_of_ledger
 from replication.claims import CLAIMS
 from replication.device import default_device
 from replication.files import ROOT
@@ -210,7 +211,7 @@ def test_what_is_unknown_is_refused_before_anything_runs(arguments, message):
 def project(tmp_path, monkeypatch):
     """A project with the notebooks of one code cell that a test asks for."""
     (tmp_path / "notebooks").mkdir()
-    for module in (runner, files, provenance):
+    for module in (runner, files, provenance, module_of_ledger):
         monkeypatch.setattr(module, "ROOT", tmp_path)
 
     def make(**sources):
@@ -247,7 +248,7 @@ def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["01_a.ipynb", "02_b.ipynb"]
 
 
-def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys):
+def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, monkeypatch):
     project(_01_a="x = 1", _02_b="print(1)")
     assert runner.run_notebooks("smoke", only=["01"])
     capsys.readouterr()
@@ -268,13 +269,18 @@ def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys):
     (runner.ROOT / "data" / "checkpoints").mkdir(parents=True)
     (runner.ROOT / "data" / "checkpoints" / "wave.safetensors").write_text("")
     assert told(only=["01"]) == ["run", "done"]
+    monkeypatch.setenv("REPLICATION_DATA", str(runner.ROOT))
+    (runner.ROOT / "photograph.jpg").write_text("")
+    assert told(only=["01"]) == ["run", "done"]
+    monkeypatch.setattr(provenance, "version", lambda name: "0")
+    assert told(only=["01"]) == ["run", "done"]
     assert told(only=["01"]) == ["kept", "kept"]
 
 
 def test_the_ledger_is_executed_anew_when_a_figure_has_changed(project, capsys, monkeypatch):
     project(_01_a="x = 1", _02_b="print(1)")
     monkeypatch.setattr(runner, "LEDGER", "02_b")
-    figure = runner.ROOT / "figures" / "smoke" / "fig1.json"
+    figure = runner.ROOT / "figures" / "smoke" / "fig3_feature_inversion.json"
     for text, results in (("{}", ["done", "done"]), ("{}", ["kept", "kept"]), ("[]", ["kept", "done"])):
         figure.parent.mkdir(parents=True, exist_ok=True)
         figure.write_text(text)
@@ -282,9 +288,12 @@ def test_the_ledger_is_executed_anew_when_a_figure_has_changed(project, capsys, 
         assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[-2:]] == results
 
 
-def test_the_plan_says_what_the_last_time_took(project, capsys):
+def test_the_plan_says_what_the_last_time_took_and_what_was_kept_is_removed(project, capsys):
     project(_01_a="import time; time.sleep(3)")
+    kept = files.kept_folder("01_a", "smoke")
+    kept.mkdir(parents=True)
     assert runner.run_notebooks("smoke")
+    assert not kept.exists()
     first = capsys.readouterr().out
     assert runner.run_notebooks("smoke")
     (before,), (plan,) = (

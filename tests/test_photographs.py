@@ -65,6 +65,12 @@ def test_a_batch_depends_on_seed_and_step_alone(folder):
     assert batches[0].dtype == torch.float32
 
 
+def test_the_first_by_name_are_taken(folder):
+    some, all_of_them = (load_photographs(folder, 32, "stretch", count=count) for count in (2, None))
+    assert some.record["count"] == len(some.shapes) == 2
+    assert torch.equal(some.pixels, all_of_them.pixels[: some.pixels.numel()])
+
+
 def test_each_pass_takes_every_photograph_once(folder):
     photographs = load_photographs(folder, 32, "stretch")
     singles = [torch.from_numpy(image(photographs, i)).permute(2, 0, 1) / 255 for i in range(4)]
