@@ -230,7 +230,7 @@ def _add_train_in_full(commands: Any) -> None:
 def _add_full_scale(commands: Any) -> None:
     everything = commands.add_parser(
         "full-scale",
-        help="train-in-full, then all benchmarks and figures of the profile paper, and the README's tables of them",
+        help="train-in-full, then all figures and benchmarks of the profile paper, and the README's tables of them",
         description="The same command goes on with a run that was stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

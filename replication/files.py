@@ -35,9 +35,9 @@ def data_folder() -> Path | None:
     return Path(value)
 
 
-def kept_folder(notebook: str, profile: str) -> Path:
-    """Where a notebook keeps parts of its work, for when it is stopped; removed once it has been executed."""
-    return ROOT / "figures" / profile / "kept" / notebook
+def kept_folder(name: str, profile: str) -> Path:
+    """Where a notebook or a benchmark keeps parts of its work, for when it is stopped; removed once it is done."""
+    return ROOT / "figures" / profile / "kept" / name
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:

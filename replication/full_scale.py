@@ -1,4 +1,4 @@
-"""All of it at the paper's scale by one command: trainings, benchmarks, figures, and the README's tables of them."""
+"""All of it at the paper's scale by one command: trainings, figures, benchmarks, and the README's tables of them."""
 
 import json
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def full_scale(images: str, out: Path | str = "training", profile: str = "paper"
 
 
 def is_current(table: str, profile: str) -> bool:
-    """Whether a table was made by today's code and data, on this device."""
+    """Whether a table was made by today's code and data, with today's versions and on this device."""
     path = ROOT / "figures" / profile / f"{table}.json"
     if not path.exists():
         return False

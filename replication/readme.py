@@ -41,23 +41,21 @@ def write_readme() -> None:
 
 def claims_table(found: Sequence[Judgement]) -> str:
     """The verdicts in Markdown, one row a figure."""
-    lines = ["| the paper's claim | measured | verdict |", "|---|---|---|"]
-    for judgement in found:
-        verdict = word([check.holds for check in judgement.checks])
-        lines.append(f"| {judgement.claim} | {_measured(judgement)} | {verdict} |")
-    return "\n".join(lines)
+    cells = [
+        [judgement.claim, _measured(judgement), word([check.holds for check in judgement.checks])]
+        for judgement in found
+    ]
+    return _markdown("the paper's claim | measured | verdict", cells)
 
 
 def super_resolution_table(rows: Sequence[dict[str, Any]]) -> str:
     """PSNR and SSIM in Markdown, one row a factor and set, the paper's in brackets; see `score_rows`."""
-    lines = ["| factor | set | bicubic | pixel loss | SRCNN | feature loss |", "|---|---|---|---|---|---|"]
     found = {(row["factor"], row["set"], row["method"]): row for row in rows}
+    cells = []
     for factor, name in dict.fromkeys(key[:2] for key in found):
-        cells = [
-            _cell(found.get((factor, name, method + MATCHED), found.get((factor, name, method)))) for method in NAMES
-        ]
-        lines.append(f"| x{factor} | {SETS.get(name, name)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        those = [found.get((factor, name, method + MATCHED), found.get((factor, name, method))) for method in NAMES]
+        cells.append([f"x{factor}", SETS.get(name, name), *map(_cell, those)])
+    return _markdown("factor | set | bicubic | pixel loss | SRCNN | feature loss", cells)
 
 
 def _cell(row: dict[str, Any] | None) -> str:
@@ -80,8 +78,10 @@ def _measured(judgement: Judgement) -> str:
 
 def speed_table(rows: Sequence[dict[str, Any]]) -> str:
     """Table 1 in Markdown; see `speed_rows`."""
-    seconds = "an iteration | 500 of them | network"
-    heading = f"image | precision | {seconds} | speed-up over 100, 300, 500 | over 500 of the usual one"
+    heading = (
+        "image | precision | an iteration | 500 of them | network | speed-up over 100, 300, 500 | "
+        "over 500 of the usual one"
+    )
     cells = []
     for row in rows:
         seconds = [f"{row[name]:.3g}" for name in ("iteration", "500 iterations", "network")]
@@ -124,7 +124,7 @@ def convolutions_table(rows: Sequence[dict[str, Any]]) -> str:
     """All works against their bare convolutions in Markdown; see `benchmark_convolutions`."""
     heading = "work | size | precision | seconds | ratio | compiled, ratio | in CUDA graphs, ratio | share of the peak"
     found = {(row["work"], row["size"], row["precision"], row["method"]): row for row in rows}
-    cells: list[list[str]] = []
+    cells = []
     for case in dict.fromkeys(key[:3] for key in found):
         ratios = [found[*case, method]["ratio"] if (*case, method) in found else None for method in METHODS.values()]
         eager = found[*case, "eager"]
