@@ -12,7 +12,6 @@ BLOCKS = 5
 FACTORS = (4, 8)  # of super-resolution
 SR_FILTERS, SR_BLOCKS = 64, 4
 KERNELS = (9, 5, 5)  # of SRCNN
-NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
 PADDINGS = ("reflection", "zero")
 STRIDE = 4  # the image is padded to a multiple of this
 
@@ -236,6 +235,22 @@ def _upsampling(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -bound, bound)
     return [layer, _norm(norm, outputs), nn.ReLU(inplace=True)]
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """torch's, but for a batch of one image, of which it is the batch norm.
+
+    There torch itself gives wrong gradients, if those that come in are channels_last (on a CPU, 2.15 at least).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        if len(x) > 1:
+            return super().forward(x)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
+NORMS = {"batch": nn.BatchNorm2d, "instance": InstanceNorm}
 
 
 def _norm(norm: str, channels: int) -> nn.Module:

@@ -1,5 +1,8 @@
 """What the tests share: real weights and photographs, the command line as a process, what all workers need once."""
 
+import contextlib
+import functools
+import io
 import os
 import shutil
 
@@ -10,6 +13,7 @@ from filelock import FileLock
 from replication.files import ROOT, cache_folder
 
 MARKED = "REPLICATION_DATA_OF_MARKED_TESTS"
+NO_PROXY = "http://127.0.0.1:9"  # nothing listens there
 
 
 def pytest_configure():
@@ -76,14 +80,46 @@ def once(tmp_path_factory, worker_id):
 
 
 def copy_project(folder):
-    """The code, the notebooks and the data in another folder, which then has figures of its own; gives the folder."""
+    """The code, the notebooks and the data in another folder, which then has figures of its own."""
     for name in ("replication", "notebooks"):
         shutil.copytree(ROOT / name, folder / name)
     (folder / "data").symlink_to(ROOT / "data")
-    return folder
 
 
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(tmp_path, monkeypatch):
     """A copy of the project, to make figures in."""
-    return copy_project(tmp_path / "checkout")
+    copy_project(tmp_path / "checkout")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "checkout"))
+    return tmp_path / "checkout"
+
+
+@pytest.fixture(scope="session")
+def smoke(once, weights):
+    """`smoke("03")`: the folder of what that notebook made in its one run, profile smoke, as a stranger has it.
+
+    That is without the data folder and the servers of the sets, in a copy of the project. The ledger, `smoke("10")`,
+    has the files of all others beside its own. What the runner said is in `said.txt`.
+    """
+    from replication import files, ledger, provenance, runner
+
+    def execute(number, folder):
+        copy_project(folder)
+        made = folder / "figures" / "smoke"
+        if number == runner.LEDGER[:2]:
+            for other in sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")):
+                if other != number:
+                    shutil.copytree(figures(other), made, dirs_exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+            for module in (files, ledger, provenance, runner):
+                patch.setattr(module, "ROOT", folder)
+            for name, value in {"PYTHONPATH": str(folder), "https_proxy": NO_PROXY, "no_proxy": ""}.items():
+                patch.setenv(name, value)
+            patch.delenv("REPLICATION_DATA", raising=False)
+            assert runner.run_notebooks("smoke", [number]), said.getvalue()
+        (made / "said.txt").write_text(said.getvalue())
+
+    def figures(number):
+        return once(f"notebook {number}", functools.partial(execute, number)) / "figures" / "smoke"
+
+    return figures

@@ -1,7 +1,5 @@
 """The notebooks, profile smoke: what they make, the same bytes in whatever way they are run, and an interrupt."""
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -11,13 +9,13 @@ import sys
 
 import nbformat
 import pytest
-from conftest import TIMEOUT, copy_project, run_command
+from conftest import TIMEOUT, run_command
 from PIL import Image
 
-from replication import files, ledger, provenance, runner
+from replication import ledger, runner
 from replication.claims import CLAIMS
 from replication.files import ROOT, data_folder
-from replication.images import image_files
+from replication.image_folders import image_files
 
 pytestmark = pytest.mark.slow
 
@@ -29,28 +27,6 @@ FIG3_KEYS = {
     *("layer", "psnr", "ssim", "histogram_distance", "gradient_correlation"),
     *("loss_first", "loss_last", "iterations"),
 }
-
-
-@pytest.fixture(scope="session")
-def smoke(once):
-    """`smoke("03")`: the folder of what that notebook made in its one run, in a copy of the project."""
-
-    def made(number):
-        def execute(folder):
-            copy_project(folder)
-            for other in NOTEBOOKS if number == LEDGER else ():
-                if other != LEDGER:
-                    shutil.copytree(made(other), folder / "figures" / "smoke", dirs_exist_ok=True)
-            with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
-                for module in (files, ledger, provenance, runner):
-                    patch.setattr(module, "ROOT", folder)
-                patch.delenv("REPLICATION_DATA", raising=False)
-                assert runner.run_notebooks("smoke", [number]), said.getvalue()
-            (folder / "figures" / "smoke" / "said.txt").write_text(said.getvalue())
-
-        return once(f"notebook {number}", execute) / "figures" / "smoke"
-
-    return made
 
 
 def record(folder, figure):
@@ -92,14 +68,11 @@ def papermill(checkout, tmp_path):
     """Plain papermill on notebook 01 of a checkout, from another folder."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    env = os.environ | {"PYTHONPATH": str(checkout)}
 
     def run(*parameters):
         command = [sys.executable, "-m", "papermill", checkout / "notebooks" / NOTEBOOKS["01"].name, "out.ipynb"]
         command += ["-p", "profile", "smoke", *parameters]
-        return subprocess.run(
-            command, check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=TIMEOUT
-        )
+        return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
 
     return run
 
@@ -233,7 +206,10 @@ def test_the_results_of_super_resolution(smoke):
 def test_the_notebooks_read_the_data_folder(checkout):
     done = run_command("figures", "--profile", "smoke", "--only", "04,06,08,09", cwd=checkout)
     assert done.returncode == 0, done.stdout + done.stderr
-    made, (train, val) = checkout / "figures" / "smoke", (image_files(data_folder() / name) for name in ("train", "val"))
+    made, (train, val) = (
+        checkout / "figures" / "smoke",
+        (image_files(data_folder() / name) for name in ("train", "val")),
+    )
     for figure in ("style_training", "super_resolution_training"):
         assert record(made, figure)["provenance"]["photographs"]["count"] == len(train)
     pictures = record(made, "fig5_objective")["provenance"]["inputs"]
