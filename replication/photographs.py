@@ -16,7 +16,8 @@ from torch import Tensor
 from replication.data import PHOTOGRAPHS, Picture, content_picture
 from replication.errors import ReplicationError
 from replication.files import cache_folder, data_folder, renamed_when_whole, sha256, write_atomically
-from replication.images import EXTENSIONS, image_files, load_image, resize, to_pixels
+from replication.image_folders import image_files
+from replication.images import load_image, resize, to_pixels
 from replication.progress import progress_bar
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def load_photographs(
     """The images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
 
     Args:
-        folder: with .jpg, .jpeg or .png files.
+        folder: with image files; see `image_files`.
         size: with `fit` "crop" the length of their shorter side, their proportions kept; with "stretch" both sides,
             as the published code makes MS-COCO 256 x 256.
         fit: "crop" or "stretch".
@@ -98,7 +99,7 @@ def load_photographs(
         raise ReplicationError(f"{folder} is not a folder; give one with the photographs to train on")
     paths = image_files(folder)[:count]
     if not paths:
-        raise ReplicationError(f"{folder} holds no photographs ({', '.join(EXTENSIONS)})")
+        raise ReplicationError(f"{folder} holds no photographs")
     stats = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     key = sha256(json.dumps([stats, size, fit]).encode())[:16]
     index = cache_folder() / "photographs" / f"{key}.json"

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from replication.errors import ReplicationError
 from replication.files import FIGURES, ROOT, data_folder, kept_folder, need_checkout, sha256
-from replication.images import image_files
+from replication.image_folders import image_files
 from replication.ledger import sources
 from replication.provenance import circumstances
 from replication.settings import profile_settings
