@@ -210,14 +210,15 @@ def receptive_field(layers: nn.Sequential) -> int:
     cancels.
 
     Args:
-        layers: the first layers of a network; they may reduce the size, and not enlarge it.
+        layers: the first layers of a network; they may reduce the size, and not enlarge it. The square is measured up
+            to a side of 192.
     """
     layers = copy.deepcopy(layers).double().eval()
     for module in layers.modules():
         for parameter in module.parameters(recurse=False):
             nn.init.ones_(parameter)
     with torch.enable_grad():
-        pixels = torch.ones(1, 3, 384, 384, dtype=torch.float64, requires_grad=True)
+        pixels = torch.ones(1, 3, 192, 192, dtype=torch.float64, requires_grad=True)
         features = layers(pixels)
         middle = features.shape[2] // 2
         (gradient,) = torch.autograd.grad(features[0, 0, middle, middle], pixels)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from replication.errors import ReplicationError
-from replication.files import ROOT, data_folder, kept_folder, sha256
+from replication.files import FIGURES, ROOT, data_folder, kept_folder, need_checkout, sha256
 from replication.image_folders import image_files
 from replication.ledger import sources
 from replication.provenance import circumstances
@@ -52,8 +53,10 @@ def run_notebooks(
         Whether all of them succeeded.
 
     Raises:
-        ReplicationError: an unknown profile, notebook or parameter, or no VGG-16 weights.
+        ReplicationError: the package alone is installed, or an unknown profile, notebook or parameter, or no VGG-16
+            weights.
     """
+    need_checkout("figures")
     parameters = parameters or {}
     notebooks = select_notebooks(only)
     for notebook in notebooks:
@@ -102,7 +105,7 @@ def heading(notebook: Path) -> str:
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
-    before = _circumstances(notebook, profile)
+    before = _circumstances(notebook, profile, parameters)
     done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +117,6 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
                 engine_name="replication",
                 kernel_name="python3",
                 progress_bar=False,
-                cwd=ROOT,
                 deadline=time.monotonic() + time_limit,
                 bar=bar,
             )
@@ -137,7 +139,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
 
 
 def _executed(notebook: Path, profile: str, end: str = "") -> Path:
-    return ROOT / "figures" / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
+    return FIGURES / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
 
 
 def _plan(
@@ -155,14 +157,18 @@ def _plan(
     return rows
 
 
-def _circumstances(notebook: Path, profile: str) -> dict[str, Any]:
-    """What an executed copy depends on, beside its parameters."""
+def _circumstances(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What an executed copy depends on, beside its parameters; with the files that these name."""
     folder = data_folder()
     images = (
         [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in image_files(folder)] if folder else []
     )
     read = sources(profile) if notebook.stem == LEDGER else {}
-    return circumstances(notebook) | {"images": sha256(json.dumps(images).encode()), "figures": read}
+    values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
+    named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
+    given = {name: sha256(Path(name).read_bytes()) for name in named}
+    digests = {"images": sha256(json.dumps(images).encode()), "figures": read, "files": given}
+    return circumstances(notebook) | digests
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
@@ -171,7 +177,7 @@ def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     had = nbformat.read(path, as_version=4).metadata
-    now = _circumstances(notebook, profile)
+    now = _circumstances(notebook, profile, parameters)
     return (had.get("replication"), had.papermill.parameters) == (now, {"profile": profile} | parameters)
 
 
@@ -197,7 +203,7 @@ def _code_cells(notebook: Path) -> int:
 
 def _files(profile: str) -> dict[Path, int]:
     """The files of a profile, relative to the project, with the time of their last change."""
-    files = (ROOT / "figures" / profile).rglob("*")
+    files = (FIGURES / profile).rglob("*")
     return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}
 
 

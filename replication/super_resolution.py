@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from skimage.exposure import match_histograms
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
 from replication.batch import Transform, transform_files
 from replication.device import default_device, keep_freed_memory
@@ -45,6 +44,8 @@ def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
     if not 0 <= 4 * blur < min(y.shape[2:]) - 1:
         raise ValueError(f"the blur must be at least 0 and less than a quarter of the image's side; got {blur:g}")
     if blur:
+        from torchvision.transforms.functional import gaussian_blur  # a second to import, and only training blurs
+
         y = gaussian_blur(y, 2 * round(4 * blur) + 1, blur)
     small = resize(y, y.shape[2] // factor, y.shape[3] // factor)
     return small.mul(255).round().div(255)
