@@ -1,22 +1,31 @@
-"""Processes of their own, forked from one that has imported torch, so that each does not take seconds to begin."""
+"""Processes that are forked from one which has imported the libraries, so that they do not take seconds to begin."""
 
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from replication.files import ROOT
-
+ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 300  # seconds
 AT_THE_START = ("PYTHON", "LC_", "LANG", "OMP_")  # so begin the variables that a process reads once
+LIBRARIES = [
+    "torch",
+    "torch._dynamo",
+    "torchvision",
+    "skimage.metrics",
+    "scipy.stats",
+    "papermill",
+    "matplotlib.pyplot",
+]
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["replication.runner", "replication.full_scale", "torch._dynamo", "pytest"])
+SERVER.set_forkserver_preload([*LIBRARIES, "pytest"])
 
 
 class Process:
-    """A call of a function of a module, with this environment."""
+    """A call of a function of a module, with the environment of this process."""
 
     def __init__(self, function, *arguments):
         self.folder = tempfile.TemporaryDirectory()
@@ -33,7 +42,7 @@ class Process:
     def wait(self):
         """What `subprocess.run` returns; the exit status of an exception is 1."""
         self.process.join(TIMEOUT)
-        if self.process.is_alive():
+        if self.running():
             self.process.kill()
             raise subprocess.TimeoutExpired(self.process.name, TIMEOUT)
         said = [path.read_text() for path in self.outputs]
@@ -49,21 +58,27 @@ def _call(environment, outputs, function, arguments):
     function(*arguments)
 
 
-def _main(arguments, environment):
-    from replication.__main__ import main
-
+def _command(arguments, cwd, environment):
     os.environ.update(environment)
-    sys.exit(main(arguments))
+    os.chdir(cwd)
+    sys.path.insert(0, os.fspath(cwd))
+    sys.argv[1:] = arguments
+    runpy.run_module("replication", run_name="__main__", alter_sys=True)
+
+
+def start_command(*arguments, cwd=ROOT, **environment):
+    """`python -m replication ...` in a forked process."""
+    texts = {name: str(value) for name, value in environment.items()}
+    return Process(_command, [str(argument) for argument in arguments], cwd, texts)
 
 
 def run_command(*arguments, cwd=ROOT, launcher=(), **environment):
-    """`python -m replication ...` in a process of its own, or by a launcher of several.
+    """What `python -m replication ...` said, or a launcher of several, in a process of its own.
 
-    It is forked, unless another folder, a launcher, or a variable that counts when Python starts is given.
+    It is forked, unless a launcher or a variable that counts when Python starts is given.
     """
-    arguments = [str(argument) for argument in arguments]
-    environment = {name: str(value) for name, value in environment.items()}
-    if cwd == ROOT and not launcher and not any(name.startswith(AT_THE_START) for name in environment):
-        return Process(_main, arguments, environment).wait()
-    command, env = [sys.executable, "-m", *launcher, "replication", *arguments], os.environ | environment
+    if not launcher and not any(name.startswith(AT_THE_START) for name in environment):
+        return start_command(*arguments, cwd=cwd, **environment).wait()
+    command = [sys.executable, "-m", *launcher, "replication", *arguments]
+    env = os.environ | {name: str(value) for name, value in environment.items()}
     return subprocess.run(command, check=False, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT)

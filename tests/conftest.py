@@ -1,16 +1,14 @@
 """What the tests share: real weights and photographs, the command line as a process, what all workers need once."""
 
-import contextlib
 import functools
-import io
 import os
 import shutil
 
 import pytest
-from commands import TIMEOUT, run_command  # noqa: F401
+from commands import ROOT, TIMEOUT, run_command  # noqa: F401
 from filelock import FileLock
 
-from replication.files import ROOT, cache_folder
+from replication.files import cache_folder
 
 MARKED = "REPLICATION_DATA_OF_MARKED_TESTS"
 NO_PROXY = "http://127.0.0.1:9"  # nothing listens there
@@ -63,26 +61,29 @@ def photograph():
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory, worker_id):
-    """`once(name, make)`: a folder that `make(folder)` has filled, for whichever worker asked first."""
+    """`once(name, make)`: the folder that `make(folder)` has filled, for whichever worker asked first."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
 
     def folder(name, make):
-        path = shared / name
-        with FileLock(f"{path}.lock"):
-            if not path.exists():
-                unfinished = tmp_path_factory.mktemp(name)
-                make(unfinished)
-                unfinished.rename(path)
+        path, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                make(path)
+                made.touch()
         return path
 
     return folder
 
 
 def copy_project(folder):
-    """The code, the notebooks and the data in another folder, which then has figures of its own."""
+    """The project without its repository, and without figures."""
     for name in ("replication", "notebooks"):
         shutil.copytree(ROOT / name, folder / name)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
     (folder / "data").symlink_to(ROOT / "data")
 
 
@@ -99,25 +100,22 @@ def smoke(once, weights):
     """`smoke("03")`: the folder of what that notebook made in its one run, profile smoke, as a stranger has it.
 
     That is without the data folder and the servers of the sets, in a copy of the project. The ledger, `smoke("10")`,
-    has the files of all others beside its own. What the runner said is in `said.txt`.
+    has the files of all others beside its own. What the command said is in `said.txt`.
     """
-    from replication import files, ledger, provenance, runner
+    notebooks = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
 
     def execute(number, folder):
         copy_project(folder)
         made = folder / "figures" / "smoke"
-        if number == runner.LEDGER[:2]:
-            for other in sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")):
-                if other != number:
-                    shutil.copytree(figures(other), made, dirs_exist_ok=True)
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
-            for module in (files, ledger, provenance, runner):
-                patch.setattr(module, "ROOT", folder)
-            for name, value in {"PYTHONPATH": str(folder), "https_proxy": NO_PROXY, "no_proxy": ""}.items():
-                patch.setenv(name, value)
+        for other in notebooks[:-1] if number == notebooks[-1] else ():
+            shutil.copytree(figures(other), made, dirs_exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
             patch.delenv("REPLICATION_DATA", raising=False)
-            assert runner.run_notebooks("smoke", [number]), said.getvalue()
-        (made / "said.txt").write_text(said.getvalue())
+            patch.setenv("PYTHONPATH", str(folder))
+            command = ("figures", "--profile", "smoke", "--only", number)
+            result = run_command(*command, cwd=folder, https_proxy=NO_PROXY, no_proxy="")
+        assert result.returncode == 0, result.stdout + result.stderr
+        (made / "said.txt").write_text(result.stdout)
 
     def figures(number):
         return once(f"notebook {number}", functools.partial(execute, number)) / "figures" / "smoke"

@@ -5,13 +5,12 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from conftest import run_command
+from commands import run_command
 
 from replication import full_scale, full_training
 from replication.data import content_picture
 from replication.device import default_device
 from replication.errors import ReplicationError
-from replication.files import cache_folder
 from replication.full_training import train_in_full, trainings
 from replication.images import save_image, square
 from replication.network_files import load_network
@@ -21,9 +20,8 @@ from replication.tables import save_table
 
 
 @pytest.fixture
-def images(tmp_path, monkeypatch, weights):
+def images(tmp_path, monkeypatch, weights_file):
     """A folder with one photograph."""
-    monkeypatch.setenv("REPLICATION_VGG16", str(cache_folder() / "vgg16.safetensors"))
     monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
     (tmp_path / "images").mkdir()
     save_image(square(content_picture("coffee").image, 300), tmp_path / "images" / "coffee.png")

@@ -2,24 +2,22 @@
 
 import json
 import os
-import shutil
 import site
 import subprocess
 import sys
 
 import pytest
-from conftest import TIMEOUT
+from commands import TIMEOUT
+from conftest import copy_project
 from PIL import Image
 from safetensors.torch import save_file
 
 from replication.data import content_picture, style_picture
-from replication.files import ROOT
 from replication.images import load_image, save_image
 from replication.provenance import sources_digest
 
 pytestmark = pytest.mark.slow
 
-PARTS = ("replication", "notebooks", "data", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 OFFLINE = ("--quiet", "--no-deps", "--no-index")
 EACH = "import sys, replication.__main__ as it; print(*(it.main(command.split()) for command in sys.argv[1:]))"
@@ -34,30 +32,21 @@ def run(*command, cwd, **environment):
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """The project without its repository."""
-    folder = tmp_path_factory.mktemp("copy")
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / part, folder / part)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def environment(copy, tmp_path_factory):
+def environment(once):
     """An environment with the wheel; behind it lie the libraries of this one, without what its .pth files add."""
-    folder = tmp_path_factory.mktemp("environment")
-    built = run(*PIP, "wheel", *OFFLINE, "--no-build-isolation", "--wheel-dir", folder, copy, cwd=folder)
-    assert built.returncode == 0, built.stderr
-    (wheel,) = folder.glob("*.whl")
-    assert run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder).returncode == 0
-    added = run(*PIP, "--python", folder / "bin" / "python", "install", *OFFLINE, wheel, cwd=folder)
-    assert added.returncode == 0, added.stderr
-    (packages,) = folder.glob("lib/*/site-packages")
-    (packages / "libraries.pth").write_text("\n".join(site.getsitepackages()))
-    return folder
+
+    def make(folder):
+        copy_project(folder / "copy")
+        built = run(*PIP, "wheel", *OFFLINE, "--no-build-isolation", "--wheel-dir", folder, folder / "copy", cwd=folder)
+        assert built.returncode == 0, built.stderr
+        (wheel,) = folder.glob("*.whl")
+        assert run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder).returncode == 0
+        added = run(*PIP, "--python", folder / "bin" / "python", "install", *OFFLINE, wheel, cwd=folder)
+        assert added.returncode == 0, added.stderr
+        (packages,) = folder.glob("lib/*/site-packages")
+        (packages / "libraries.pth").write_text("\n".join(site.getsitepackages()))
+
+    return once("environment", make)
 
 
 def installed(environment, *words, cwd):
@@ -137,13 +126,13 @@ def elsewhere(tmp_path, weights):
     return tmp_path
 
 
-def test_paths_are_those_of_the_folder_where_the_user_stands(copy, elsewhere):
+def test_paths_are_those_of_the_folder_where_the_user_stands(checkout, elsewhere):
     values = ["-p", "contents", "['me.png']", "-p", "styles", "['mine', './me.png']", "-p", "iterations", "1"]
     words = (sys.executable, "-m", "replication", "figures", "--profile", "smoke", "--only", "03")
     relative = {"REPLICATION_DATA": "sets", "REPLICATION_CACHE": "cache", "REPLICATION_VGG16": ""}
-    done = run(*words, *values, cwd=elsewhere, PYTHONPATH=copy, **relative)
+    done = run(*words, *values, cwd=elsewhere, PYTHONPATH=checkout, **relative)
     assert done.returncode == 0, done.stdout + done.stderr
-    record = json.loads((copy / "figures" / "smoke" / "gatys_baseline.json").read_text())["provenance"]
+    record = json.loads((checkout / "figures" / "smoke" / "gatys_baseline.json").read_text())["provenance"]
     assert [(each["name"], each["origin"]) for each in record["inputs"]] == [
         ("me", "file"),
         ("mine", "REPLICATION_DATA/styles"),
@@ -151,18 +140,18 @@ def test_paths_are_those_of_the_folder_where_the_user_stands(copy, elsewhere):
     ]
     assert record["settings"]["contents"] == ["me.png"]
     assert record["weights"]["source"] == "a test"
-    assert not {"sets", "cache"} & {path.name for path in copy.iterdir()}
-    for executed in (copy / "figures" / "smoke" / "notebooks").iterdir():
+    assert not {"sets", "cache"} & {path.name for path in checkout.iterdir()}
+    for executed in (checkout / "figures" / "smoke" / "notebooks").iterdir():
         assert str(elsewhere) not in executed.read_text()
 
 
-def test_paths_of_plain_papermill_are_those_of_that_folder_too(copy, elsewhere):
-    notebook = copy / "notebooks" / "02_style_reconstruction.ipynb"
+def test_paths_of_plain_papermill_are_those_of_that_folder_too(checkout, elsewhere):
+    notebook = checkout / "notebooks" / "02_style_reconstruction.ipynb"
     values = ("-p", "profile", "smoke", "-p", "style", "mine", "-p", "iterations", "1")
     relative = {"REPLICATION_DATA": "sets", "REPLICATION_VGG16": "cache/vgg16.safetensors"}
     words = (sys.executable, "-m", "papermill", notebook, "out.ipynb", *values)
-    done = run(*words, cwd=elsewhere, PYTHONPATH=copy, **relative)
+    done = run(*words, cwd=elsewhere, PYTHONPATH=checkout, **relative)
     assert done.returncode == 0, done.stderr
-    picture = Image.open(copy / "figures" / "smoke" / "fig4_style_reconstruction.png")
+    picture = Image.open(checkout / "figures" / "smoke" / "fig4_style_reconstruction.png")
     (given,) = json.loads(picture.text["Provenance"])["inputs"]
     assert (given["name"], given["origin"]) == ("mine", "REPLICATION_DATA/styles")

@@ -9,7 +9,7 @@ import sys
 
 import nbformat
 import pytest
-from conftest import TIMEOUT, run_command
+from commands import TIMEOUT, run_command
 from PIL import Image
 
 from replication import ledger, runner

@@ -5,7 +5,7 @@ import time
 
 import nbformat
 import pytest
-from conftest import run_command
+from commands import run_command
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from replication import files, provenance, runner, settings

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import run_command
+from commands import run_command
 from PIL import Image
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -43,11 +43,11 @@ def train(folder, steps, *more, launcher=()):
     arguments = ["--style", "great_wave", "--images", folder / "in", "--out", folder / "net.safetensors"]
     size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
     command = ["train-style", *map(str, [*arguments, *size, *more])]
-    return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache", OMP_NUM_THREADS=1)
+    return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache")
 
 
-def test_the_command_trains_goes_on_and_its_network_stylizes(folder, monkeypatch, weights):
-    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
+@pytest.mark.usefixtures("weights_file")
+def test_the_command_trains_goes_on_and_its_network_stylizes(folder):
     first = train(folder, 2, "--tv-weight", "1e-4")
     assert first.returncode == 0, first.stderr
     second = train(folder, 3, "--tv-weight", "1e-4")
@@ -72,20 +72,21 @@ def test_the_command_trains_goes_on_and_its_network_stylizes(folder, monkeypatch
     assert Image.open(folder / "out.png").size == (72, 72)
 
 
-def test_under_torchrun_two_processes_log_the_losses_of_one(folder, monkeypatch):
+@pytest.mark.usefixtures("weights_file")
+def test_under_torchrun_two_processes_log_the_losses_of_one(folder):
     """Their gradients are compared in test_training.py."""
-    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
     options = ("--norm", "instance", "--learning-rate", "1e-6")
     assert train(folder, 2, *options).returncode == 0
     (one,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
     for path in folder.glob("net.*"):
         path.unlink()
-    done = train(folder, 2, *options, launcher=("torch.distributed.run", "--nproc-per-node", "2", "-m"))
+    launcher = ("torch.distributed.run", "--nproc-per-node", "2", "-m")
+    done = train(folder, 2, *options, launcher=launcher)
     assert done.returncode == 0, done.stderr
     (two,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
     assert two == pytest.approx(one, rel=1e-3)
-    three = train(folder, 3, *options, launcher=("torch.distributed.run", "--nproc-per-node", "3", "-m"))
-    assert "a batch of 2 cannot be shared out equally to 3 processes" in three.stderr
+    odd = train(folder, 2, *options, "--batch-size", 3, "--out", folder / "odd.safetensors", launcher=launcher)
+    assert "a batch of 3 cannot be shared out equally to 2 processes" in odd.stderr
 
 
 def test_the_command_names_what_it_cannot_take(folder):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import run_command
+from commands import run_command
 from PIL import Image
 
 from replication import style_transfer

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import run_command
+from commands import run_command
 from PIL import Image
 from safetensors.torch import load_file
 from skimage.color import rgb2ycbcr, ycbcr2rgb
@@ -270,9 +270,8 @@ def test_the_commands_train_and_enlarge_and_name_what_they_cannot_take(tmp_path)
         save_image(square(content_picture(name).image, 72), tmp_path / "in" / f"{name}.png")
     net = tmp_path / "net.safetensors"
     options = ["--loss", "pixel", "--patch", "32", "--batch-size", "2", "--steps", "2"]
-    environment = {"REPLICATION_CACHE": tmp_path / "cache", "OMP_NUM_THREADS": 1}
     command = ["train-super-resolution", "--images", str(tmp_path / "in"), "--out", str(net), *options]
-    done = run_command(*command, **environment)
+    done = run_command(*command, REPLICATION_CACHE=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
     assert json.loads(net.with_suffix(".jsonl").read_text())["step"] == 2
 

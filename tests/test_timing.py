@@ -6,9 +6,8 @@ import time
 
 import pytest
 import torch
-from conftest import run_command
+from commands import run_command
 
-from replication.files import ROOT
 from replication.loss_network import LossNetwork
 from replication.timing import convolution_cost, convolution_flops, interleaved, peak_memory
 
@@ -55,10 +54,10 @@ def test_a_convolution_costs_what_its_products_do():
     assert convolution_cost(channels=64, side=32) == convolution_cost(channels=32, side=64)
 
 
-def test_the_benchmark_of_style_transfer():
-    result = run_command("benchmark", "style", "--profile", "smoke")
+def test_the_benchmark_of_style_transfer(checkout):
+    result = run_command("benchmark", "style", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr
-    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_style.json").read_text())
+    record = json.loads((checkout / "figures" / "smoke" / "benchmark_style.json").read_text())
     rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
     for precision in ("float32", "bfloat16"):
         parts = [
@@ -75,10 +74,10 @@ def test_the_benchmark_of_style_transfer():
     assert 0.2 < fast["peak_GB"] < 4
 
 
-def test_the_benchmark_of_super_resolution():
-    result = run_command("benchmark", "super-resolution", "--profile", "smoke")
+def test_the_benchmark_of_super_resolution(checkout):
+    result = run_command("benchmark", "super-resolution", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr
-    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_super_resolution.json").read_text())
+    record = json.loads((checkout / "figures" / "smoke" / "benchmark_super_resolution.json").read_text())
     rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
     assert len(rows) == 4 + 3
     fast, plain = (rows["48 x 32", "float32", method] for method in ("upscale", "plain PyTorch"))
@@ -88,12 +87,12 @@ def test_the_benchmark_of_super_resolution():
     assert steps[1]["ratio"] == pytest.approx(steps[1]["seconds"] / steps[0]["seconds"], rel=1e-4)
 
 
-def test_the_benchmark_of_the_baseline():
-    result = run_command("benchmark", "baseline", "--profile", "smoke")
+def test_the_benchmark_of_the_baseline(checkout):
+    result = run_command("benchmark", "baseline", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr
     assert "64 x 64: 100%" in result.stderr
     assert "figures/smoke/benchmark_baseline.json" in result.stdout
-    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_baseline.json").read_text())
+    record = json.loads((checkout / "figures" / "smoke" / "benchmark_baseline.json").read_text())
     assert record["provenance"]["command"] == "benchmark baseline"
     rows = {(row["method"], row["precision"], row["size"]): row for row in record["results"]}
     assert len(rows) == 9
@@ -103,7 +102,7 @@ def test_the_benchmark_of_the_baseline():
         assert ours["ratio"] == pytest.approx(ours["seconds"] / bare["seconds"], rel=1e-4)
         assert ours["seconds"] < 1.3 * torchs["seconds"]
         assert 0.2 < ours["peak_GB"] < 3
-    with open(ROOT / "figures" / "smoke" / "benchmark_baseline.csv") as file:
+    with open(checkout / "figures" / "smoke" / "benchmark_baseline.csv") as file:
         assert [row["method"] for row in csv.DictReader(file)] == [row["method"] for row in record["results"]]
 
 

