@@ -80,7 +80,7 @@ def benchmark_convolutions(profile: str, repeats: int = 5) -> list[dict[str, Any
                 if not path.exists():
                     calls = {mode: build(size, dtype, device, mode) for mode in (None, *_modes(profile, device))}
                     side = MATRIX[device] // (8 if profile == "smoke" else 1)
-                    write_json(path, _rows(calls, case, getattr(torch, dtype), device, repeats, side))
+                    write_json(path, _rows(calls, case, getattr(torch, dtype), device, repeats=repeats, side=side))
                     del calls
                     free_memory()
                 rows += json.loads(path.read_text())
@@ -117,6 +117,7 @@ def _rows(
     case: dict[str, Any],
     dtype: torch.dtype,
     device: str,
+    *,
     repeats: int,
     side: int,
 ) -> list[dict[str, Any]]:
