@@ -223,7 +223,7 @@ def test_the_ledger_of_all_claims(smoke, monkeypatch):
     check_what_was_said_and_made(folder, LEDGER)
     found = record(folder, "claims")
     assert {row["figure"] for row in found["results"]} == CLAIMS.keys()
-    monkeypatch.setattr(ledger, "ROOT", folder.parent.parent)
+    monkeypatch.setattr(ledger, "FIGURES", folder.parent)
     assert found["results"] == ledger.ledger("smoke")
     assert (folder / "claims.csv").read_text().startswith("figure,claim,paper,ours,rule,verdict,scale")
     assert set(found["provenance"]["figures"]) == CLAIMS.keys()
