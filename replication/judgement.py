@@ -33,15 +33,25 @@ class Judgement(NamedTuple):
     figure: str
     claim: str
     checks: list[Check]
+    stand_ins: dict[str, str] = {}  # noqa: RUF012  # an input of the paper, and what took its place
 
     @property
     def verdict(self) -> str:
         """The verdict in words, and what was seen, in one line."""
         return f"{word([check.holds for check in self.checks])}: {'; '.join(map(str, self.checks))}"
 
+    @property
+    def caption(self) -> str:
+        """The claim, and what took the place of the paper's input."""
+        return " ".join([self.claim, *self._places()])
+
     def __str__(self) -> str:
-        """The verdict in a word or two and the checks, each in a line."""
-        return "\n".join([f"{word([check.holds for check in self.checks])}:", *map(str, self.checks)])
+        """The verdict in a word or two, the checks, and what took the place of the paper's input, each in a line."""
+        verdict = word([check.holds for check in self.checks])
+        return "\n".join([f"{verdict}:", *map(str, self.checks), *self._places()])
+
+    def _places(self) -> list[str]:
+        return [f"In place of {papers}: {ours}." for papers, ours in self.stand_ins.items()]
 
 
 def word(holds: Sequence[bool | None]) -> str:

@@ -100,6 +100,7 @@ def _scale(record: dict[str, Any]) -> str:
     if trained:
         full = 200_000 if "networks" in source else 40_000
         parts.append(f"networks of {min(trained)} to {max(trained)} training steps for {full}")
+    parts += [f"{ours} in place of {papers}" for papers, ours in source.get("stand_ins", {}).items()]
     return ", ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """The scores of every method of super-resolution on every picture, and the examples of Figs. 8 and 9."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication.data import PHOTOGRAPHS, content_picture
-from replication.evaluation_sets import SETS, DownloadError, TestPicture, evaluation_set
+from replication.data import PHOTOGRAPHS, StandIns, content_picture, stand_ins
+from replication.errors import ReplicationError
+from replication.evaluation_sets import SETS, TestPicture, evaluation_set
 from replication.files import sha256
 from replication.inference import for_inference
 from replication.metrics import grid, luminance_scores, sharpness
@@ -37,6 +38,8 @@ EXAMPLES = {  # a picture, and the square to look at closely: top, left and side
     4: (("set5", "baby", (0.30, 0.15, 0.3)), ("set14", "comic", (0.10, 0.18, 0.25))),
     8: (("bsd100", "img_070", (0.13, 0.57, 0.38)),),
 }
+
+NO_SET = "scikit-image's photographs"  # the name of what takes the place of the sets
 
 Method = Callable[[Tensor], Tensor]
 Scores = dict[str, float | None]
@@ -65,22 +68,25 @@ def methods(factor: int, device: str) -> dict[str, Method]:
     return {name: found[name] for name in NAMES if name in found}
 
 
-def pictures_of(names: Sequence[str], most: int | None = None) -> dict[str, list[TestPicture]]:
+def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str, list[TestPicture]], StandIns]:
     """The pictures of the sets that there are, at most as many of each; if there are none, scikit-image's photographs.
 
-    Raises:
-        ReplicationError: a set under `REPLICATION_DATA` is damaged.
+    A set that is not to be had, or not as a whole, is named in the log and left out.
+
+    Returns:
+        Pictures by set, and what they stand in for.
     """
     found = {}
     for name in names:
         try:
             found[name] = evaluation_set(name)[:most]
-        except DownloadError as error:
+        except ReplicationError as error:
             log.warning("left out: %s", error)
-    if not found:
-        log.warning("scikit-image's photographs take the place of the sets")
-        found["scikit-image"] = [TestPicture(content_picture(name), False) for name in PHOTOGRAPHS[:most]]
-    return found
+    absent = ", ".join(SETS[name] for name in names if name not in found)
+    if found:
+        return found, {absent: "nothing"} if absent else {}
+    pictures = [content_picture(name) for name in PHOTOGRAPHS[:most]]
+    return {NO_SET: [TestPicture(picture, False) for picture in pictures]}, stand_ins(absent, pictures)
 
 
 def score_rows(
@@ -131,26 +137,39 @@ def _nearer(scores: list[Scores], other: list[Scores] | None) -> float | None:
 
 def examples(
     sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], blur: float = 0.0
-) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]]]:
-    """The examples of Fig. 8 (x4) or 9 (x8): two rows each for `figures.panels`, and the scores that stand in them.
+) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]], StandIns]:
+    """The examples of Fig. 8 (x4) or 9 (x8): the whole picture, then a close look.
 
-    The whole picture, then a close look. Where a picture is not in the sets, the first one that is takes its place.
+    Where a picture is not in the sets, the first one that is not shown yet takes its place.
+
+    Returns:
+        Two rows an example for `figures.panels`, the scores that stand in them by picture, and what they stand in for.
     """
-    pictures = {(name, picture.name): (picture.image, grey) for name, each in sets.items() for picture, grey in each}
-    rows, scores = [], {}
-    for name, image, (top, left, side) in EXAMPLES[factor]:
-        key = (name, image) if (name, image) in pictures else next(iter(pictures))
-        y, grey = cropped(pictures[key][0], factor), pictures[key][1]
+    rows, scores, others = [], {}, {}
+    for (picture, grey), papers, (top, left, side) in _shown(sets, factor):
+        y = cropped(picture.image, factor)
         close = (..., *(slice(round(start * y.shape[2]), round((start + side) * y.shape[2])) for start in (top, left)))
         large = enlarged(low_resolution(y, factor, blur), methods)
         shown = {method: large[method] for method in large if f"{method}{MATCHED}" not in large}
-        scores[key[1]] = found = {method: luminance_scores(x, y, factor, grey) for method, x in shown.items()}
-        row = [(y, f"{key[1]}\nPSNR / SSIM")] + [
+        scores[picture.name] = found = {method: luminance_scores(x, y, factor, grey) for method, x in shown.items()}
+        others |= {papers: picture.name} if papers else {}
+        row = [(y, f"{picture.name}{papers and f', for {papers}'}\nPSNR / SSIM")] + [
             (x, f"{method.removesuffix(MATCHED)}\n{found[method]['psnr']:.2f} / {found[method]['ssim']:.4f}")
             for method, x in shown.items()
         ]
         rows += [row, [(x[close], "") for x, _ in row]]
-    return rows, scores
+    return rows, scores, others
+
+
+def _shown(
+    sets: dict[str, list[TestPicture]], factor: int
+) -> Iterator[tuple[TestPicture, str, tuple[float, float, float]]]:
+    """An example's picture, the name of the one whose place it takes or "", and the square to look at closely."""
+    left = {(name, each.picture.name): each for name, pictures in sets.items() for each in pictures}
+    own = [left.pop((name, image), None) for name, image, _ in EXAMPLES[factor]]
+    for found, (name, image, square) in zip(own, EXAMPLES[factor], strict=True):
+        if found or left:
+            yield found or left.pop(next(iter(left))), "" if found else f"{image} of {SETS[name]}", square
 
 
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
