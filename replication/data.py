@@ -63,7 +63,7 @@ def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PA
 
 
 def given_photographs(kind: str) -> list[Path]:
-    """The files of "train" or "val" under `REPLICATION_DATA`; a folder of data that has none there is named in the log."""
+    """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
     folder = data_folder()
     found = image_files(folder / kind) if folder else []
     if folder and not found:

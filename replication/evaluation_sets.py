@@ -58,6 +58,12 @@ def evaluation_set(name: str) -> list[TestPicture]:
     given = folder is not None and (folder / "sr" / name).is_dir()
     origin = f"REPLICATION_DATA/sr/{name}" if given else SETS[name]
     where = folder / "sr" / name if given else _downloaded(name)
+    missing = _missing(name, where)
+    if missing:
+        raise ReplicationError(
+            f"{where} lacks {len(missing)} of the {len(DIGESTS[name])} images of {SETS[name]}: {missing[0]}.png does "
+            "not exist; add them or remove the folder"
+        )
     pictures = []
     for image, digest in DIGESTS[name].items():
         path = where / f"{image}.png"

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication.data import PHOTOGRAPHS, StandIns, content_picture, stand_ins
+from replication.data import PHOTOGRAPHS, Picture, StandIns, content_picture, stand_ins
 from replication.errors import ReplicationError
-from replication.evaluation_sets import SETS, TestPicture, evaluation_set
+from replication.evaluation_sets import DIGESTS, SETS, TestPicture, evaluation_set
 from replication.files import sha256
 from replication.inference import for_inference
 from replication.metrics import grid, luminance_scores, sharpness
@@ -81,12 +81,22 @@ def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str
         try:
             found[name] = evaluation_set(name)[:most]
         except ReplicationError as error:
-            log.warning("left out: %s", error)
+            log.warning("%s is left out: %s", SETS[name], error)
     absent = ", ".join(SETS[name] for name in names if name not in found)
     if found:
         return found, {absent: "nothing"} if absent else {}
     pictures = [content_picture(name) for name in PHOTOGRAPHS[:most]]
     return {NO_SET: [TestPicture(picture, False) for picture in pictures]}, stand_ins(absent, pictures)
+
+
+def heading(sets: dict[str, list[TestPicture]]) -> str:
+    """The names of sets for a title, with the numbers of pictures where they are not all there."""
+    names = []
+    for name, pictures in sets.items():
+        whole = len(DIGESTS.get(name, pictures))
+        part = f" ({len(pictures)} of {whole})" if len(pictures) < whole else ""
+        names.append(f"{SETS.get(name, name)}{part}")
+    return ", ".join(names)
 
 
 def score_rows(
@@ -140,20 +150,24 @@ def examples(
 ) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]], StandIns]:
     """The examples of Fig. 8 (x4) or 9 (x8): the whole picture, then a close look.
 
-    Where a picture is not in the sets, the first one that is not shown yet takes its place.
+    Where a picture is not in the sets, the first one that is not shown yet takes its place, if there is one.
 
     Returns:
         Two rows an example for `figures.panels`, the scores that stand in them by picture, and what they stand in for.
     """
     rows, scores, others = [], {}, {}
     for (picture, grey), papers, (top, left, side) in _shown(sets, factor):
+        if papers:
+            others[papers] = picture.name if picture else "nothing"
+        if picture is None:
+            continue
         y = cropped(picture.image, factor)
         close = (..., *(slice(round(start * y.shape[2]), round((start + side) * y.shape[2])) for start in (top, left)))
         large = enlarged(low_resolution(y, factor, blur), methods)
         shown = {method: large[method] for method in large if f"{method}{MATCHED}" not in large}
         scores[picture.name] = found = {method: luminance_scores(x, y, factor, grey) for method, x in shown.items()}
-        others |= {papers: picture.name} if papers else {}
-        row = [(y, f"{picture.name}{papers and f', for {papers}'}\nPSNR / SSIM")] + [
+        label = [picture.name, *([f"for {papers}"] if papers else []), "PSNR / SSIM"]
+        row = [(y, "\n".join(label))] + [
             (x, f"{method.removesuffix(MATCHED)}\n{found[method]['psnr']:.2f} / {found[method]['ssim']:.4f}")
             for method, x in shown.items()
         ]
@@ -163,13 +177,13 @@ def examples(
 
 def _shown(
     sets: dict[str, list[TestPicture]], factor: int
-) -> Iterator[tuple[TestPicture, str, tuple[float, float, float]]]:
-    """An example's picture, the name of the one whose place it takes or "", and the square to look at closely."""
+) -> Iterator[tuple[tuple[Picture | None, bool], str, tuple[float, float, float]]]:
+    """An example's picture, the paper's if that is another one or "", and the square to look at closely."""
     left = {(name, each.picture.name): each for name, pictures in sets.items() for each in pictures}
     own = [left.pop((name, image), None) for name, image, _ in EXAMPLES[factor]]
     for found, (name, image, square) in zip(own, EXAMPLES[factor], strict=True):
-        if found or left:
-            yield found or left.pop(next(iter(left))), "" if found else f"{image} of {SETS[name]}", square
+        other = left.pop(next(iter(left))) if left and not found else (None, False)
+        yield found or other, "" if found else f"{SETS[name]}'s {image}", square
 
 
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
