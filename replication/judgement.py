@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+FEWEST = 100  # iterations of a descent from noise, or steps of a training; with fewer there is nothing to judge yet
+
 
 class Check(NamedTuple):
     """One testable sentence.
@@ -52,6 +54,11 @@ class Judgement(NamedTuple):
 
     def _places(self) -> list[str]:
         return [f"In place of {papers}: {ours}." for papers, ours in self.stand_ins.items()]
+
+
+def judged_after(number: int, checks: list[Check]) -> list[Check]:
+    """The checks of a descent or a training; not run at this scale where it had less than `FEWEST` iterations."""
+    return checks if number >= FEWEST else [check._replace(holds=None) for check in checks]
 
 
 def word(holds: Sequence[bool | None]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from replication.evaluation_sets import DIGESTS, SETS
-from replication.judgement import Check
+from replication.judgement import Check, judged_after
 
 Row = dict[str, Any]
 
@@ -143,7 +143,8 @@ def training(results: dict[str, Any], settings: dict[str, Any]) -> list[Check]:
     lower = Check("the feature loss gives a lower PSNR", "lower", ours, "less", feature["psnr"] < pixel["psnr"])
     ours = f"{after}sharpness {feature['sharpness']:.2f} against {pixel['sharpness']:.2f}"
     sharper = feature["sharpness"] > pixel["sharpness"]
-    return [lower, Check("it gives finer details", "in the pictures", ours, "more", sharper)]
+    checks = [lower, Check("it gives finer details", "in the pictures", ours, "more", sharper)]
+    return judged_after(settings["steps"], checks)
 
 
 def _judged(rows: Sequence[Row]) -> dict[tuple[int, str, str], Row]:
