@@ -173,22 +173,23 @@ def style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
 
 
 def style_transfer(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
-    """Fig. 6, from a row a painting and photograph; the baseline is the paper's after 500 iterations."""
+    """Fig. 6, from a row a painting and photograph; beside the baseline after the paper's 500 iterations."""
     left, given_up = (max(row[name] for row in results) for name in ("style left", "content given up"))
+    ran = settings["iterations"] >= 500
     return [
         Check(
             "one forward pass gives the style",
             "qualitatively similar",
             f"at most {left:.0%} of the photograph's style loss is left",
             "under 25%",
-            left < 0.25,
+            left < 0.25 if ran else None,
         ),
         Check(
             "it keeps the content as the baseline does",
             "qualitatively similar",
             f"its feature reconstruction loss is at most {given_up:.2f} times the baseline's",
             "under 2",
-            given_up < 2 if settings["iterations"] >= 500 else None,
+            given_up < 2 if ran else None,
         ),
     ]
 
