@@ -1,7 +1,7 @@
 """The scores of every method of super-resolution on every picture, and the examples of Figs. 8 and 9."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication.data import PHOTOGRAPHS, Picture, StandIns, content_picture, stand_ins
+from replication.data import PHOTOGRAPHS, StandIns, content_picture, stand_ins
 from replication.errors import ReplicationError
 from replication.evaluation_sets import DIGESTS, SETS, TestPicture, evaluation_set
 from replication.files import sha256
@@ -38,6 +38,7 @@ EXAMPLES = {  # a picture, and the square to look at closely: top, left and side
     4: (("set5", "baby", (0.30, 0.15, 0.3)), ("set14", "comic", (0.10, 0.18, 0.25))),
     8: (("bsd100", "img_070", (0.13, 0.57, 0.38)),),
 }
+CLOSE = {"astronaut": (0.08, 0.28, 0.3), "chelsea": (0.22, 0.42, 0.3)}  # the squares of what first takes their place
 
 NO_SET = "scikit-image's photographs"  # the name of what takes the place of the sets
 
@@ -155,21 +156,16 @@ def examples(
     Returns:
         Two rows an example for `figures.panels`, the scores that stand in them by picture, and what they stand in for.
     """
-    rows, scores, others = [], {}, {}
-    for (picture, grey), papers, (top, left, side) in _shown(sets, factor):
-        if papers:
-            others[papers] = picture.name if picture else "nothing"
-        if picture is None:
-            continue
+    (shown, others), rows, scores = _shown(sets, factor), [], {}
+    for (picture, grey), title, (top, left, side) in shown:
         y = cropped(picture.image, factor)
         close = (..., *(slice(round(start * y.shape[2]), round((start + side) * y.shape[2])) for start in (top, left)))
         large = enlarged(low_resolution(y, factor, blur), methods)
-        shown = {method: large[method] for method in large if f"{method}{MATCHED}" not in large}
-        scores[picture.name] = found = {method: luminance_scores(x, y, factor, grey) for method, x in shown.items()}
-        label = [picture.name, *([f"for {papers}"] if papers else []), "PSNR / SSIM"]
-        row = [(y, "\n".join(label))] + [
+        large = {method: x for method, x in large.items() if f"{method}{MATCHED}" not in large}
+        scores[picture.name] = found = {method: luminance_scores(x, y, factor, grey) for method, x in large.items()}
+        row = [(y, f"{title}\nPSNR / SSIM")] + [
             (x, f"{method.removesuffix(MATCHED)}\n{found[method]['psnr']:.2f} / {found[method]['ssim']:.4f}")
-            for method, x in shown.items()
+            for method, x in large.items()
         ]
         rows += [row, [(x[close], "") for x, _ in row]]
     return rows, scores, others
@@ -177,13 +173,22 @@ def examples(
 
 def _shown(
     sets: dict[str, list[TestPicture]], factor: int
-) -> Iterator[tuple[tuple[Picture | None, bool], str, tuple[float, float, float]]]:
-    """An example's picture, the paper's if that is another one or "", and the square to look at closely."""
+) -> tuple[list[tuple[TestPicture, str, tuple[float, float, float]]], StandIns]:
+    """The examples' pictures, each with its title and the square to look at closely, and what they stand in for."""
     left = {(name, each.picture.name): each for name, pictures in sets.items() for each in pictures}
     own = [left.pop((name, image), None) for name, image, _ in EXAMPLES[factor]]
+    shown, others = [], {}
     for found, (name, image, square) in zip(own, EXAMPLES[factor], strict=True):
-        other = left.pop(next(iter(left))) if left and not found else (None, False)
-        yield found or other, "" if found else f"{SETS[name]}'s {image}", square
+        if found:
+            shown.append((found, image, square))
+            continue
+        papers = f"{SETS[name]}'s {image}"
+        others[papers] = "nothing"
+        if left:
+            other = left.pop(next(iter(left)))
+            others[papers] = other.picture.name
+            shown.append((other, f"{other.picture.name}\nfor {papers}", CLOSE.get(other.picture.name, square)))
+    return shown, others
 
 
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
