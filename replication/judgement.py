@@ -64,9 +64,11 @@ def judged_after(number: int, checks: list[Check]) -> list[Check]:
 def word(holds: Sequence[bool | None]) -> str:
     """The verdict on checks together: "replicated", "partly replicated", "not replicated" or "not run at this scale".
 
-    Those that were not run do not count, unless no other was.
+    It is "replicated as far as run" where some were not run and all others hold.
     """
     ran = [each for each in holds if each is not None]
     if not ran:
         return "not run at this scale"
-    return "replicated" if all(ran) else "partly replicated" if any(ran) else "not replicated"
+    if all(ran):
+        return "replicated" if len(ran) == len(holds) else "replicated as far as run"
+    return "partly replicated" if any(ran) else "not replicated"
