@@ -1,6 +1,7 @@
 """Where images come from: a path, the paintings in `data/styles`, `REPLICATION_DATA`, scikit-image, MS-COCO."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,11 @@ from replication.images import from_pixels, load_image, pixel_digest
 log = logging.getLogger(__name__)
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
+PAINTINGS = ("great_wave", "starry_night", "la_muse", "composition_vii")  # the paper's
+VALIDATION = "50 MS-COCO validation images"
 COCO, COCO_MD5 = "http://images.cocodataset.org/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88"
+
+StandIns = dict[str, str]  # an input of the paper, and what takes its place here
 
 
 class Picture(NamedTuple):
@@ -43,19 +48,47 @@ def content_picture(name: str) -> Picture:
     return _from_file(name, "content", {}, PHOTOGRAPHS)
 
 
-def validation_pictures(count: int) -> list[Picture]:
+def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
+    """What takes the place of the paper's pictures, with its origin; {} where nothing does.
+
+    Args:
+        papers: what the paper has, "50 MS-COCO validation images".
+        pictures: what there is here.
+        same: the names of those that are the paper's.
+    """
+    others: dict[str, list[str]] = {}
+    for name, origin in dict.fromkeys((picture.name, picture.origin) for picture in pictures):
+        if name not in same:
+            others.setdefault(origin, []).append(name)
+    return {papers: ", ".join(f"{', '.join(names)} ({origin})" for origin, names in others.items())} if others else {}
+
+
+def given_photographs(kind: str) -> list[Path]:
+    """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
+    folder = data_folder()
+    found = image_files(folder / kind) if folder else []
+    if folder and not found:
+        log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
+    return found
+
+
+def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     """The first photographs of `val/` under `REPLICATION_DATA` (the paper: 50 of MS-COCO's), or of `PHOTOGRAPHS`.
 
     Where there are fewer than `count`, all of them.
 
+    Returns:
+        The photographs, and what they stand in for.
+
     Raises:
         ReplicationError: one cannot be read.
     """
-    folder = data_folder()
-    names = [str(path) for path in image_files(folder / "val")] if folder else PHOTOGRAPHS
+    given = given_photographs("val")
+    names = [str(path) for path in given] or PHOTOGRAPHS
     if len(names) < count:
         log.warning("%d photographs wanted, there are %d", count, len(names))
-    return [content_picture(name) for name in names[:count]]
+    pictures = [content_picture(name) for name in names[:count]]
+    return pictures, {} if given else stand_ins(VALIDATION, pictures)
 
 
 def style_picture(name: str) -> Picture:
@@ -102,6 +135,13 @@ def coco2014() -> Path:
         )
     except (OSError, ValueError) as error:
         raise ReplicationError(
-            f"MS-COCO could not be downloaded ({error}); try again, or give a folder of photographs"
+            f"MS-COCO could not be downloaded ({cause(error)}); try again, or give a folder of photographs"
         ) from error
     return cache_folder() / "coco2014" / "train2014"
+
+
+def cause(error: BaseException) -> str:
+    """Why a download failed, in a line: requests wraps the reason in errors that name the address again and again."""
+    while error.__context__ and not isinstance(error, ReplicationError):
+        error = error.__context__
+    return " ".join(str(getattr(error, "strerror", None) or error).split())

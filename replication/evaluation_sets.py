@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pooch
 from filelock import FileLock
 
-from replication.data import Picture
+from replication.data import Picture, cause
 from replication.errors import ReplicationError
 from replication.files import DATA, cache_folder, data_folder, write_atomically
 from replication.images import FORMATS, format_of, load_image, pixel_digest
@@ -26,6 +27,8 @@ SOURCES = (
     "https://huggingface.co/datasets/eugenesiow/{name}/resolve/main/data/{name}_HR.tar.gz",
     "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
 )
+TIMEOUT = (5, 20)  # seconds, to reach a server and between two parts of its answer
+UNREACHED: dict[str, str] = {}  # servers that did not answer, and why: this process does not ask them again
 
 
 class DownloadError(ReplicationError):
@@ -55,6 +58,12 @@ def evaluation_set(name: str) -> list[TestPicture]:
     given = folder is not None and (folder / "sr" / name).is_dir()
     origin = f"REPLICATION_DATA/sr/{name}" if given else SETS[name]
     where = folder / "sr" / name if given else _downloaded(name)
+    missing = _missing(name, where)
+    if missing:
+        raise ReplicationError(
+            f"{where} lacks {len(missing)} of the {len(DIGESTS[name])} images of {SETS[name]}: {missing[0]}.png does "
+            "not exist; add them or remove the folder"
+        )
     pictures = []
     for image, digest in DIGESTS[name].items():
         path = where / f"{image}.png"
@@ -78,13 +87,14 @@ def _downloaded(name: str) -> Path:
             try:
                 _fetch(url, name, folder)
             except (ReplicationError, OSError, ValueError) as error:
-                log.warning("%s from %s: %s", SETS[name], url, error)
-                tried.append(f"{url} ({error})")
+                tried.append((url, cause(error)))
                 continue
+            for each in tried:
+                log.warning("%s is not to be had from %s: %s", SETS[name], *each)
             return folder
     raise DownloadError(
-        f"{SETS[name]} could not be downloaded; tried {'; '.join(tried)}. Try again where these are reached, or "
-        f"put its images into the folder sr/{name} and set REPLICATION_DATA to the folder above"
+        f"{SETS[name]} could not be downloaded; tried {', '.join(f'{url} ({reason})' for url, reason in tried)}. Try "
+        f"again where these are reached, or put its images into sr/{name} under REPLICATION_DATA"
     )
 
 
@@ -94,14 +104,27 @@ def _fetch(url: str, name: str, folder: Path) -> None:
     pooch.get_logger().setLevel(logging.WARNING)  # it would print the digest of the archive
     files = {digest: Path(each, f"{image}.png") for each, images in DIGESTS.items() for image, digest in images.items()}
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        archive = pooch.retrieve(url, None, fname="archive", path=temporary, progressbar=True)
-        for path in _images(archive, Path(temporary)):
+        for path in _images(_retrieved(url, temporary), Path(temporary)):
             found = files.get(_digest(path))
             if found:
                 write_atomically(folder.parent / found, path.read_bytes())
     missing = _missing(name, folder)
     if missing:
         raise ReplicationError(f"{len(missing)} of its {len(DIGESTS[name])} images are not in the archive")
+
+
+def _retrieved(url: str, folder: str) -> str:
+    """The path of the downloaded archive."""
+    server = urlsplit(url).netloc
+    if server in UNREACHED:
+        raise ReplicationError(UNREACHED[server])
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    try:
+        return pooch.retrieve(url, None, fname="archive", path=folder, downloader=downloader)
+    except OSError as error:
+        if getattr(error, "response", error) is None:  # one of requests' errors, without an answer
+            UNREACHED[server] = cause(error)
+        raise
 
 
 def _missing(name: str, folder: Path) -> list[str]:

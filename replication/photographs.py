@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from replication.data import PHOTOGRAPHS, Picture, content_picture
+from replication.data import PHOTOGRAPHS, Picture, StandIns, content_picture, given_photographs, stand_ins
 from replication.errors import ReplicationError
 from replication.files import cache_folder, data_folder, renamed_when_whole, sha256, write_atomically
 from replication.image_folders import image_files
@@ -110,12 +110,19 @@ def load_photographs(
     return _mapped(index)
 
 
-def training_photographs() -> Photographs:
-    """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image."""
-    folder = data_folder()
-    if folder:
-        return load_photographs(folder / "train")
-    return photographs_of([content_picture(name) for name in PHOTOGRAPHS])
+def training_photographs(shown: str) -> tuple[Photographs, StandIns]:
+    """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image.
+
+    Args:
+        shown: the name of the photograph that shows what was learnt; it is not trained on.
+
+    Returns:
+        The photographs, and what they stand in for.
+    """
+    if given_photographs("train"):
+        return load_photographs(data_folder() / "train"), {}
+    pictures = [content_picture(name) for name in PHOTOGRAPHS if name != shown]
+    return photographs_of(pictures), stand_ins("MS-COCO train2014", pictures)
 
 
 def photographs_of(pictures: Sequence[Picture], size: int = SHORT_SIDE) -> Photographs:

@@ -45,7 +45,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "07_speed": {
         "paper": {"sizes": [256, 512, 1024], "repeats": 5},
-        "quick": {"sizes": [256], "repeats": 3},
+        "quick": {"sizes": [128, 256], "repeats": 3},
         "smoke": {"sizes": [64], "repeats": 2},
     },
     "08_super_resolution_training": {

@@ -4,8 +4,10 @@ import functools
 import http.server
 import io
 import shutil
+import socket
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from replication import evaluation_sets as module
 from replication.data import content_picture
 from replication.errors import ReplicationError
-from replication.evaluation_sets import SETS, evaluation_set
+from replication.evaluation_sets import SETS, DownloadError, evaluation_set
 from replication.files import data_folder
 from replication.images import image_files, load_image, pixel_digest, save_image, square
 from replication.metrics import luminance_scores
@@ -21,10 +23,8 @@ from replication.super_resolution import bicubic, cropped, low_resolution
 
 PUBLISHED = {"set5": (28.431, 0.8113), "set14": (25.997, 0.7031), "bsd100": (25.963, 0.6682)}  # bicubic, x4
 
-needs_data = pytest.mark.skipif(data_folder() is None, reason="needs the sets under REPLICATION_DATA")
 
-
-@needs_data
+@pytest.mark.data
 @pytest.mark.parametrize("name", SETS)
 def test_the_protocol_gives_the_published_figures_of_bicubic(name):
     scores = []
@@ -36,7 +36,7 @@ def test_the_protocol_gives_the_published_figures_of_bicubic(name):
     assert ssim == pytest.approx(PUBLISHED[name][1], abs=0.0005)
 
 
-@needs_data
+@pytest.mark.data
 def test_the_protocol_gives_the_published_figure_of_srcnn():
     folder = data_folder() / "sr_reference" / "x4" / "set5" / "srcnn"
     scores = [
@@ -46,7 +46,7 @@ def test_the_protocol_gives_the_published_figure_of_srcnn():
     assert np.mean(scores) == pytest.approx(30.49, abs=0.02)
 
 
-@needs_data
+@pytest.mark.data
 def test_only_bridge_has_one_channel():
     assert [picture.name for name in SETS for picture, grey in evaluation_set(name) if grey] == ["bridge"]
 
@@ -125,12 +125,33 @@ def test_what_cannot_be_downloaded_is_one_error_that_names_the_sources(small_set
         evaluation_set("set5")
 
 
+def test_a_server_that_does_not_answer_is_one_line_and_not_asked_again(small_set, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", (1, 1))
+    monkeypatch.setattr(module, "UNREACHED", {})
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
+        silent_url, closed_url = (f"http://127.0.0.1:{each.getsockname()[1]}/x.tar" for each in (silent, closed))
+        monkeypatch.setattr(module, "SOURCES", (silent_url, closed_url))
+        closed.close()
+        messages = []
+        for _ in range(2):
+            start = time.monotonic()
+            with pytest.raises(DownloadError) as raised:
+                evaluation_set("set5")
+            messages.append(str(raised.value))
+        assert time.monotonic() - start < 1
+    assert messages[0] == messages[1]
+    assert messages[0].startswith(
+        f"Set5 could not be downloaded; tried {silent_url} (timed out), {closed_url} (Connection refused). Try again"
+    )
+    assert len(messages[0].splitlines()) == 1
+
+
 def test_another_image_of_that_name_is_refused(small_set, tmp_path, monkeypatch):
     folder = tmp_path / "data" / "sr" / "set5"
     folder.mkdir(parents=True)
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "data"))
     shutil.copy(small_set / "chelsea.png", folder)
-    with pytest.raises(ReplicationError, match="coffee.png does not exist"):
+    with pytest.raises(ReplicationError, match="set5 lacks 1 of the 2 images of Set5: coffee.png does not exist; add"):
         evaluation_set("set5")
     shutil.copy(small_set / "chelsea.png", folder / "coffee.png")
     with pytest.raises(ReplicationError, match="coffee.png is not the coffee of Set5; replace or remove the file"):

@@ -9,6 +9,7 @@ import zipfile
 from functools import partial
 
 import pytest
+import skimage
 import torch
 from conftest import run_command
 from PIL import Image
@@ -169,12 +170,16 @@ def test_a_trained_network_can_be_the_start(photographs, tmp_path, norm):
 
 def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
     monkeypatch.delenv("REPLICATION_DATA", raising=False)
-    assert [picture.name for picture in validation_pictures(2)] == ["astronaut", "chelsea"]
-    assert len(validation_pictures(50)) == 4
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["astronaut", "chelsea"]
+    assert others == {"50 MS-COCO validation images": f"astronaut, chelsea (scikit-image {skimage.__version__})"}
+    assert len(validation_pictures(50)[0]) == 4
     (tmp_path / "val").mkdir()
     save_image(square(content_picture("coffee").image, 40), tmp_path / "val" / "x.png")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
-    assert [picture.name for picture in validation_pictures(2)] == ["x"]
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["x"]
+    assert others == {}
 
 
 @pytest.fixture
