@@ -2,13 +2,15 @@
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pooch
 import skimage.data
 from torch import Tensor
 
-from replication.errors import ReplicationError
+from replication.cache import cached
+from replication.errors import ReplicationError, reason
 from replication.files import ROOT, cache_folder, data_folder
 from replication.images import from_pixels, image_files, load_image, pixel_digest
 
@@ -88,19 +90,25 @@ def coco2014() -> Path:
     """The folder of MS-COCO train2014, the paper's photographs: 82,783 of them; downloaded (13.5 GB) if missing.
 
     Raises:
-        ReplicationError: the download failed or is not the published archive.
+        ReplicationError: the download failed or is not the published archive, or the cache cannot be written.
     """
+    return cached(cache_folder() / "coco2014" / "train2014", _folder, _download_coco)
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ReplicationError(f"{path} is not there")
+    return path
+
+
+def _download_coco(folder: Path) -> None:
     try:
-        pooch.retrieve(
-            COCO,
-            f"md5:{COCO_MD5}",
-            fname="train2014.zip",
-            path=cache_folder() / "coco2014",
-            processor=pooch.Unzip(extract_dir="."),
-            progressbar=True,
-        )
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            unzip = pooch.Unzip(extract_dir=".")
+            name = f"{folder.name}.zip"
+            pooch.retrieve(COCO, f"md5:{COCO_MD5}", fname=name, path=temporary, processor=unzip, progressbar=True)
+            Path(temporary, folder.name).replace(folder)
     except (OSError, ValueError) as error:
         raise ReplicationError(
-            f"MS-COCO could not be downloaded ({error}); try again, or give a folder of photographs"
+            f"MS-COCO could not be downloaded ({reason(error)}); try again, or give a folder of photographs"
         ) from error
-    return cache_folder() / "coco2014" / "train2014"
