@@ -13,6 +13,7 @@ from replication.cache import cached
 from replication.errors import ReplicationError, reason
 from replication.files import ROOT, cache_folder, data_folder
 from replication.images import from_pixels, image_files, load_image, pixel_digest
+from replication.ranges import check
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,9 @@ def validation_pictures(count: int) -> list[Picture]:
     Where there are fewer than `count`, all of them.
 
     Raises:
-        ReplicationError: one cannot be read.
+        ReplicationError: `count` is not positive, or one cannot be read.
     """
+    check(count=count)
     folder = data_folder()
     names = [str(path) for path in image_files(folder / "val")] if folder else PHOTOGRAPHS
     if len(names) < count:

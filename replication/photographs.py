@@ -126,12 +126,12 @@ def load_photographs(
     return cached(cache_folder() / "photographs" / f"{key}.json", _mapped, decode)
 
 
-def training_photographs(least: int = SHORT_SIDE) -> Photographs:
-    """Those of `train/` under `REPLICATION_DATA` with at least that many pixels a side, or scikit-image's few."""
-    folder, side = data_folder(), max(least, SHORT_SIDE)
+def training_photographs() -> Photographs:
+    """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image."""
+    folder = data_folder()
     if folder:
-        return load_photographs(folder / "train", side, least=least)
-    return photographs_of([content_picture(name) for name in PHOTOGRAPHS], side)
+        return load_photographs(folder / "train", least=SHORT_SIDE)
+    return photographs_of([content_picture(name) for name in PHOTOGRAPHS])
 
 
 def photographs_of(pictures: Sequence[Picture], side: int = SHORT_SIDE) -> Photographs:

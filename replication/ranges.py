@@ -85,6 +85,7 @@ RANGES = {
     "iterations": Range(int, 1, unit="iterations"),
     "large": SIDE,
     "learning_rate": RATE,
+    "lr": RATE,
     "log_every": COUNT_OF_STEPS,
     "patch": Range(int, 32, unit="pixels"),
     "precision": Range(str, among=PRECISIONS),

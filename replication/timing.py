@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from replication.device import free_memory
 from replication.progress import progress_bar
+from replication.ranges import check
 
 
 class Timing(NamedTuple):
@@ -37,7 +38,11 @@ def interleaved(
         repeats: rounds that count, at least 2.
         device: "cpu" or "cuda".
         label: what the progress bar says.
+
+    Raises:
+        RangeError: fewer repeats.
     """
+    check(repeats=repeats)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with progress_bar((repeats + 1) * len(calls), label) as bar:
         for _ in range(repeats + 1):
