@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, explained
 from replication.options import (
     add_compile,
     add_files,
@@ -31,12 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same orderly end as Ctrl-C
     try:
         return options.command(options)
-    except (ReplicationError, FloatingPointError, ValueError) as error:  # the last: arguments that do not go together
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(f"\ninterrupted; {options.interrupted}", file=sys.stderr)
         return 130
+    except Exception as error:
+        line = explained(error)
+        if options.debug or line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return 1
 
 
 def _figures(options: argparse.Namespace) -> int:
@@ -86,13 +89,13 @@ def _calls(module: str, function: str) -> Callable[[argparse.Namespace], int]:
 def _told(failed: list[ReplicationError]) -> int:
     """The exit status of a command on image files."""
     if failed:
-        print(f"error: {len(failed)} images could not be read; all others are done", file=sys.stderr)
+        print(f"error: left out: {len(failed)}, named above; all others are done", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     """What a command was given, without what the parser itself put there."""
-    return {name: value for name, value in vars(options).items() if name not in ("command", "interrupted")}
+    return {name: value for name, value in vars(options).items() if name not in ("command", "interrupted", "debug")}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     add("subject", choices=["baseline", "style", "super-resolution", "convolutions"])
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show where an error came from")
     return parser
 
 

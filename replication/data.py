@@ -12,7 +12,8 @@ from torch import Tensor
 from replication.cache import cached
 from replication.errors import ReplicationError, reason
 from replication.files import ROOT, cache_folder, data_folder
-from replication.images import from_pixels, image_files, load_image, pixel_digest
+from replication.image_folders import image_files
+from replication.images import from_pixels, load_image, pixel_digest
 from replication.ranges import check
 
 log = logging.getLogger(__name__)
@@ -71,10 +72,10 @@ def style_picture(name: str) -> Picture:
 
 
 def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:
-    if Path(name).suffix:
-        return Picture(load_image(name), Path(name).stem, "file")
     folder = data_folder()
     found = (_pictures(folder / kind) if folder else {}) | known
+    if name not in found and Path(name).suffix:
+        return Picture(load_image(name), Path(name).stem, "file")
     if name not in found:
         hint = "" if folder else f"; set REPLICATION_DATA for more ({kind}/ in it)"
         raise ReplicationError(

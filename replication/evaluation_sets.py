@@ -16,7 +16,7 @@ from replication.cache import cached
 from replication.data import Picture
 from replication.errors import ReplicationError, reason
 from replication.files import ROOT, cache_folder, data_folder
-from replication.images import EXTENSIONS, load_image, pixel_digest
+from replication.images import FORMATS, format_of, load_image, pixel_digest
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def _images(archive: str, folder: Path) -> Iterator[Path]:
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                if member.isfile() and Path(member.name).suffix.lower() in EXTENSIONS:
+                if member.isfile() and format_of(member.name) in FORMATS:
                     path = folder / Path(member.name).name
                     path.write_bytes(tar.extractfile(member).read())
                     yield path

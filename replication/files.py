@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -60,25 +60,42 @@ def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
         ReplicationError: the file could not be written (full disk, no permission).
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError):
             raise ReplicationError(
                 f"{path} could not be written ({error.strerror}); check the permissions and the free space"
             ) from error
         raise
+
+
+def check_writable(path: Path | str) -> None:
+    """Refuse a file that could not be written, before what goes into it is computed.
+
+    Raises:
+        ReplicationError: its name is too long, it is a folder, or its folder cannot be made or written into.
+    """
+    path = Path(path)
+    folder = path.parent
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    effective = os.access in os.supports_effective_ids
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
+        raise ReplicationError(f"{path} cannot be written: {folder} is no folder that can be written into")
+    if os.path.isdir(path):
+        raise ReplicationError(f"{path} is a folder; give the name of a file")
+    longest = os.pathconf(folder, "PC_NAME_MAX")
+    if any(len(os.fsencode(part)) > longest for part in path.parts):
+        raise ReplicationError(f"{path} cannot be written: its name is longer than {longest} bytes; shorten it")
 
 
 def write_json(path: Path | str, record: Any) -> None:

@@ -10,7 +10,8 @@ from replication.ranges import PRECISIONS, RANGES, literal
 def add_files(add: Callable[..., Any]) -> None:
     """Images to read, and where their results go."""
     add("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
-    add("-o", "--out", required=True, help="a folder, or for one image a file")
+    add("-o", "--out", required=True, help="a folder, or for one image a file; end it in / for a new folder with a dot")
+    add("--overwrite", action="store_true", help="make results anew that are there already")
 
 
 def add_number(add: Callable[..., Any], option: str, **more: Any) -> None:

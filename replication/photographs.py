@@ -14,9 +14,10 @@ from torch import Tensor
 
 from replication.cache import cached
 from replication.data import PHOTOGRAPHS, Picture, content_picture
-from replication.errors import ReplicationError, reason
+from replication.errors import ReplicationError, explained, reason
 from replication.files import cache_folder, data_folder, renamed_when_whole, sha256, write_atomically
-from replication.images import EXTENSIONS, image_files, load_image, resize, to_pixels
+from replication.image_folders import image_files
+from replication.images import load_image, resize, to_pixels
 from replication.progress import progress_bar
 from replication.ranges import RangeError, check
 
@@ -98,7 +99,7 @@ def load_photographs(
     """The images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
 
     Args:
-        folder: with .jpg, .jpeg or .png files.
+        folder: with image files; see `image_files`.
         side: with `fit` "crop" the length of their shorter side, their proportions kept, where it is longer; with
             "stretch" both sides, as the published code makes MS-COCO 256 x 256.
         fit: "crop" or "stretch".
@@ -119,7 +120,7 @@ def load_photographs(
         raise ReplicationError(f"{folder} is not a folder; give one with the photographs to train on")
     paths = image_files(folder)[:count]
     if not paths:
-        raise ReplicationError(f"{folder} holds no photographs ({', '.join(EXTENSIONS)})")
+        raise ReplicationError(f"{folder} holds no photographs")
     stats = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     key = sha256(json.dumps([stats, wanted]).encode())[:16]
     decode = partial(_decode, folder, paths, wanted)
@@ -184,8 +185,10 @@ def _decoded(paths: list[Path], wanted: Wanted) -> Iterator[tuple[np.ndarray | N
     def decode(path: Path) -> tuple[np.ndarray | None, Path, ReplicationError | None]:
         try:
             image = load_image(path)
-        except ReplicationError as error:
-            return None, path, error
+        except Exception as error:
+            if (line := explained(error)) is None:
+                raise
+            return None, path, ReplicationError(line if isinstance(error, ReplicationError) else f"{path}: {line}")
         large = min(image.shape[2:]) >= wanted.least
         return _fitted(image, wanted.side, wanted.fit) if large else None, path, None
 

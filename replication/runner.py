@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from replication.errors import ReplicationError, one_line, reason
 from replication.files import ROOT, data_folder, kept_folder, sha256
-from replication.images import image_files
+from replication.image_folders import image_files
 from replication.kernel import ENGINE
 from replication.ledger import sources
 from replication.provenance import circumstances

@@ -13,7 +13,7 @@ from replication.data import Picture, coco2014, style_picture
 from replication.device import default_device, keep_freed_memory
 from replication.files import sha256
 from replication.images import square
-from replication.network_files import load_network, network_path, save_network
+from replication.network_files import load_network, network_path, save_network, state_path
 from replication.networks import ImageTransformationNetwork
 from replication.objective import Objective, Terms
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
@@ -123,8 +123,7 @@ def train_style(
     """
     check(steps=steps, **options)
     out = network_path(out)
-    state = out.with_suffix(".state.safetensors")
-    trainer, objective = style_trainer(style, photographs, initial=initial, state=state, **options)
+    trainer, objective = style_trainer(style, photographs, initial=initial, state=state_path(out), **options)
     log = trainer.run(steps, out.stem)
     columns = {name: [line[name] for line in log] for name in ("step", *Terms._fields, "learning_rate")}
     run = SimpleNamespace(command="train-style", device=trainer.device.type, steps=steps, **trainer.settings)

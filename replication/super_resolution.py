@@ -6,16 +6,18 @@ from typing import Any
 
 import torch
 from skimage.exposure import match_histograms
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from replication.batch import Transform, transform_files
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
 from replication.images import resize, to_pixels
-from replication.inference import for_inference, transform_files
+from replication.inference import for_inference
 from replication.network_files import NETWORKS, load_network
 from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork
 from replication.progress import progress_bar
+from replication.ranges import check
 
 SHIPPED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
@@ -74,8 +76,22 @@ def srcnn(network: SRCNN, small: Tensor, factor: int = 4) -> Tensor:
     return (large + FROM_LUMINANCE * (network(y) - y)).clamp(0, 1)
 
 
+class SRCNNUpscaler(nn.Module):
+    """SRCNN as a network that takes the small image: (B, 3, H, W) to (B, 3, factor H, factor W), both in [0, 1]."""
+
+    def __init__(self, network: SRCNN, factor: int = 4):
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, small: Tensor) -> Tensor:
+        """See `srcnn`."""
+        return srcnn(self.network, small, self.factor)
+
+
 @torch.inference_mode()
-def upscale(network: SuperResolutionNetwork, small: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
+def upscale(
+    network: SuperResolutionNetwork | SRCNNUpscaler, small: Tensor, tile: int | None = TILE, label: str = ""
+) -> Tensor:
     """Enlarge an image of any size, in tiles where it is larger than one.
 
     The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory, that of
@@ -152,32 +168,41 @@ def upscale_files(
     match: bool = True,
     tile: int | None = TILE,
     precision: str = "float32",
+    overwrite: bool = False,
 ) -> list[ReplicationError]:
     """Enlarge image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs, out: see `transform_files`.
+        inputs, out, overwrite: see `transform_files`.
         factor, loss: see `shipped_network`.
-        network: the file of another network, of the same factor.
+        network: the file of another network, of the same factor; an SRCNN's will do.
         match: whether the result gets the histograms of the input.
         tile: see `upscale`.
         precision: "float32" or "bfloat16".
 
     Returns:
-        What could not be read; all others are done.
+        What could not be done; all others are.
 
     Raises:
         ReplicationError: no such network, one of another factor, and see `transform_files`.
     """
+    check(factor=factor, tile=tile, precision=precision)
     keep_freed_memory()
     device = default_device()
-    found = load_network(network, SuperResolutionNetwork)[0] if network else shipped_network(factor, loss)[0]
+    found = _loaded(network) if network else shipped_network(factor, loss)[0]
     if found.factor != factor:
         raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
     found = for_inference(found, getattr(torch, precision)).to(device)
 
     def enlarged(small: Tensor, name: str) -> Tensor:
         large = upscale(found, small.to(device), tile, name)
+        if torch.equal(small[:, :2], small[:, 1:]):  # grey stays grey
+            large = (FROM_LUMINANCE * (luminance(large) - 16 / 255)).clamp(0, 1).expand_as(large)
         return histogram_matched(large, small) if match else large
 
-    return transform_files(inputs, out, enlarged)
+    return transform_files(inputs, out, Transform(enlarged, scale=factor), overwrite)
+
+
+def _loaded(path: Path | str) -> SuperResolutionNetwork | SRCNNUpscaler:
+    network, _ = load_network(path, (SuperResolutionNetwork, SRCNN))
+    return SRCNNUpscaler(network) if isinstance(network, SRCNN) else network

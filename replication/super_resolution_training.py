@@ -14,7 +14,7 @@ from replication.errors import ReplicationError
 from replication.files import sha256
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss
-from replication.network_files import load_network, network_path, save_network
+from replication.network_files import load_network, network_path, save_network, state_path
 from replication.networks import KERNELS, SRCNN, SuperResolutionNetwork
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
@@ -157,8 +157,9 @@ def train_super_resolution(
     """
     check(steps=steps, **options)
     out = network_path(out)
-    state = out.with_suffix(".state.safetensors")
-    trainer, phi = super_resolution_trainer(photographs, initial=initial, precision=precision, state=state, **options)
+    trainer, phi = super_resolution_trainer(
+        photographs, initial=initial, precision=precision, state=state_path(out), **options
+    )
     log = trainer.run(steps, out.stem)
     columns = {name: [line[name] for line in log] for name in ("step", *Reconstruction._fields, "learning_rate")}
     run = SimpleNamespace(

@@ -22,6 +22,7 @@ from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolut
 from replication.photographs import photographs_of
 from replication.super_resolution import (
     SHIPPED,
+    SRCNNUpscaler,
     bicubic,
     cropped,
     histogram_matched,
@@ -30,6 +31,7 @@ from replication.super_resolution import (
     shipped_network,
     srcnn,
     upscale,
+    upscale_files,
 )
 from replication.super_resolution_training import super_resolution_trainer, train_super_resolution
 
@@ -102,6 +104,37 @@ def test_tiles_are_the_whole_image(factor, size):
 def test_tiles_are_the_whole_image_within_1_of_255_in_the_precisions_of_the_command(dtype):
     fast, small = network(4, dtype), resize(PHOTOGRAPH, 50, 70)
     assert (upscale(fast, small, tile=32) - upscale(fast, small, tile=None)).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize("size", [(40, 60), (17, 33)])
+def test_tiles_of_srcnn_are_the_whole_image(size):
+    found, small = SRCNNUpscaler(SRCNN().eval().double()), resize(PHOTOGRAPH, *size).double()
+    assert torch.equal(found(small), srcnn(found.network, small))
+    assert (upscale(found, small, tile=16) - upscale(found, small, tile=None)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("match", [True, False])
+def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match):
+    """SRCNN, and the shipped networks at both factors; a coloured photograph stays coloured."""
+    colour = resize(PHOTOGRAPH, 24, 32)
+    save_image(colour, tmp_path / "colour.png")
+    Image.fromarray(to_pixels(colour)).convert("L").save(tmp_path / "grey.png")
+    files = [tmp_path / "colour.png", tmp_path / "grey.png"]
+    for name, options in {
+        "srcnn": {"network": SHIPPED / "srcnn_x4.safetensors"},
+        "x4": {"loss": "pixel"},
+        "x8": {"factor": 8},
+    }.items():
+        assert upscale_files(files, tmp_path / name, match=match, **options) == []
+        grey = load_image(tmp_path / name / "grey.png")
+        assert torch.equal(grey[:, :2], grey[:, 1:])
+        enlarged = bicubic(load_image(tmp_path / "grey.png"), 8 if name == "x8" else 4)
+        assert (grey - enlarged).abs().mean() < 0.05
+        large = load_image(tmp_path / name / "colour.png")
+        assert not torch.equal(large[:, :2], large[:, 1:])
+    expected = srcnn(load_network(SHIPPED / "srcnn_x4.safetensors", SRCNN)[0], load_image(files[0]))
+    if not match:
+        assert (load_image(tmp_path / "srcnn" / "colour.png") - expected).abs().max() < 0.51 / 255
 
 
 def test_a_batch_is_not_cut_into_tiles():
