@@ -49,7 +49,11 @@ def trainings(steps: int | None = None, size: int | None = None) -> list[Trainin
 
     Args:
         steps, size: others than the paper's, to try it out.
+
+    Raises:
+        RangeError: one is outside of its range.
     """
+    check(steps=steps, size=size)
     return [_training(path, steps, size) for path in sorted(NETWORKS.glob("*/*.json"))]
 
 

@@ -112,7 +112,7 @@ def load_photographs(
             be read. Fewer are named in the log and left out.
     """
     wanted = Wanted(side, fit, least)
-    check(side=side, count=count)
+    check(side=side, count=count, least=least)
     if fit not in FITS:
         raise ValueError(f"fit is one of {', '.join(FITS)}; got {fit!r}")
     folder = Path(folder)

@@ -66,6 +66,7 @@ COUNT_OF_STEPS = Range(int, 1, unit="steps")
 PART_OF_STEPS = Range(int, 0, unit="steps")
 IMAGES = Range(int, 1, unit="images")
 SIDE = Range(int, 44, unit="pixels")  # the style network reflects 40 pixels, the loss network takes 32
+ANY_SIDE = Range(int, 1, unit="pixels")
 WEIGHT = Range(float)
 RATE = Range(float, 0, 1, above=True)
 NAME = Range(str)
@@ -85,14 +86,15 @@ RANGES = {
     "iterations": Range(int, 1, unit="iterations"),
     "large": SIDE,
     "learning_rate": RATE,
-    "lr": RATE,
+    "least": ANY_SIDE,
     "log_every": COUNT_OF_STEPS,
+    "lr": RATE,
     "patch": Range(int, 32, unit="pixels"),
     "precision": Range(str, among=PRECISIONS),
     "repeats": Range(int, 2, unit="rounds"),
     "save_every": Range(float, unit="seconds"),
     "seed": Range(int, 0, 2**63 - 1),
-    "side": Range(int, 1, unit="pixels"),  # of any image
+    "side": ANY_SIDE,
     "size": SIDE,
     "steps": COUNT_OF_STEPS,
     "style": NAME,
@@ -171,9 +173,9 @@ def _check(name: str, value: Any, its_range: Range) -> None:
 
 
 def _check_several(name: str, values: Any, kind: type, each: Range) -> None:
-    if not isinstance(values, kind) or not values:
+    if not isinstance(values, (list, tuple) if kind is list else kind) or not values:
         wanted = "a list" if kind is list else "a dictionary by layer"
-        raise RangeError(f"{name} must be {wanted}, in it {each}; got {values!r}")
+        raise RangeError(f"{name} must be {wanted}, each value {each}; got {values!r}")
     for value in values.values() if kind is dict else values:
         _check(f"each of {name}", value, each)
     if len(set(values)) < len(values):

@@ -100,15 +100,16 @@ def upscale(
     Args:
         network: in evaluation mode; see `for_inference`.
         small: (1, 3, H, W) in [0, 1].
-        tile: pixels a side; None for the whole image at once.
+        tile: pixels a side, a multiple of 4; None for the whole image at once.
         label: what the progress bar over the tiles says.
 
     Returns:
         (1, 3, factor H, factor W) in [0, 1], float32.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or a tile that is no multiple of 4.
     """
+    check(tile=tile)
     if small.shape[:-2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(small.shape)}")
     height, width = small.shape[2:]

@@ -94,7 +94,6 @@ def test_the_command_names_what_it_cannot_take(folder):
         (["--images", folder / "none", "--out", folder / "a.safetensors"], "none is not a folder"),
         (["--images", folder / "empty", "--out", folder / "a.safetensors"], "holds no photographs"),
         (["--images", folder / "in", "--out", folder / "a.pt"], "the suffix of a network's file is .safetensors"),
-        (["--images", folder / "in", "--out", folder / "a.safetensors", "--size", 20], "at least 44 x 44 pixels"),
     ):
         result = run_command("train-style", "--style", "great_wave", *map(str, arguments))
         assert result.returncode == 1
@@ -104,8 +103,8 @@ def test_the_command_names_what_it_cannot_take(folder):
 
 
 def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
-    """With a learning rate of zero the terms change by the batch alone, so that their ratio is the factor."""
-    options = {"size": 64, "style_size": 64, "learning_rate": 0.0, "log_every": 1}
+    """With next to no learning rate the terms change by the batch alone, so that their ratio is the factor."""
+    options = {"size": 64, "style_size": 64, "learning_rate": 1e-30, "log_every": 1}
     plain = style_trainer(STYLE, photographs, **options)[0].run(4)
     rising = style_trainer(STYLE, photographs, warmup=3, **options)[0].run(4)
     factors = [line["style"] / other["style"] for line, other in zip(rising, plain, strict=True)]
