@@ -81,7 +81,7 @@ def _cause(error: Exception, kernel: AsyncKernelManager, errors: BinaryIO) -> st
     if code is None:
         ended = f"its kernel failed ({reason(error)})"
     elif code == -signal.SIGKILL:
-        ended = "its kernel was killed, probably since memory ran out; free memory or lower `size`"
+        ended = "its kernel died of SIGKILL, probably since memory ran out; free memory or lower `size`"
     elif code < 0:
         ended = f"its kernel died of {signal.Signals(-code).name}"
     else:

@@ -1,10 +1,17 @@
 """Profiles and parameters are checked before anything runs."""
 
+import subprocess
+import sys
+
+import nbformat
 import pytest
+from conftest import TIMEOUT
+from nbformat.v4 import new_code_cell, new_notebook
 
 from replication.errors import ReplicationError
 from replication.images import save_image
 from replication.optimisation import white_noise
+from replication.runner import run_notebooks
 from replication.settings import PROFILES, SETTINGS, checked, start
 
 PARAMETERS = {"content": "chelsea", "size": None, "iterations": None, "tv_strength": {"relu2_2": 1e-5}, "seed": 0}
@@ -112,3 +119,38 @@ def test_what_trains_a_style_is_a_painting_and_has_a_network(tmp_path):
     save_image(white_noise(64, 0), tmp_path / "mine.png")
     with pytest.raises(ReplicationError, match="mine.png is damaged or no network of this project"):
         checked("04_style_training", "quick", {"style": str(tmp_path / "mine.png")})
+
+
+@pytest.mark.parametrize(
+    ("only", "parameters", "message"),
+    [
+        (["05"], {"contents": "chelsea"}, "contents must be a list, each value a name or a path; got 'chelsea'"),
+        (["01", "05"], {"size": "20"}, "size must be a whole number of pixels, at least 44; got 20"),
+        (["01"], {"content": "cat"}, "there is no image 'cat'"),
+        (["01"], {"profile": "paper"}, "profile is no parameter; give --profile paper"),
+    ],
+)
+def test_figures_names_what_is_wrong_before_the_first_notebook(only, parameters, message, capsys):
+    with pytest.raises(ReplicationError, match=message):
+        run_notebooks("smoke", only, parameters)
+    assert capsys.readouterr().out == ""
+
+
+def test_papermill_hands_over_lists_numbers_and_none_in_text(tmp_path):
+    """By -p, -r and -y, to a notebook that only takes its settings."""
+    names = ("styles", "contents", "size", "large", "iterations", "seed")
+    parameters = "\n".join(['profile = "quick"', *(f"{name} = None" for name in names)])
+    start = f"run = start('05_style_transfer', profile, {', '.join(f'{name}={name}' for name in names)})"
+    cells = [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        new_code_cell(f"from replication.settings import start\n{start}\nprint(list(vars(run).values())[3:])"),
+    ]
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=spec), tmp_path / "in.ipynb")
+    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "-p", "profile", "smoke"]
+    command += ["-p", "styles", "['poppies']", "-r", "contents", "['coffee', 'chelsea']", "-r", "size", "44"]
+    command += ["-r", "large", "None", "-y", "{iterations: '7', seed: 3}"]
+    result = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
+    assert result.returncode == 0, result.stderr
+    (output,) = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
+    assert output.text == "[['poppies'], ['coffee', 'chelsea'], 44, 128, 7, 3]\n"
