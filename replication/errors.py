@@ -24,9 +24,9 @@ def explained(error: BaseException) -> str | None:
         return "there is not enough memory; free some, or take smaller images, tiles or batches"
     if isinstance(error, OSError):
         names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-        return f"{names or type(error).__name__}: {error.strerror or error}; check the permissions and the free space"
+        return f"{names or type(error).__name__}: {reason(error)}; check the permissions and the free space"
     if isinstance(error, ReplicationError | FloatingPointError | ValueError):  # the last: arguments that do not fit
-        return " ".join(str(error).split())
+        return " ".join(str(error).split()) or type(error).__name__
     return None
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager, NoSuchKernel
-from jupyter_client.manager import AsyncKernelManager
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
 from tqdm import tqdm
@@ -19,12 +17,24 @@ ENGINE = "replication"  # its name
 
 
 class _Client(PapermillNotebookClient):
-    """papermill's client, which also shows the notebook's own progress bar in the terminal."""
+    """papermill's client, which takes this Python's kernel, and shows the notebook's progress bar in the terminal."""
 
-    def __init__(self, manager: Any, kernel: AsyncKernelManager, bar: tqdm, **options: Any):
-        super().__init__(manager, km=kernel, on_cell_executed=self._count, **options)
-        self.owns_km = True  # so that the kernel ends with the notebook
-        self.bar = bar
+    def __init__(self, manager: Any, bar: tqdm, folder: Path, **options: Any):
+        super().__init__(manager, on_cell_executed=self._count, **options)
+        self.bar, self.folder = bar, folder
+
+    def create_kernel_manager(self) -> Any:
+        """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path."""
+        self.kernel = super().create_kernel_manager()
+        specs = type(self.kernel.kernel_spec_manager)(kernel_dirs=[])
+        try:
+            specs.get_kernel_spec(self.kernel_name)
+        except KeyError as error:
+            raise ReplicationError(
+                f"{sys.executable} has no ipykernel, or a broken one; pip install --force-reinstall ipykernel"
+            ) from error
+        self.kernel.kernel_spec_manager, self.kernel.connection_file = specs, str(self.folder / "kernel.json")
+        return self.kernel
 
     def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Pass on the text of displays that are rewritten in place, which is what a progress bar is."""
@@ -44,11 +54,11 @@ class _Engine(Engine):
         cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, start_timeout: int = 60, **_: Any
     ) -> Any:
         with TemporaryDirectory() as folder, Path(folder, "stderr").open("w+b") as errors:
-            kernel = _own_kernel(Path(folder))
             client = _Client(
                 nb_man,
-                kernel,
                 bar,
+                Path(folder),
+                kernel_name=kernel_name,
                 startup_timeout=start_timeout,
                 timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),
                 iopub_timeout=60,
@@ -57,24 +67,15 @@ class _Engine(Engine):
             )
             try:
                 return client.execute(stderr=errors)
-            except (RuntimeError, NoSuchKernel) as error:
-                raise ReplicationError(_cause(error, kernel, errors)) from error
+            except ReplicationError:
+                raise
+            except RuntimeError as error:
+                raise ReplicationError(_cause(error, client.kernel.provisioner, errors)) from error
 
 
-def _own_kernel(folder: Path) -> AsyncKernelManager:
-    """The kernel of this Python, whatever else has its name on Jupyter's path; its connection file lies in `folder`."""
-    return AsyncKernelManager(
-        kernel_name=NATIVE_KERNEL_NAME,
-        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-        connection_file=str(folder / "kernel.json"),
-    )
-
-
-def _cause(error: Exception, kernel: AsyncKernelManager, errors: BinaryIO) -> str:
-    """Why a kernel could not be started, or died."""
-    if isinstance(error, NoSuchKernel):
-        return f"{sys.executable} has no ipykernel, or a broken one; pip install --force-reinstall ipykernel"
-    process = kernel.provisioner and kernel.provisioner.process
+def _cause(error: Exception, provisioner: Any, errors: BinaryIO) -> str:
+    """Why a kernel did not start, or died."""
+    process = provisioner and provisioner.process
     code = process.poll() if process else None
     errors.seek(0)
     said = last_words(errors.read().decode(errors="replace"))
