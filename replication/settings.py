@@ -92,8 +92,7 @@ def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
         The settings as attributes, with `notebook`, `profile` and `device` ("cuda" where there is one, else "cpu").
 
     Raises:
-        ReplicationError: an unknown profile, a parameter that papermill injected and the notebook does not have, or a
-            value of the wrong kind.
+        ReplicationError: a parameter that papermill injected and the notebook does not have; and see `checked`.
     """
     unknown = _injected_names() - {"profile", *parameters}
     if unknown:

@@ -66,12 +66,9 @@ def style_trainer(
     """
     check(batch_size=batch_size, size=size, style_size=style_size, warmup=warmup, seed=seed, precision=precision)
     photographs.check_crops(size)
-    if (side := min(style.image.shape[2:])) < style_size:
-        logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, style_size)
     device = photographs.device
     training = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
-    y_style = square(style.image, style_size).to(device)
-    objective = Objective(y_style, dtype=getattr(torch, precision), **options)
+    objective = Objective(_painted(style, style_size).to(device), dtype=getattr(torch, precision), **options)
     torch.manual_seed(seed)
     network = ImageTransformationNetwork(norm, padding, residual).to(device)
     settings = {
@@ -94,6 +91,13 @@ def style_trainer(
         return photographs.batch(step, batch_size, size, seed, flip)
 
     return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **training), objective
+
+
+def _painted(style: Picture, size: int) -> Tensor:
+    """The painting as the training takes it; that it has to be enlarged for that, the log says."""
+    if (side := min(style.image.shape[2:])) < size:
+        logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, size)
+    return square(style.image, size)
 
 
 def train_style(
@@ -175,6 +179,8 @@ def train_style_from_files(
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     out, painting = network_path(out), style_picture(style)
+    if settings.get("initial"):
+        load_network(settings["initial"])  # damaged ones are named before photographs are decoded
     folder = coco2014() if images == "coco2014" else images
     photographs = load_photographs(folder, size if fit == "stretch" else max(size, SHORT_SIDE), fit, least=size)
     with process_group():

@@ -74,11 +74,8 @@ def super_resolution_trainer(
     photographs.check_crops(patch)
     device = photographs.device
     torch.manual_seed(seed)
-    network = (SRCNN(kernels) if loss == "srcnn" else SuperResolutionNetwork(factor)).to(device)
-    if initial:
-        _load_initial(network, initial)
-    dtype = getattr(torch, precision)
-    phi = LossNetwork([FEATURE_LAYER], dtype=dtype).to(device) if loss == "feature" else None
+    network = _network(factor, loss, kernels, initial).to(device)
+    phi = LossNetwork([FEATURE_LAYER], dtype=getattr(torch, precision)).to(device) if loss == "feature" else None
 
     def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> Reconstruction:
         small = low_resolution(y, factor, blur)
@@ -96,11 +93,17 @@ def super_resolution_trainer(
     return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **options), phi
 
 
-def _load_initial(network: nn.Module, path: Path | str) -> None:
-    initial = load_network(path, type(network))[0]
-    if initial.configuration != network.configuration:
-        raise ReplicationError(f"{path} has {initial.configuration}; wanted is {network.configuration}")
-    network.load_state_dict(initial.state_dict())
+def _network(
+    factor: int = 4, loss: str = "feature", kernels: Sequence[int] = KERNELS, initial: Path | str | None = None
+) -> nn.Module:
+    """A network of random weights, or of those of a file."""
+    network = SRCNN(kernels) if loss == "srcnn" else SuperResolutionNetwork(factor)
+    if initial:
+        found = load_network(initial, type(network))[0]
+        if found.configuration != network.configuration:
+            raise ReplicationError(f"{initial} has {found.configuration}; wanted is {network.configuration}")
+        network.load_state_dict(found.state_dict())
+    return network
 
 
 def check_training(
@@ -193,6 +196,7 @@ def train_super_resolution_from_files(images: str, out: Path | str, *, count: in
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     out = network_path(out)
+    _network(**{name: settings[name] for name in ("factor", "loss", "kernels", "initial") if name in settings})
     folder = coco2014() if images == "coco2014" else images
     patch = settings.get("patch", PATCH)
     photographs = load_photographs(folder, max(patch, SHORT_SIDE), count=count, least=patch)

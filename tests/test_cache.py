@@ -1,6 +1,9 @@
 """The cache: read without its lock, made again where it is damaged, cleared of what killed processes had begun."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 from conftest import run_command
@@ -92,3 +95,26 @@ def test_the_commands_say_in_one_line_that_the_cache_cannot_be_written(tmp_path,
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"error: the cache {tmp_path / 'file' / 'below'}")
     assert "cannot be written (Not a directory); mend that, or set REPLICATION_CACHE to a folder that can be" in line
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path):
+    """A file may not grow past a limit, as on a disk without space."""
+    (tmp_path / "photographs").mkdir()
+    save_image(white_noise(300, 0), tmp_path / "photographs" / "a.png")
+    arguments = [
+        "train-super-resolution",
+        "--images",
+        str(tmp_path / "photographs"),
+        "--out",
+        str(tmp_path / "a.safetensors"),
+    ]
+    code = (
+        "import resource, sys; from replication.__main__ import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (10**4, 10**4)); sys.exit(main({arguments!r}))"
+    )
+    env = os.environ | {"REPLICATION_CACHE": str(tmp_path / "cache")}
+    result = subprocess.run([sys.executable, "-c", code], check=False, env=env, capture_output=True, text=True)
+    assert result.returncode == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.endswith("pixels could not be written (File too large); check the permissions and the free space")
+    assert {path.suffix for path in (tmp_path / "cache" / "photographs").iterdir()} <= {".lock"}

@@ -18,6 +18,8 @@ from replication.errors import ReplicationError
 from replication.files import ROOT
 from replication.full_training import train_in_full
 from replication.lbfgs import LBFGS
+from replication.network_files import save_network
+from replication.networks import SuperResolutionNetwork
 from replication.objective import Objective
 from replication.optimisation import Adam, empty_losses, white_noise
 from replication.photographs import load_photographs, photographs_of
@@ -161,6 +163,17 @@ def test_what_is_passed_on_to_the_trainer_is_refused_before_photographs_are_look
     ):
         with pytest.raises(RangeError, match=f"{name} must be "):
             train(**{name: -1})
+
+
+def test_a_start_that_is_not_there_is_named_before_photographs_are_looked_for(tmp_path):
+    start, out = str(tmp_path / "start.safetensors"), str(tmp_path / "a.safetensors")
+    with pytest.raises(ReplicationError, match="start.safetensors does not exist"):
+        train_style_from_files("great_wave", "nowhere", out, initial=start)
+    with pytest.raises(ReplicationError, match="start.safetensors does not exist"):
+        train_super_resolution_from_files("nowhere", out, initial=start)
+    save_network(SuperResolutionNetwork(8), start, {})
+    with pytest.raises(ReplicationError, match=r"start.safetensors has {'factor': 8}; wanted is {'factor': 4}"):
+        train_super_resolution_from_files("nowhere", out, initial=start)
 
 
 @pytest.mark.parametrize(
