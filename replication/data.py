@@ -11,7 +11,7 @@ from torch import Tensor
 
 from replication.cache import cached
 from replication.errors import ReplicationError, reason
-from replication.files import ROOT, cache_folder, data_folder
+from replication.files import DATA, cache_folder, data_folder
 from replication.image_folders import image_files
 from replication.images import from_pixels, load_image, pixel_digest
 from replication.ranges import check
@@ -68,7 +68,7 @@ def style_picture(name: str) -> Picture:
     Raises:
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
-    return _from_file(name, "styles", _pictures(ROOT / "data" / "styles"))
+    return _from_file(name, "styles", _pictures(DATA / "styles"))
 
 
 def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:

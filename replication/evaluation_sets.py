@@ -15,13 +15,13 @@ import pooch
 from replication.cache import cached
 from replication.data import Picture
 from replication.errors import ReplicationError, reason
-from replication.files import ROOT, cache_folder, data_folder
+from replication.files import DATA, cache_folder, data_folder
 from replication.images import FORMATS, format_of, load_image, pixel_digest
 
 log = logging.getLogger(__name__)
 
 SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100"}
-DIGESTS = json.loads((ROOT / "data" / "evaluation_sets.json").read_text())  # of the pixels, by set and name
+DIGESTS = json.loads((DATA / "evaluation_sets.json").read_text())  # of the pixels, by set and name
 GREY = ("bridge",)  # one channel as published, which the paper's protocol measures as it is
 SOURCES = (
     "https://huggingface.co/datasets/eugenesiow/{name}/resolve/main/data/{name}_HR.tar.gz",

@@ -14,6 +14,23 @@ import pooch
 from replication.errors import ReplicationError, reason
 
 ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "replication" / "shipped"  # what setup.py makes of data/ in an installed package
+DATA = SHIPPED if SHIPPED.is_dir() else ROOT / "data"
+IN_CHECKOUT = DATA != SHIPPED and (ROOT / "notebooks").is_dir()
+FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a checkout: where the user stands
+
+
+def need_checkout(command: str) -> None:
+    """Refuse a command that works on the project's notebooks, networks or README where there is the package alone.
+
+    Raises:
+        ReplicationError: there is.
+    """
+    if not IN_CHECKOUT:
+        raise ReplicationError(
+            f"`{command}` works on the project's own notebooks and networks, which an installed package does not have; "
+            "git clone the project and run it there"
+        )
 
 
 def cache_folder() -> Path:
@@ -31,13 +48,15 @@ def data_folder() -> Path | None:
     if not value:
         return None
     if not Path(value).is_dir():
-        raise ReplicationError(f"REPLICATION_DATA is {value}, which is not a folder; correct it or unset it")
+        raise ReplicationError(
+            f"REPLICATION_DATA is {Path(value).absolute()}, which is not a folder; correct it or unset it"
+        )
     return Path(value)
 
 
 def kept_folder(name: str, profile: str) -> Path:
     """Where a notebook or a benchmark keeps parts of its work, for when it is stopped; removed once it is done."""
-    return ROOT / "figures" / profile / "kept" / name
+    return FIGURES / profile / "kept" / name
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:

@@ -13,7 +13,7 @@ from replication.benchmark_style import step
 from replication.data import coco2014
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.files import rounded, write_atomically
+from replication.files import need_checkout, rounded, write_atomically
 from replication.network_files import NETWORKS
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.ranges import check
@@ -99,10 +99,11 @@ def train_in_full(
         options: `precision` of the convolutions, and how they are `compiled`; see `Trainer`.
 
     Raises:
-        ReplicationError: there is no network of a name, one in `out` was trained in another way, or a file or folder is
-            missing or damaged, or cannot be written.
+        ReplicationError: the package alone is installed, there is no network of a name, one in `out` was trained in
+            another way, or a file or folder is missing or damaged, or cannot be written.
         KeyboardInterrupt: after the state was saved.
     """
+    need_checkout("train-in-full")
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     wanted, out = _selected(trainings(steps, size), only), Path(out)

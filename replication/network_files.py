@@ -9,10 +9,10 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from replication.errors import ReplicationError, reason
-from replication.files import ROOT, check_writable, rounded, sha256, write_atomically, write_json
+from replication.files import DATA, check_writable, rounded, sha256, write_atomically, write_json
 from replication.networks import ImageTransformationNetwork
 
-NETWORKS = ROOT / "data" / "checkpoints"  # those that come with the project
+NETWORKS = DATA / "checkpoints"  # those that come with the project
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from replication.data import Picture
 from replication.device import default_device
-from replication.files import ROOT, sha256
+from replication.files import DATA, ROOT, sha256
 from replication.loss_network import LossNetwork
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
@@ -51,7 +51,8 @@ def _weights(network: LossNetwork) -> dict[str, str]:
 def commit() -> str:
     """The commit of the code, with "+changes" where code or data, trained networks apart, differ from it.
 
-    It is "unknown" outside a git clone.
+    It is "unknown" outside a git clone: in a copy and in an installed package, where `sources_digest` still tells the
+    code.
     """
     head = _git("rev-parse", "HEAD")
     if head is None:
@@ -74,9 +75,10 @@ def sources_digest(*more: Path) -> str:
 
     Unlike the commit it does not change with what has no part in a result, and tells one change from another.
     """
-    data = (path for path in (ROOT / "data").rglob("*") if path.is_file() and path.suffix != ".md")
-    paths = {*(ROOT / "replication").glob("*.py"), *data, *more}
-    digests = {path.relative_to(ROOT).as_posix(): sha256(path.read_bytes()) for path in sorted(paths)}
+    data = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
+    named = {Path("data", path.relative_to(DATA)): path for path in data}
+    named |= {path.relative_to(ROOT): path for path in (*(ROOT / "replication").rglob("*.py"), *more)}
+    digests = {name.as_posix(): sha256(named[name].read_bytes()) for name in sorted(named)}
     return sha256(json.dumps(digests).encode())
 
 
@@ -99,8 +101,9 @@ def precision_name(dtype: str, device: str) -> str:
 
 
 def _git(*arguments: str) -> str | None:
+    own = (f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}")  # never that of a repository around the project
     try:
-        result = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+        result = subprocess.run(["git", *own, *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:  # git is not installed
         return None
     return result.stdout.strip() if result.returncode == 0 else None

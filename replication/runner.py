@@ -3,6 +3,7 @@
 import ast
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from replication.errors import ReplicationError, one_line, reason
-from replication.files import ROOT, data_folder, kept_folder, sha256
+from replication.files import FIGURES, ROOT, data_folder, kept_folder, need_checkout, sha256
 from replication.image_folders import image_files
 from replication.kernel import ENGINE
 from replication.ledger import sources
@@ -54,9 +55,10 @@ def run_notebooks(
         Whether all of them succeeded.
 
     Raises:
-        ReplicationError: an unknown profile, notebook or parameter, a parameter's value that does not fit, or no VGG-16
-            weights.
+        ReplicationError: the package alone is installed, an unknown profile, notebook or parameter, a parameter's value
+            that does not fit, or no VGG-16 weights.
     """
+    need_checkout("figures")
     check(time_limit=time_limit)
     runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in select_notebooks(only)}
     print(f"VGG-16 weights: {vgg16_weights().source}")
@@ -112,7 +114,7 @@ def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
-    before = _circumstances(notebook, profile)
+    before = _circumstances(notebook, profile, parameters)
     done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +126,6 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
                 engine_name=ENGINE,
                 kernel_name="python3",
                 progress_bar=False,
-                cwd=ROOT,
                 deadline=time.monotonic() + time_limit,
                 bar=bar,
             )
@@ -147,7 +148,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
 
 
 def _executed(notebook: Path, profile: str, end: str = "") -> Path:
-    return ROOT / "figures" / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
+    return FIGURES / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
 
 
 def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[dict[str, str | float | None]]:
@@ -163,14 +164,18 @@ def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[
     return rows
 
 
-def _circumstances(notebook: Path, profile: str) -> dict[str, Any]:
-    """What an executed copy depends on, beside its parameters."""
+def _circumstances(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What an executed copy depends on, beside its parameters; with the files that these name."""
     folder = data_folder()
     images = (
         [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in image_files(folder)] if folder else []
     )
     read = sources(profile) if notebook.stem == LEDGER else {}
-    return circumstances(notebook) | {"images": sha256(json.dumps(images).encode()), "figures": read}
+    values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
+    named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
+    given = {name: sha256(Path(name).read_bytes()) for name in named}
+    digests = {"images": sha256(json.dumps(images).encode()), "figures": read, "files": given}
+    return circumstances(notebook) | digests
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
@@ -179,7 +184,7 @@ def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     had = nbformat.read(path, as_version=4).metadata
-    now = _circumstances(notebook, profile)
+    now = _circumstances(notebook, profile, parameters)
     return (had.get("replication"), had.papermill.parameters) == (now, parameters)
 
 
@@ -206,5 +211,5 @@ def _code_cells(notebook: Path) -> int:
 
 def _files(profile: str) -> dict[Path, int]:
     """The files of a profile, relative to the project, with the time of their last change."""
-    files = (ROOT / "figures" / profile).rglob("*")
+    files = (FIGURES / profile).rglob("*")
     return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}

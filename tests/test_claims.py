@@ -106,5 +106,5 @@ def test_the_ledger_has_a_row_for_every_figure_and_sentence(monkeypatch, tmp_pat
         assert [row["claim"] for row in sentences] == [check.says for check in judge_record(record(path)).checks]
     text = ledger.ledger_text(rows)
     assert text.count("REPLICATED") + text.count("NOT RUN") == len(CLAIMS)
-    monkeypatch.setattr(ledger, "ROOT", tmp_path)
+    monkeypatch.setattr(ledger, "FIGURES", tmp_path)
     assert {row["verdict"] for row in ledger.ledger("paper")} == {"not run at this scale"}

@@ -90,7 +90,7 @@ def test_full_scale_trains_measures_and_draws_and_keeps_what_is_of_today(images,
     monkeypatch.setattr(full_scale, "train_in_full", lambda *_, **options: done.append(options))
     monkeypatch.setattr(full_scale, "run_notebooks", lambda profile, resume: done.append((profile, resume)) or True)
     for name in ("tables", "full_scale"):
-        monkeypatch.setattr(f"replication.{name}.ROOT", tmp_path)
+        monkeypatch.setattr(f"replication.{name}.FIGURES", tmp_path / "figures")
 
     def benchmark_some(profile):
         run = SimpleNamespace(command="benchmark some", profile=profile, seed=0, device=default_device(), precision="")

@@ -212,11 +212,13 @@ def project(tmp_path, monkeypatch):
     """A project with the notebooks of one code cell that a test asks for."""
     (tmp_path / "notebooks").mkdir()
     for module in (runner, files, provenance, module_of_ledger):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+        for name, folder in {"ROOT": tmp_path, "DATA": tmp_path / "data", "FIGURES": tmp_path / "figures"}.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, folder)
 
     def make(**sources):
         for name, source in sources.items():
-            parameters = new_code_cell('profile = "quick"', metadata={"tags": ["parameters"]})
+            parameters = new_code_cell('profile = "quick"\ncontent = ""', metadata={"tags": ["parameters"]})
             cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
             kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
             nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
@@ -269,6 +271,11 @@ def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, mo
     (runner.ROOT / "data" / "checkpoints").mkdir(parents=True)
     (runner.ROOT / "data" / "checkpoints" / "wave.safetensors").write_text("")
     assert told(only=["01"]) == ["run", "done"]
+    monkeypatch.chdir(runner.ROOT)
+    for content in (b"one", b"another"):
+        (runner.ROOT / "me.jpg").write_bytes(content)
+        assert told(only=["01"], parameters={"content": "me.jpg"}) == ["run", "done"]
+        assert told(only=["01"], parameters={"content": "me.jpg"}) == ["kept", "kept"]
     monkeypatch.setenv("REPLICATION_DATA", str(runner.ROOT))
     (runner.ROOT / "photograph.jpg").write_text("")
     assert told(only=["01"]) == ["run", "done"]
