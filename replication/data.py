@@ -3,16 +3,19 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pooch
 import skimage.data
 from torch import Tensor
 
-from replication.errors import ReplicationError
+from replication.cache import cached
+from replication.errors import ReplicationError, cause
 from replication.files import DATA, cache_folder, data_folder
 from replication.image_folders import image_files
 from replication.images import from_pixels, load_image, pixel_digest
+from replication.ranges import check
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +84,9 @@ def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
         The photographs, and what they stand in for.
 
     Raises:
-        ReplicationError: one cannot be read.
+        ReplicationError: `count` is not positive, or one cannot be read.
     """
+    check(count=count)
     given = given_photographs("val")
     names = [str(path) for path in given] or PHOTOGRAPHS
     if len(names) < count:
@@ -122,26 +126,25 @@ def coco2014() -> Path:
     """The folder of MS-COCO train2014, the paper's photographs: 82,783 of them; downloaded (13.5 GB) if missing.
 
     Raises:
-        ReplicationError: the download failed or is not the published archive.
+        ReplicationError: the download failed or is not the published archive, or the cache cannot be written.
     """
+    return cached(cache_folder() / "coco2014" / "train2014", _folder, _download_coco)
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ReplicationError(f"{path} is not there")
+    return path
+
+
+def _download_coco(folder: Path) -> None:
     try:
-        pooch.retrieve(
-            COCO,
-            f"md5:{COCO_MD5}",
-            fname="train2014.zip",
-            path=cache_folder() / "coco2014",
-            processor=pooch.Unzip(extract_dir="."),
-            progressbar=True,
-        )
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            unzip = pooch.Unzip(extract_dir=".")
+            name = f"{folder.name}.zip"
+            pooch.retrieve(COCO, f"md5:{COCO_MD5}", fname=name, path=temporary, processor=unzip, progressbar=True)
+            Path(temporary, folder.name).replace(folder)
     except (OSError, ValueError) as error:
         raise ReplicationError(
             f"MS-COCO could not be downloaded ({cause(error)}); try again, or give a folder of photographs"
         ) from error
-    return cache_folder() / "coco2014" / "train2014"
-
-
-def cause(error: BaseException) -> str:
-    """Why a download failed, in a line: requests wraps the reason in errors that name the address again and again."""
-    while error.__context__ and not isinstance(error, ReplicationError):
-        error = error.__context__
-    return " ".join(str(getattr(error, "strerror", None) or error).split())

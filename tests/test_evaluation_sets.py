@@ -17,7 +17,8 @@ from replication.data import content_picture
 from replication.errors import ReplicationError
 from replication.evaluation_sets import SETS, DownloadError, evaluation_set
 from replication.files import data_folder
-from replication.images import image_files, load_image, pixel_digest, save_image, square
+from replication.image_folders import image_files
+from replication.images import load_image, pixel_digest, save_image, square
 from replication.metrics import luminance_scores
 from replication.super_resolution import bicubic, cropped, low_resolution
 
@@ -100,6 +101,31 @@ def test_a_set_is_downloaded_once_and_known_by_its_pixels(small_set, server, cap
     assert len(evaluation_set("set5")) == 2
     kept = sorted(path.name for path in (module.cache_folder() / "evaluation").rglob("*"))
     assert kept == ["chelsea.png", "coffee.png", "set5", "set5.lock"]
+
+
+def test_a_damaged_picture_of_the_cache_is_named_and_fetched_again(small_set, server, caplog):
+    archive(server / "Set5.tar.gz", image_files(small_set), "w:gz")
+    evaluation_set("set5")
+    folder = module.cache_folder() / "evaluation"
+    (folder / "set5" / "coffee.png").write_bytes((folder / "set5" / "chelsea.png").read_bytes())
+    (folder / ".set5.begun").mkdir()
+    assert [picture.name for picture, _ in evaluation_set("set5")] == ["chelsea", "coffee"]
+    assert "coffee.png is not the coffee of Set5" in caplog.text
+    assert "it is made again" in caplog.text
+    assert not (folder / ".set5.begun").exists()
+
+
+def test_the_cache_is_read_where_it_cannot_be_written(small_set, monkeypatch):
+    """A folder in the place of the lock cannot be opened for writing, whoever tries."""
+    folder = module.cache_folder() / "evaluation"
+    shutil.copytree(small_set, folder / "set5")
+    (folder / "set5.lock").mkdir()
+    assert len(evaluation_set("set5")) == 2
+    (folder / "set5" / "coffee.png").unlink()
+    with pytest.raises(
+        ReplicationError, match="evaluation cannot be written .Is a directory.; mend that, or set REPLI"
+    ):
+        evaluation_set("set5")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ from replication import ledger as module_of_ledger
 from replication.claims import CLAIMS
 from replication.device import default_device
 from replication.files import ROOT
+from replication.images import save_image
 from replication.ledger import ledger
+from replication.optimisation import white_noise
 from replication.provenance import device_name
 
 SMOKE = ROOT / "figures" / "smoke"
@@ -177,7 +179,7 @@ def test_plain_papermill_gives_the_same_figure(smoke, tmp_path):
     result = papermill(tmp_path, "-p", "iterations", "20")
     assert result.returncode == 0, result.stderr
     assert path.read_bytes() == first
-    assert papermill(tmp_path, "-p", "iterations", "2").returncode == 0
+    assert papermill(tmp_path, "-r", "iterations", "2").returncode == 0
     assert json.loads(path.read_text())["provenance"]["settings"]["iterations"] == 2
     path.write_bytes(first)
 
@@ -218,7 +220,7 @@ def project(tmp_path, monkeypatch):
 
     def make(**sources):
         for name, source in sources.items():
-            parameters = new_code_cell('profile = "quick"\ncontent = ""', metadata={"tags": ["parameters"]})
+            parameters = new_code_cell('profile = "quick"\ncontent = "chelsea"', metadata={"tags": ["parameters"]})
             cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
             kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
             nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
@@ -272,8 +274,8 @@ def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, mo
     (runner.ROOT / "data" / "checkpoints" / "wave.safetensors").write_text("")
     assert told(only=["01"]) == ["run", "done"]
     monkeypatch.chdir(runner.ROOT)
-    for content in (b"one", b"another"):
-        (runner.ROOT / "me.jpg").write_bytes(content)
+    for seed in (0, 1):
+        save_image(white_noise(44, seed), runner.ROOT / "me.jpg")
         assert told(only=["01"], parameters={"content": "me.jpg"}) == ["run", "done"]
         assert told(only=["01"], parameters={"content": "me.jpg"}) == ["kept", "kept"]
     monkeypatch.setenv("REPLICATION_DATA", str(runner.ROOT))
