@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import pooch
 
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, reason
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "replication" / "shipped"  # what setup.py makes of data/ in an installed package
@@ -92,7 +92,7 @@ def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
             temporary.unlink()
         if isinstance(error, OSError):
             raise ReplicationError(
-                f"{path} could not be written ({error.strerror}); check the permissions and the free space"
+                f"{path} could not be written ({reason(error)}); check the permissions and the free space"
             ) from error
         raise
 

@@ -99,7 +99,9 @@ def _scale(record: dict[str, Any]) -> str:
     trained = [steps_trained(json.loads(path.read_text())) for path in _networks(source)]
     if trained:
         full = 200_000 if "networks" in source else 40_000
-        parts.append(f"networks of {min(trained)} to {max(trained)} training steps for {full}")
+        steps = " to ".join(map(str, sorted({min(trained), max(trained)})))
+        parts.append(f"networks of {steps} training steps for {full}")
+    parts += [f"{ours} in place of {papers}" for papers, ours in source.get("stand_ins", {}).items()]
     return ", ".join(parts)
 
 

@@ -8,7 +8,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, reason
 from replication.files import DATA, check_writable, rounded, sha256, write_atomically, write_json
 from replication.networks import ImageTransformationNetwork
 
@@ -86,8 +86,7 @@ def load_network(
     except FileNotFoundError:
         raise ReplicationError(f"{path} does not exist") from None
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ReplicationError(f"{path} is damaged or no network of this project ({reason})") from error
+        raise ReplicationError(f"{path} is damaged or no network of this project ({reason(error)})") from error
     return network.eval(), record
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from replication.ranges import FACTORS
+
 FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
-FACTORS = (4, 8)  # of super-resolution
 SR_FILTERS, SR_BLOCKS = 64, 4
 KERNELS = (9, 5, 5)  # of SRCNN
 PADDINGS = ("reflection", "zero")

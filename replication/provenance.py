@@ -25,11 +25,12 @@ def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequen
 
     Args:
         run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`, and a
-            profile where it has one.
+            profile where it has one, and `stand_ins` where something took the place of the paper's input.
         network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
+    others = settings.pop("stand_ins", {})
     return {
         "commit": commit(),
         "sources": sources_digest(),
@@ -41,6 +42,7 @@ def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequen
         "versions": versions(),
         **({"weights": _weights(network)} if network else {}),
         "inputs": [picture.provenance() for picture in inputs],
+        **({"stand_ins": others} if others else {}),
     }
 
 

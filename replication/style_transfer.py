@@ -14,6 +14,7 @@ from replication.inference import for_inference
 from replication.network_files import NETWORKS, load_network
 from replication.networks import STRIDE, ImageTransformationNetwork
 from replication.progress import progress_bar
+from replication.ranges import check
 
 SHIPPED = NETWORKS / "style"
 TILE = 1024  # pixels a side
@@ -115,6 +116,7 @@ def stylize_files(
     Raises:
         ReplicationError: no such style, and see `transform_files`.
     """
+    check(tile=tile, precision=precision)
     keep_freed_memory()
     device = default_device()
     network = for_inference(style_network(style)[0], getattr(torch, precision)).to(device)

@@ -16,6 +16,7 @@ from replication.inference import for_inference
 from replication.network_files import NETWORKS, load_network
 from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork
 from replication.progress import progress_bar
+from replication.ranges import check
 
 SHIPPED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
@@ -100,15 +101,16 @@ def upscale(
     Args:
         network: in evaluation mode; see `for_inference`.
         small: (1, 3, H, W) in [0, 1].
-        tile: pixels a side; None for the whole image at once.
+        tile: pixels a side, a multiple of 4; None for the whole image at once.
         label: what the progress bar over the tiles says.
 
     Returns:
         (1, 3, factor H, factor W) in [0, 1], float32.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or a tile that is no multiple of 4.
     """
+    check(tile=tile)
     if small.shape[:-2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(small.shape)}")
     height, width = small.shape[2:]
@@ -186,6 +188,7 @@ def upscale_files(
     Raises:
         ReplicationError: no such network, one of another factor, and see `transform_files`.
     """
+    check(factor=factor, tile=tile, precision=precision)
     keep_freed_memory()
     device = default_device()
     found = _loaded(network) if network else shipped_network(factor, loss)[0]

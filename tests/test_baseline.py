@@ -165,9 +165,9 @@ def test_with_bfloat16_convolutions_it_ends_within_2_percent(photograph, y_style
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"iterations": 0}, "iterations must be at least 1; got 0"),
-        ({"iterations": -5}, "iterations must be at least 1; got -5"),
-        ({"history": 0}, "history must be at least 1; got 0"),
+        ({"iterations": 0}, "iterations must be a whole number of iterations, at least 1; got 0"),
+        ({"iterations": -5}, "iterations must be a whole number of iterations, at least 1; got -5"),
+        ({"history": 0}, "history must be a whole number of pairs, at least 1; got 0"),
         ({"iterations": 5, "keep": (0, 6)}, r"keep must lie in 0 to 5; got \[0, 6\]"),
     ],
 )

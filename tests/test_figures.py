@@ -73,8 +73,9 @@ def test_verdicts():
         "partly replicated: a: 2, over 1; does NOT hold: b: 3, over 4; not run at this scale: c"
     )
     assert str(judgement).splitlines() == ["partly replicated:", *map(str, checks)]
-    assert [word(holds) for holds in ([True, None], [False, None], [None], [])] == [
+    assert [word(holds) for holds in ([True, True], [True, None], [False, None], [None], [])] == [
         "replicated",
+        "replicated as far as run",
         "not replicated",
         "not run at this scale",
         "not run at this scale",

@@ -83,7 +83,7 @@ def test_plain_papermill_gives_the_same_figure(smoke, checkout, papermill):
     assert result.returncode == 0, result.stderr
     for name in ("fig3_feature_inversion.json", "fig3_feature_inversion.png"):
         assert (folder / name).read_bytes() == (smoke("01") / name).read_bytes()
-    assert papermill("-p", "iterations", "2").returncode == 0
+    assert papermill("-r", "iterations", "2").returncode == 0
     assert record(folder, "fig3_feature_inversion")["provenance"]["settings"]["iterations"] == 2
 
 

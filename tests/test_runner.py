@@ -11,6 +11,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from replication import files, provenance, runner, settings
 from replication import ledger as module_of_ledger
 from replication.device import default_device
+from replication.images import save_image
+from replication.optimisation import white_noise
 from replication.provenance import device_name
 
 
@@ -42,7 +44,7 @@ def project(tmp_path, monkeypatch):
 
     def make(**sources):
         for name, source in sources.items():
-            parameters = new_code_cell('profile = "quick"\ncontent = ""', metadata={"tags": ["parameters"]})
+            parameters = new_code_cell('profile = "quick"\ncontent = "chelsea"', metadata={"tags": ["parameters"]})
             cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
             kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
             nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
@@ -96,8 +98,8 @@ def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, mo
     (runner.ROOT / "data" / "checkpoints" / "wave.safetensors").write_text("")
     assert told(only=["01"]) == ["run", "done"]
     monkeypatch.chdir(runner.ROOT)
-    for content in (b"one", b"another"):
-        (runner.ROOT / "me.jpg").write_bytes(content)
+    for seed in (0, 1):
+        save_image(white_noise(44, seed), runner.ROOT / "me.jpg")
         assert told(only=["01"], parameters={"content": "me.jpg"}) == ["run", "done"]
         assert told(only=["01"], parameters={"content": "me.jpg"}) == ["kept", "kept"]
     monkeypatch.setenv("REPLICATION_DATA", str(runner.ROOT))

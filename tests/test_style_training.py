@@ -9,6 +9,7 @@ import zipfile
 from functools import partial
 
 import pytest
+import skimage
 import torch
 from commands import run_command
 from PIL import Image
@@ -95,7 +96,6 @@ def test_the_command_names_what_it_cannot_take(folder):
         (["--images", folder / "none", "--out", folder / "a.safetensors"], "none is not a folder"),
         (["--images", folder / "empty", "--out", folder / "a.safetensors"], "holds no photographs"),
         (["--images", folder / "in", "--out", folder / "a.pt"], "the suffix of a network's file is .safetensors"),
-        (["--images", folder / "in", "--out", folder / "a.safetensors", "--size", 20], "at least 44 x 44 pixels"),
     ):
         result = run_command("train-style", "--style", "great_wave", *map(str, arguments))
         assert result.returncode == 1
@@ -104,9 +104,43 @@ def test_the_command_names_what_it_cannot_take(folder):
         assert "Traceback" not in result.stderr
 
 
+def test_photographs_smaller_than_the_crops_are_left_out_with_a_word(folder, weights, monkeypatch):
+    """Of both trainings; what has fewer pixels a side than a crop would be enlarged."""
+    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
+    Image.new("RGB", (400, 2)).save(folder / "in" / "strip.png")
+    save_image(square(content_picture("chelsea").image, 63), folder / "in" / "small.png")
+    done = train(folder, 1, "--fit", "crop")
+    assert done.returncode == 0, done.stderr
+    assert "left out: 2 photographs have a side of less than 64 pixels" in done.stderr
+    assert load_network(folder / "net.safetensors")[1]["provenance"]["settings"]["photographs"]["count"] == 3
+    for command in (["train-style", "--style", "great_wave", "--size", "80"], ["train-super-resolution"]):
+        images = ["--images", str(folder / "in"), "--out", str(folder / "other.safetensors")]
+        failed = run_command(*command, *images, REPLICATION_CACHE=folder / "cache")
+        assert failed.returncode == 1
+        size = 80 if "--size" in command else 288
+        assert failed.stderr.splitlines()[-1] == (
+            f"error: none of the 5 images in {folder / 'in'} has {size} pixels a side; give larger ones, or train at a "
+            "smaller size"
+        )
+
+
+def test_a_painting_smaller_than_its_strokes_are_taken_is_enlarged_with_a_word(photographs, caplog):
+    small = STYLE._replace(image=square(STYLE.image, 60))
+    style_trainer(small, photographs, size=64, style_size=64)
+    assert "great_wave: its 60 pixels a side become 64" in caplog.text
+    caplog.clear()
+    style_trainer(STYLE, photographs, size=64, style_size=64)
+    assert not caplog.text
+
+
+def test_crops_larger_than_the_photographs_are_refused_before_the_first_step(photographs):
+    with pytest.raises(ReplicationError, match="crops of 96 x 96 do not fit into photographs of 80 pixels a side"):
+        style_trainer(STYLE, photographs, size=96)
+
+
 def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
-    """With a learning rate of zero the terms change by the batch alone, so that their ratio is the factor."""
-    options = {"size": 64, "style_size": 64, "learning_rate": 0.0, "log_every": 1}
+    """With next to no learning rate the terms change by the batch alone, so that their ratio is the factor."""
+    options = {"size": 64, "style_size": 64, "learning_rate": 1e-30, "log_every": 1}
     plain = style_trainer(STYLE, photographs, **options)[0].run(4)
     rising = style_trainer(STYLE, photographs, warmup=3, **options)[0].run(4)
     factors = [line["style"] / other["style"] for line, other in zip(rising, plain, strict=True)]
@@ -170,12 +204,16 @@ def test_a_trained_network_can_be_the_start(photographs, tmp_path, norm):
 
 def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
     monkeypatch.delenv("REPLICATION_DATA", raising=False)
-    assert [picture.name for picture in validation_pictures(2)] == ["astronaut", "chelsea"]
-    assert len(validation_pictures(50)) == 4
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["astronaut", "chelsea"]
+    assert others == {"50 MS-COCO validation images": f"astronaut, chelsea (scikit-image {skimage.__version__})"}
+    assert len(validation_pictures(50)[0]) == 4
     (tmp_path / "val").mkdir()
     save_image(square(content_picture("coffee").image, 40), tmp_path / "val" / "x.png")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
-    assert [picture.name for picture in validation_pictures(2)] == ["x"]
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["x"]
+    assert others == {}
 
 
 @pytest.fixture

@@ -191,12 +191,14 @@ def photographs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"factor": 3, "patch": 96}, "the factor is one of 4, 8, for srcnn 4; got 3"),
-        ({"patch": 50}, "the patch must be a multiple of 4 pixels; got 50"),
+        ({"factor": 3, "patch": 96}, "factor must be 4 or 8; got 3"),
+        ({"patch": 50}, "patch must be a multiple of factor, 4; got 50"),
         ({"loss": "style"}, "the loss is one of feature, pixel, srcnn; got 'style'"),
-        ({"loss": "srcnn", "factor": 8}, "the factor is one of 4, 8, for srcnn 4; got 8"),
-        ({"patch": 32, "blur": 9.0}, "the blur must be at least 0 and less than a quarter of the patch; got 9"),
-        ({"blur": -1.0}, "the blur must be at least 0"),
+        ({"loss": "srcnn", "factor": 8}, "factor must be 4 for srcnn; got 8"),
+        ({"patch": 32, "blur": 9.0}, "blur must be less than a quarter of patch, 32; got 9"),
+        ({"blur": -1.0}, "blur must be a finite number of pixels, at least 0; got -1"),
+        ({"patch": 128}, "crops of 128 x 128 do not fit into photographs of 96 pixels a side"),
+        ({"loss": "srcnn", "kernels": (9, 4, 5)}, "the kernels are .*; got .9, 4, 5."),
     ],
 )
 def test_what_cannot_be_trained_is_refused(photographs, options, message):
@@ -290,7 +292,7 @@ def test_the_commands_train_and_enlarge_and_name_what_they_cannot_take(tmp_path)
 
     for wrong, message in (
         (["--factor", "8"], "net.safetensors enlarges by 4, not by 8; give --factor 4"),
-        (["--factor", "3"], "invalid choice: 3"),
+        (["--factor", "3"], "argument --factor: must be 4 or 8; got 3"),
     ):
         failed = run_command(*plain, *wrong)
         assert failed.returncode != 0

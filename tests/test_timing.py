@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import time
 
 import pytest
 import torch
 from commands import run_command
 
+from replication.errors import ReplicationError
 from replication.loss_network import LossNetwork
 from replication.timing import convolution_cost, convolution_flops, interleaved, peak_memory
 
@@ -47,6 +49,13 @@ def allocate(megabytes):
 def test_the_peak_memory_is_that_of_the_call():
     little, much = (peak_memory(allocate, megabytes) for megabytes in (1, 400))
     assert much - little == pytest.approx(399 * 2**20, rel=0.1)
+
+
+def test_a_measured_process_that_dies_is_one_line():
+    with pytest.raises(
+        ReplicationError, match="the process whose memory is measured died, probably since that ran out"
+    ):
+        peak_memory(os._exit, 1)
 
 
 def test_a_convolution_costs_what_its_products_do():

