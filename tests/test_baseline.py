@@ -53,6 +53,7 @@ def undisturbed(once):
     return load_file(once("undisturbed", run) / "run.result")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(undisturbed, tmp_path, number):
     process = Process(run, tmp_path)
@@ -72,6 +73,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(undisturbed, tmp_path,
     assert all(torch.equal(resumed[name], undisturbed[name]) for name in resumed)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_made_longer(undisturbed, tmp_path):
     run(tmp_path, iterations=30)
     run(tmp_path)
@@ -97,6 +99,7 @@ def test_a_checkpoint_of_another_run_is_refused(photograph, y_style, tmp_path):
         gatys(photograph, y_style, iterations=9, checkpoint=path)
 
 
+@pytest.mark.slow
 def test_the_objective_falls_below_15_percent_of_the_content_images(photograph, y_style):
     result = gatys(photograph, y_style, iterations=100, keep=(0, 100))
     objective = Objective(y_style)
@@ -110,6 +113,7 @@ def test_the_objective_falls_below_15_percent_of_the_content_images(photograph, 
     assert result.losses.total[0].item() == pytest.approx(objective(white_noise(64, 0), target).total.item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_image_stays_in_range_only_if_it_is_clipped(photograph, y_style):
     clipped, unclipped = (
         gatys(photograph, y_style, iterations=30, keep=(30,), clip=clip).images[30] for clip in (True, False)
@@ -120,6 +124,7 @@ def test_the_image_stays_in_range_only_if_it_is_clipped(photograph, y_style):
     assert unclipped.max() > 1
 
 
+@pytest.mark.slow
 def test_a_batch_is_as_many_single_runs(y_style):
     """In float64: rounding grows along the trajectory, and a batch is rounded otherwise than its images are."""
     contents = torch.cat([square(content_picture(name).image, 48) for name in ("chelsea", "coffee", "rocket")]).double()
@@ -131,6 +136,7 @@ def test_a_batch_is_as_many_single_runs(y_style):
         torch.testing.assert_close(alone.image[0], together.image[i], rtol=0, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "iterations", "tolerance"), [("float64", 20, 1e-9), ("float32", 10, 0.01)])
 def test_the_objective_falls_as_with_torchs_lbfgs(photograph, y_style, dtype, iterations, tolerance):
     """In float32 the two part after some ten iterations, as torch's own run does from noise that differs by one ulp."""
@@ -152,6 +158,7 @@ def test_the_objective_falls_as_with_torchs_lbfgs(photograph, y_style, dtype, it
     assert found.tolist() == pytest.approx(expected, rel=tolerance)
 
 
+@pytest.mark.slow
 def test_with_bfloat16_convolutions_it_ends_within_2_percent(photograph, y_style):
     objective = Objective(y_style)
     target = objective.content_target(photograph)

@@ -187,6 +187,7 @@ def test_a_defect_is_not_explained_away(tmp_path):
     assert explained(ValueError("two\nlines")) == "two lines"
 
 
+@pytest.mark.slow
 def test_an_image_too_large_for_the_memory_is_left_out_by_the_command(tmp_path):
     save_image(torch.zeros(1, 3, 2000, 2000), tmp_path / "a.png")
     photographs(tmp_path, "b.png")

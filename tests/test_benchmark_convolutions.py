@@ -38,6 +38,7 @@ def test_the_bare_convolutions_have_the_memory_formats_and_precision_of_the_call
             assert tensor.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_the_convolutions(checkout):
     result = run_command("benchmark", "convolutions", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr

@@ -97,6 +97,7 @@ def test_the_commands_say_in_one_line_that_the_cache_cannot_be_written(tmp_path,
     assert "cannot be written (Not a directory); mend that, or set REPLICATION_CACHE to a folder that can be" in line
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path):
     """A file may not grow past a limit, as on a disk without space."""
     (tmp_path / "photographs").mkdir()

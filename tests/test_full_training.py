@@ -40,6 +40,7 @@ def test_every_network_of_the_project_has_its_training():
     assert (style["norm"], style["style_weight"], style["size"]) == ("instance", 5.0, 256)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_will_do_and_goes_on_where_it_was_stopped(images, tmp_path):
     before = {path: path.read_bytes() for path in full_training.NETWORKS.rglob("*.safetensors")}
     command = ["train-in-full", "--images", images, "--out", str(tmp_path / "out"), "--steps", "2", "--size", "64"]
@@ -83,6 +84,7 @@ def test_a_network_with_all_of_its_training_takes_the_place_of_the_old_one(image
         train_in_full(images, tmp_path / "out", only=["nothing"])
 
 
+@pytest.mark.slow
 def test_full_scale_trains_measures_and_draws_and_keeps_what_is_of_today(images, tmp_path, monkeypatch, capsys):
     done = []
     monkeypatch.setattr(full_scale, "train_in_full", lambda *_, **options: done.append(options))

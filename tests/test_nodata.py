@@ -43,6 +43,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", PLACES)
 def test_what_took_the_place_of_the_papers_input_stands_in_json_verdict_and_ledger(stranger, figure):
     found = record(stranger, figure)
@@ -57,6 +58,7 @@ def test_what_took_the_place_of_the_papers_input_stands_in_json_verdict_and_ledg
         assert all(f"{ours} in place of {papers}" in scale for scale in scales)
 
 
+@pytest.mark.slow
 def test_no_number_of_the_papers_is_compared_with_a_stand_ins(stranger):
     rows = [row for row in record(stranger, "claims")["results"] if row["claim"] != CLAIMS[row["figure"]].text]
     for figure in ("fig5_objective", *SUPER_RESOLUTION):
@@ -69,6 +71,7 @@ def test_no_number_of_the_papers_is_compared_with_a_stand_ins(stranger):
     assert {(row["set"], row["paper_psnr"], row["paper_ssim"]) for row in scores} == {(NO_SET, None, None)}
 
 
+@pytest.mark.slow
 def test_the_table_that_is_shown_has_no_column_of_the_papers(stranger):
     text = printed(stranger, "09_super_resolution")
     assert "factor  method" in text

@@ -60,6 +60,7 @@ def test_the_kernel_is_this_python(project):
     assert nbformat.read(folder / "01_a.ipynb", 4).cells[-1].outputs[0].text == f"{sys.executable} smoke\n"
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
     folder = project(_01_a="print(1)", _02_b="print(2)")
     assert runner.run_notebooks("smoke")
@@ -76,6 +77,7 @@ def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["01_a.ipynb", "02_b.ipynb"]
 
 
+@pytest.mark.slow
 def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, monkeypatch):
     project(_01_a="x = 1", _02_b="print(1)")
     assert runner.run_notebooks("smoke", only=["01"])
@@ -121,6 +123,7 @@ def test_the_ledger_is_executed_anew_when_a_figure_has_changed(project, capsys, 
         assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[-2:]] == results
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_the_last_time_took_and_what_was_kept_is_removed(project, capsys):
     project(_01_a="import time; time.sleep(1)")
     kept = files.kept_folder("01_a", "smoke")
@@ -146,6 +149,7 @@ def test_a_dead_kernel_is_noticed(project, capsys):
     assert time.monotonic() - start < 60
 
 
+@pytest.mark.slow
 def test_a_notebook_has_a_time_limit(project, capsys):
     project(_01_a="import time; time.sleep(100)")
     start = time.monotonic()

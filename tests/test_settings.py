@@ -136,6 +136,7 @@ def test_figures_names_what_is_wrong_before_the_first_notebook(only, parameters,
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_papermill_hands_over_lists_numbers_and_none_in_text(tmp_path):
     """By -p, -r and -y, to a notebook that only takes its settings."""
     names = ("styles", "contents", "size", "large", "iterations", "seed")

@@ -47,6 +47,7 @@ def train(folder, steps, *more, launcher=()):
     return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights_file")
 def test_the_command_trains_goes_on_and_its_network_stylizes(folder):
     first = train(folder, 2, "--tv-weight", "1e-4")
@@ -73,6 +74,7 @@ def test_the_command_trains_goes_on_and_its_network_stylizes(folder):
     assert Image.open(folder / "out.png").size == (72, 72)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights_file")
 def test_under_torchrun_two_processes_log_the_losses_of_one(folder):
     """Their gradients are compared in test_training.py."""
@@ -148,6 +150,7 @@ def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
     assert [line["content"] for line in rising] == pytest.approx([line["content"] for line in plain], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_objective_falls(photographs):
     trainer, objective = style_trainer(STYLE, photographs, size=64, style_size=64, log_every=5)
     log = trainer.run(15)

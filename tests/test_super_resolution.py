@@ -93,7 +93,7 @@ def test_srcnn_changes_the_luminance_alone():
 
 
 @pytest.mark.parametrize("factor", [4, 8])
-@pytest.mark.parametrize("size", [(40, 60), (17, 33), (5, 70)])
+@pytest.mark.parametrize("size", [pytest.param((40, 60), marks=pytest.mark.slow), (17, 33), (5, 70)])
 def test_tiles_are_the_whole_image(factor, size):
     """In float64 to rounding."""
     exact, small = network(factor, torch.float64), resize(PHOTOGRAPH, *size).double()
@@ -106,7 +106,7 @@ def test_tiles_are_the_whole_image_within_1_of_255_in_the_precisions_of_the_comm
     assert (upscale(fast, small, tile=32) - upscale(fast, small, tile=None)).abs().max() < 1 / 255
 
 
-@pytest.mark.parametrize("size", [(40, 60), (17, 33)])
+@pytest.mark.parametrize("size", [pytest.param((40, 60), marks=pytest.mark.slow), (17, 33)])
 def test_tiles_of_srcnn_are_the_whole_image(size):
     found, small = SRCNNUpscaler(SRCNN().eval().double()), resize(PHOTOGRAPH, *size).double()
     assert torch.equal(found(small), srcnn(found.network, small))

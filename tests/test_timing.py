@@ -46,6 +46,7 @@ def allocate(megabytes):
     torch.ones(megabytes * 2**18)
 
 
+@pytest.mark.slow
 def test_the_peak_memory_is_that_of_the_call():
     little, much = (peak_memory(allocate, megabytes) for megabytes in (1, 400))
     assert much - little == pytest.approx(399 * 2**20, rel=0.1)
@@ -63,6 +64,7 @@ def test_a_convolution_costs_what_its_products_do():
     assert convolution_cost(channels=64, side=32) == convolution_cost(channels=32, side=64)
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_style_transfer(checkout):
     result = run_command("benchmark", "style", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr
@@ -83,6 +85,7 @@ def test_the_benchmark_of_style_transfer(checkout):
     assert 0.2 < fast["peak_GB"] < 4
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_super_resolution(checkout):
     result = run_command("benchmark", "super-resolution", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr
@@ -96,6 +99,7 @@ def test_the_benchmark_of_super_resolution(checkout):
     assert steps[1]["ratio"] == pytest.approx(steps[1]["seconds"] / steps[0]["seconds"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_the_baseline(checkout):
     result = run_command("benchmark", "baseline", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr

@@ -48,6 +48,7 @@ def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_step_is_one_of_torchs_adam_on_the_mean_of_the_sum_of_the_terms():
     """In float64: where a gradient is all rounding, Adam makes a whole step of it."""
     ours = trainer(dtype=torch.float64)
@@ -132,6 +133,7 @@ def undisturbed():
     return tensors(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_was_stopped_goes_on_to_the_same_bytes(undisturbed, tmp_path, number):
     process = Process(train, tmp_path)
@@ -186,11 +188,13 @@ def test_states_of_other_runs_are_refused(tmp_path):
         trainer(path).run(5)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_as_well_within_noise():
     ends = [trainer(bfloat16=bfloat16).run(40)[-1] for bfloat16 in (False, True)]
     assert ends[1]["pixel"] == pytest.approx(ends[0]["pixel"], rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 def test_compiled_gradients_are_those_of_the_plain_network(monkeypatch):
     """Of a network with one residual block: the other four would be compiled as well, each for seconds."""
@@ -229,6 +233,7 @@ def worker(rank, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_with_half_a_batch_each_are_one_with_the_whole(tmp_path):
     torch.multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
     one = trainer(norm="instance", dtype=torch.float64)

