@@ -11,7 +11,7 @@ from filelock import FileLock
 from replication.files import cache_folder
 
 MARKED = "REPLICATION_DATA_OF_MARKED_TESTS"
-NO_PROXY = "http://127.0.0.1:9"  # nothing listens there
+OUT_OF_REACH = "http://127.0.0.1:9"  # a proxy that is not there
 
 
 def pytest_configure():
@@ -96,28 +96,32 @@ def checkout(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def smoke(once, weights):
+def smoke(once, weights, worker_id):
     """`smoke("03")`: the folder of what that notebook made in its one run, profile smoke, as a stranger has it.
 
     That is without the data folder and the servers of the sets, in a copy of the project. The ledger, `smoke("10")`,
     has the files of all others beside its own. What the command said is in `said.txt`.
     """
-    notebooks = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
+    *others, ledger = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
+    if worker_id == "gw1":
+        others.reverse()  # so that two workers that wait for the ledger share what it needs
 
     def execute(number, folder):
         copy_project(folder)
         made = folder / "figures" / "smoke"
-        for other in notebooks[:-1] if number == notebooks[-1] else ():
+        for other in others if number == ledger else ():
             shutil.copytree(figures(other), made, dirs_exist_ok=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("REPLICATION_DATA", raising=False)
             patch.setenv("PYTHONPATH", str(folder))
             command = ("figures", "--profile", "smoke", "--only", number)
-            result = run_command(*command, cwd=folder, https_proxy=NO_PROXY, no_proxy="")
+            result = run_command(*command, cwd=folder, https_proxy=OUT_OF_REACH, no_proxy="")
         assert result.returncode == 0, result.stdout + result.stderr
         (made / "said.txt").write_text(result.stdout)
 
     def figures(number):
+        for other in others if number == ledger else ():
+            figures(other)
         return once(f"notebook {number}", functools.partial(execute, number)) / "figures" / "smoke"
 
     return figures

@@ -4,7 +4,7 @@ import json
 
 import nbformat
 import pytest
-from conftest import NO_PROXY
+from conftest import OUT_OF_REACH
 
 from replication.claims import CLAIMS, judge_record
 from replication.data import PHOTOGRAPHS, VALIDATION, Picture, content_picture, stand_ins, validation_pictures
@@ -107,7 +107,7 @@ def data(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("https_proxy", NO_PROXY)
+    monkeypatch.setenv("https_proxy", OUT_OF_REACH)
     return tmp_path / "data"
 
 

