@@ -41,10 +41,12 @@ class Process:
 
     def wait(self):
         """What `subprocess.run` returns; the exit status of an exception is 1."""
-        self.process.join(TIMEOUT)
-        if self.running():
+        try:
+            self.process.join(TIMEOUT)
+            if self.running():
+                raise subprocess.TimeoutExpired(self.process.name, TIMEOUT)
+        finally:
             self.process.kill()
-            raise subprocess.TimeoutExpired(self.process.name, TIMEOUT)
         said = [path.read_text() for path in self.outputs]
         self.folder.cleanup()
         return subprocess.CompletedProcess(self.process.name, self.process.exitcode, *said)
