@@ -68,9 +68,8 @@ def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PA
 
 def given_photographs(kind: str) -> list[Path]:
     """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
-    folder = data_folder()
-    found = image_files(folder / kind) if folder else []
-    if folder and not found:
+    found = _given(kind)
+    if data_folder() and not found:
         log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
     return found
 
@@ -101,12 +100,12 @@ def style_picture(name: str) -> Picture:
     Raises:
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
-    return _from_file(name, "styles", _pictures(DATA / "styles"))
+    return _from_file(name, "styles", _by_name(image_files(DATA / "styles")))
 
 
 def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:
     folder = data_folder()
-    found = (_pictures(folder / kind) if folder else {}) | known
+    found = _by_name(_given(kind)) | known
     if name not in found and Path(name).suffix:
         return Picture(load_image(name), Path(name).stem, "file")
     if name not in found:
@@ -118,8 +117,14 @@ def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, 
     return Picture(load_image(found[name]), name, origin)
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in image_files(folder)}
+def _given(kind: str) -> list[Path]:
+    """The images of a folder under `REPLICATION_DATA`, which need not have it."""
+    folder = data_folder()
+    return image_files(folder / kind) if folder and (folder / kind).is_dir() else []
+
+
+def _by_name(paths: list[Path]) -> dict[str, Path]:
+    return {path.stem: path for path in paths}
 
 
 def coco2014() -> Path:
