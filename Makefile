@@ -1,6 +1,6 @@
 # make figures                        every figure and table, profile quick: 2 CPU cores, minutes
 # make figures PROFILE=paper ONLY=01  the paper's settings, chosen notebooks
-# make test                           the tests
+# make test                           the tests; some of them: make test ARGS="-m data"
 # make lab                            JupyterLab on the notebooks (as root: make lab ARGS=--allow-root)
 PYTHON ?= python3
 PROFILE ?= quick
@@ -15,7 +15,7 @@ figures: $(VENV)/.ready
 	$(RUN) replication figures --profile "$(PROFILE)" --only "$(ONLY)"
 
 test: $(VENV)/.ready
-	$(RUN) pytest
+	$(RUN) pytest $(ARGS)
 
 lint: $(VENV)/.ready
 	$(RUN) ruff check

@@ -8,20 +8,19 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, explained
 from replication.options import (
     add_compile,
     add_files,
     add_images,
+    add_number,
     add_precision,
     add_run,
     add_training,
     kernels,
-    literal,
     names,
-    positive,
 )
-from replication.settings import PROFILES
+from replication.ranges import PROFILES, check_together
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,18 +31,21 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same orderly end as Ctrl-C
     try:
         return options.command(options)
-    except (ReplicationError, FloatingPointError, ValueError) as error:  # the last: arguments that do not go together
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(f"\ninterrupted; {options.interrupted}", file=sys.stderr)
         return 130
+    except Exception as error:
+        line = explained(error)
+        if options.debug or line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return 1
 
 
 def _figures(options: argparse.Namespace) -> int:
     from replication.runner import run_notebooks  # papermill takes a second to import
 
-    parameters = {name: literal(value) for name, value in options.parameter}
+    parameters = dict(options.parameter)
     return 0 if run_notebooks(options.profile, options.only, parameters, options.time_limit, options.resume) else 1
 
 
@@ -77,6 +79,7 @@ def _calls(module: str, function: str) -> Callable[[argparse.Namespace], int]:
     """A command that calls a function of this package with what it was given; its module is imported only then."""
 
     def command(options: argparse.Namespace) -> int:
+        check_together(**_arguments(options))
         getattr(import_module(f"replication.{module}"), function)(**_arguments(options))
         return 0
 
@@ -86,13 +89,13 @@ def _calls(module: str, function: str) -> Callable[[argparse.Namespace], int]:
 def _told(failed: list[ReplicationError]) -> int:
     """The exit status of a command on image files."""
     if failed:
-        print(f"error: {len(failed)} images could not be read; all others are done", file=sys.stderr)
+        print(f"error: left out: {len(failed)}, named above; all others are done", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     """What a command was given, without what the parser itself put there."""
-    return {name: value for name, value in vars(options).items() if name not in ("command", "interrupted")}
+    return {name: value for name, value in vars(options).items() if name not in ("command", "interrupted", "debug")}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,9 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_upscale(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
     add = benchmark.add_argument
-    add("subject", choices=["baseline", "style", "super-resolution", "convolutions"])
+    add("subject", choices=["baseline", "style", "super-resolution", "convolutions", "memory"])
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show where an error came from")
     return parser
 
 
@@ -131,7 +136,7 @@ def _add_figures(commands: Any) -> None:
         metavar=("NAME", "VALUE"),
         help="as papermill's -p",
     )
-    figures.add_argument("--time-limit", type=float, metavar="SECONDS", help="for each notebook")
+    add_number(figures.add_argument, "--time-limit", metavar="SECONDS", help="for each notebook")
     figures.add_argument("--resume", action="store_true", help="keep those executed at this commit, as they would be")
     kept = "finished notebooks are kept, the same command starts over with the rest"
     figures.set_defaults(command=_figures, interrupted=kept)
@@ -147,22 +152,19 @@ def _add_train_style(commands: Any) -> None:
     add = train.add_argument
     add("--style", required=True, metavar="PAINTING", help="an image file, or a name out of data/styles")
     add_run(add, 40_000)
-    add("--size", type=positive, default=256, help="pixels a side of the photographs in a step")
+    add_number(add, "--size", default=256, help="pixels a side of the photographs in a step")
     add("--fit", choices=["crop", "stretch"], default="stretch", help="how a photograph becomes a square")
-    add(
-        "--style-size",
-        type=positive,
-        default=256,
-        help="pixels a side of the painting, which sets the size of its strokes",
+    add_number(
+        add, "--style-size", default=256, help="pixels a side of the painting, which sets the size of its strokes"
     )
-    add("--content-weight", type=float, default=1.0, help="of the feature reconstruction loss")
-    add("--style-weight", type=float, default=5.0, help="of the style reconstruction loss at each layer")
-    add("--tv-weight", type=float, default=1e-6, help="of the total variation, in the paper up to 1e-4")
+    add_number(add, "--content-weight", default=1.0, help="of the feature reconstruction loss")
+    add_number(add, "--style-weight", default=5.0, help="of the style reconstruction loss at each layer")
+    add_number(add, "--tv-weight", default=1e-6, help="of the total variation, in the paper up to 1e-4")
     add("--norm", choices=["batch", "instance"], default="batch", help="normalisation of the network")
     add("--padding", choices=["reflection", "zero"], default="reflection", help="zero as in arXiv v1")
     add("--no-residual", action="store_false", dest="residual", help="no shortcuts in the blocks")
     add("--initial", metavar="FILE", help="a trained network to start from")
-    add("--warmup", type=int, default=0, help="steps at the start over which the style weight rises")
+    add_number(add, "--warmup", default=0, help="steps at the start over which the style weight rises")
     add_precision(add)
     add_training(add)
     train.set_defaults(
@@ -180,12 +182,7 @@ def _add_stylize(commands: Any) -> None:
     add = stylize.add_argument
     add_files(add)
     add("--style", required=True, help="a .safetensors file, or a name out of data/checkpoints/style")
-    add(
-        "--tile",
-        type=positive,
-        default=1024,
-        help="images larger than this, in pixels, are cut; less takes less memory",
-    )
+    add_number(add, "--tile", default=1024, help="images larger than this, in pixels, are cut; less takes less memory")
     add_precision(add)
     stylize.set_defaults(command=_stylize, interrupted="finished images are kept")
 
@@ -199,11 +196,11 @@ def _add_train_super_resolution(commands: Any) -> None:
     )
     add = train.add_argument
     add_run(add, 200_000)
-    add("--factor", type=int, choices=[4, 8], default=4, help="how many times as large")
+    add_number(add, "--factor", default=4, help="how many times as large")
     add("--loss", choices=["feature", "pixel", "srcnn"], default="feature", help="srcnn: SRCNN with its pixel loss")
-    add("--count", type=positive, default=10_000, help="photographs that are taken, the first by name")
-    add("--patch", type=positive, default=288, help="pixels a side of what is learned to restore")
-    add("--blur", type=float, help="sigma of the Gaussian before a patch is made smaller (default: 1, for srcnn 0)")
+    add_number(add, "--count", default=10_000, help="photographs that are taken, the first by name")
+    add_number(add, "--patch", default=288, help="pixels a side of what is learned to restore")
+    add_number(add, "--blur", help="sigma of the Gaussian before a patch is made smaller (default: 1, for srcnn 0)")
     add("--kernels", type=kernels, default=(9, 5, 5), help="of srcnn, 9-5-5 or 9-1-5")
     add("--initial", metavar="FILE", help="a trained network to start from")
     add_precision(add)
@@ -244,8 +241,8 @@ def _add_full(add: Callable[..., Any]) -> None:
     add_images(add)
     add("--out", default="training", metavar="DIR", help="for networks, logs and states")
     add("--only", type=names, default=(), metavar="NAMES", help="of networks, by commas; by default all that had less")
-    add("--steps", type=positive, help="in place of the paper's, to try it out; the project's networks stay")
-    add("--size", type=positive, help="pixels a side of the images in a step, likewise")
+    add_number(add, "--steps", help="in place of the paper's, to try it out; the project's networks stay")
+    add_number(add, "--size", help="pixels a side of the images in a step, likewise")
     add_precision(add)
     add_compile(add)
 
@@ -258,12 +255,12 @@ def _add_upscale(commands: Any) -> None:
     )
     add = upscale.add_argument
     add_files(add)
-    add("--factor", type=int, choices=[4, 8], default=4, help="how many times as large")
+    add_number(add, "--factor", default=4, help="how many times as large")
     add("--loss", choices=["feature", "pixel"], default="feature", help="that the network was trained with")
     add("--network", metavar="FILE", help="another network, .safetensors")
     matching = {"dest": "match", "action": argparse.BooleanOptionalAction, "default": True}
     add("--match-histogram", **matching, help="give the result the input's histograms, as in the paper")
-    add("--tile", type=positive, default=256, help="images larger than this, in pixels, are cut")
+    add_number(add, "--tile", default=256, help="images larger than this, in pixels, are cut")
     add_precision(add)
     upscale.set_defaults(command=_upscale, interrupted="finished images are kept")
 

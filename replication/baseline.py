@@ -14,6 +14,7 @@ from replication.files import sha256
 from replication.lbfgs import HISTORY, LBFGS
 from replication.objective import Objective, Terms, finite
 from replication.optimisation import descend, empty_losses, white_noise
+from replication.ranges import RangeError, check
 
 ITERATIONS = 500  # section 4.1
 
@@ -64,14 +65,15 @@ def gatys(
         objective: weights, layers, form and precision; see `Objective`.
 
     Raises:
-        ValueError: images that the loss network does not take or that have pixels that are not finite; `iterations`
-            or `history` not positive; `keep` out of range.
+        RangeError: a number is outside of its range, or `keep`.
+        ValueError: images that the loss network does not take or that have pixels that are not finite.
         FloatingPointError: the objective is not finite; the message names the iteration.
         ReplicationError: the checkpoint is damaged or belongs to another run.
         KeyboardInterrupt: after the checkpoint was written.
     """
+    check(iterations=iterations, history=history, seed=seed, save_every=save_every)
     if not set(keep) <= set(range(iterations + 1)):
-        raise ValueError(f"keep must lie in 0 to {iterations}; got {list(keep)}")
+        raise RangeError(f"keep must lie in 0 to {iterations}; got {list(keep)}")
     function = Objective(style, **objective)
     target = function.content_target(finite(content, "content image"))
     noise = white_noise(tuple(content.shape[2:]), seed).to(content)

@@ -16,7 +16,8 @@ from replication.loss_network import LAYERS, MEAN, LossNetwork
 from replication.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
 from replication.optimisation import white_noise
 from replication.provenance import provenance
-from replication.settings import PRECISIONS, check_profile
+from replication.ranges import PRECISIONS
+from replication.settings import check_profile
 from replication.tables import save_table, text_table
 from replication.timing import Timing, convolution_flops, interleaved, peak_memory
 from replication.weights import vgg16_weights

@@ -44,7 +44,7 @@ PRECISIONS = {  # of the convolutions, and whether a GPU rounds float32 to TF32
     "cuda": (("float32", False), ("float32", True), ("bfloat16", False)),
 }
 METHODS = {None: "eager", "default": "compiled", "graphs": "CUDA graphs"}  # by how it is compiled
-MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak
+MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak; in "smoke" an eighth
 
 
 def benchmark_convolutions(profile: str, repeats: int = 5) -> list[dict[str, Any]]:
@@ -79,7 +79,8 @@ def benchmark_convolutions(profile: str, repeats: int = 5) -> list[dict[str, Any
                 path = kept / f"{sha256(json.dumps([now, case, repeats]).encode())[:16]}.json"
                 if not path.exists():
                     calls = {mode: build(size, dtype, device, mode) for mode in (None, *_modes(profile, device))}
-                    write_json(path, _rows(calls, case, getattr(torch, dtype), device, repeats))
+                    side = MATRIX[device] // (8 if profile == "smoke" else 1)
+                    write_json(path, _rows(calls, case, getattr(torch, dtype), device, repeats=repeats, side=side))
                     del calls
                     free_memory()
                 rows += json.loads(path.read_text())
@@ -116,7 +117,9 @@ def _rows(
     case: dict[str, Any],
     dtype: torch.dtype,
     device: str,
+    *,
     repeats: int,
+    side: int,
 ) -> list[dict[str, Any]]:
     """Of one work, by how it is compiled: one row a method."""
     eager = calls[None]
@@ -127,7 +130,6 @@ def _rows(
         bare()
         return times
 
-    side = MATRIX[device]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     named = {"product": lambda: drop(a @ b), "bare convolutions": counted}
     named |= {METHODS[mode]: call for mode, call in calls.items()}

@@ -18,7 +18,8 @@ from replication.objective import CONTENT_LAYER, STYLE_LAYERS
 from replication.optimisation import white_noise
 from replication.photographs import photographs_of
 from replication.provenance import provenance
-from replication.settings import PRECISIONS, check_profile
+from replication.ranges import PRECISIONS
+from replication.settings import check_profile
 from replication.style_training import BATCH_SIZE, style_trainer
 from replication.style_transfer import stylize
 from replication.tables import save_table, text_table

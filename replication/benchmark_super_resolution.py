@@ -16,7 +16,8 @@ from replication.loss_network import LossNetwork
 from replication.networks import SR_FILTERS, SuperResolutionNetwork
 from replication.photographs import photographs_of
 from replication.provenance import provenance
-from replication.settings import PRECISIONS, check_profile
+from replication.ranges import PRECISIONS
+from replication.settings import check_profile
 from replication.super_resolution import LOSSES, upscale
 from replication.super_resolution_training import BATCH_SIZE, FEATURE_LAYER, super_resolution_trainer
 from replication.tables import save_table, text_table

@@ -12,7 +12,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, reason
 from replication.files import write_atomically
 
 
@@ -43,7 +43,9 @@ def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Ten
             saved = json.loads((file.metadata() or {})["settings"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ReplicationError(f"{path} is damaged or no checkpoint ({error}); remove it to start anew") from error
+        raise ReplicationError(
+            f"{path} is damaged or no checkpoint ({reason(error)}); remove it to start anew"
+        ) from error
     settings = json.loads(json.dumps(settings))
     other = [name for name in {**saved, **settings} if saved.get(name) != settings.get(name)]
     if other:

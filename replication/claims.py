@@ -92,13 +92,14 @@ def judge(figure: str, results: Any, run: SimpleNamespace) -> Judgement:
     Args:
         figure: one of `CLAIMS`.
         results: its numbers, as its JSON file holds them.
-        run: what `settings.start` returned.
+        run: what `settings.start` returned, where something took the place of the paper's input with `stand_ins`.
     """
     claim = CLAIMS[figure]
-    return Judgement(figure, claim.text, claim.judge(results, vars(run)))
+    return Judgement(figure, claim.text, claim.judge(results, vars(run)), getattr(run, "stand_ins", {}))
 
 
 def judge_record(record: dict[str, Any]) -> Judgement:
     """The verdict on what a figure's JSON file holds."""
     source = record["provenance"]
-    return judge(record["figure"], record["results"], SimpleNamespace(**source["settings"], device=source["device"]))
+    run = source["settings"] | {"device": source["device"], "stand_ins": source.get("stand_ins", {})}
+    return judge(record["figure"], record["results"], SimpleNamespace(**run))

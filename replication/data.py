@@ -1,21 +1,30 @@
 """Where images come from: a path, the paintings in `data/styles`, `REPLICATION_DATA`, scikit-image, MS-COCO."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pooch
 import skimage.data
 from torch import Tensor
 
-from replication.errors import ReplicationError
-from replication.files import ROOT, cache_folder, data_folder
-from replication.images import from_pixels, image_files, load_image, pixel_digest
+from replication.cache import cached
+from replication.errors import ReplicationError, cause
+from replication.files import DATA, cache_folder, data_folder
+from replication.image_folders import image_files
+from replication.images import from_pixels, load_image, pixel_digest
+from replication.ranges import check
 
 log = logging.getLogger(__name__)
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
+PAINTINGS = ("great_wave", "starry_night", "la_muse", "composition_vii")  # the paper's
+VALIDATION = "50 MS-COCO validation images"
 COCO, COCO_MD5 = "http://images.cocodataset.org/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88"
+
+StandIns = dict[str, str]  # an input of the paper, and what takes its place here
 
 
 class Picture(NamedTuple):
@@ -42,19 +51,48 @@ def content_picture(name: str) -> Picture:
     return _from_file(name, "content", {}, PHOTOGRAPHS)
 
 
-def validation_pictures(count: int) -> list[Picture]:
+def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
+    """What takes the place of the paper's pictures, with its origin; {} where nothing does.
+
+    Args:
+        papers: what the paper has, "50 MS-COCO validation images".
+        pictures: what there is here.
+        same: the names of those that are the paper's.
+    """
+    others: dict[str, list[str]] = {}
+    for name, origin in dict.fromkeys((picture.name, picture.origin) for picture in pictures):
+        if name not in same:
+            others.setdefault(origin, []).append(name)
+    return {papers: ", ".join(f"{', '.join(names)} ({origin})" for origin, names in others.items())} if others else {}
+
+
+def given_photographs(kind: str) -> list[Path]:
+    """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
+    folder = data_folder()
+    found = image_files(folder / kind) if folder else []
+    if folder and not found:
+        log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
+    return found
+
+
+def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     """The first photographs of `val/` under `REPLICATION_DATA` (the paper: 50 of MS-COCO's), or of `PHOTOGRAPHS`.
 
     Where there are fewer than `count`, all of them.
 
+    Returns:
+        The photographs, and what they stand in for.
+
     Raises:
-        ReplicationError: one cannot be read.
+        ReplicationError: `count` is not positive, or one cannot be read.
     """
-    folder = data_folder()
-    names = [str(path) for path in image_files(folder / "val")] if folder else PHOTOGRAPHS
+    check(count=count)
+    given = given_photographs("val")
+    names = [str(path) for path in given] or PHOTOGRAPHS
     if len(names) < count:
         log.warning("%d photographs wanted, there are %d", count, len(names))
-    return [content_picture(name) for name in names[:count]]
+    pictures = [content_picture(name) for name in names[:count]]
+    return pictures, {} if given else stand_ins(VALIDATION, pictures)
 
 
 def style_picture(name: str) -> Picture:
@@ -63,14 +101,14 @@ def style_picture(name: str) -> Picture:
     Raises:
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
-    return _from_file(name, "styles", _pictures(ROOT / "data" / "styles"))
+    return _from_file(name, "styles", _pictures(DATA / "styles"))
 
 
 def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:
-    if Path(name).suffix:
-        return Picture(load_image(name), Path(name).stem, "file")
     folder = data_folder()
     found = (_pictures(folder / kind) if folder else {}) | known
+    if name not in found and Path(name).suffix:
+        return Picture(load_image(name), Path(name).stem, "file")
     if name not in found:
         hint = "" if folder else f"; set REPLICATION_DATA for more ({kind}/ in it)"
         raise ReplicationError(
@@ -88,19 +126,25 @@ def coco2014() -> Path:
     """The folder of MS-COCO train2014, the paper's photographs: 82,783 of them; downloaded (13.5 GB) if missing.
 
     Raises:
-        ReplicationError: the download failed or is not the published archive.
+        ReplicationError: the download failed or is not the published archive, or the cache cannot be written.
     """
+    return cached(cache_folder() / "coco2014" / "train2014", _folder, _download_coco)
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ReplicationError(f"{path} is not there")
+    return path
+
+
+def _download_coco(folder: Path) -> None:
     try:
-        pooch.retrieve(
-            COCO,
-            f"md5:{COCO_MD5}",
-            fname="train2014.zip",
-            path=cache_folder() / "coco2014",
-            processor=pooch.Unzip(extract_dir="."),
-            progressbar=True,
-        )
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            unzip = pooch.Unzip(extract_dir=".")
+            name = f"{folder.name}.zip"
+            pooch.retrieve(COCO, f"md5:{COCO_MD5}", fname=name, path=temporary, processor=unzip, progressbar=True)
+            Path(temporary, folder.name).replace(folder)
     except (OSError, ValueError) as error:
         raise ReplicationError(
-            f"MS-COCO could not be downloaded ({error}); try again, or give a folder of photographs"
+            f"MS-COCO could not be downloaded ({cause(error)}); try again, or give a folder of photographs"
         ) from error
-    return cache_folder() / "coco2014" / "train2014"

@@ -6,26 +6,30 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pooch
-from filelock import FileLock
 
+from replication.cache import cached
 from replication.data import Picture
-from replication.errors import ReplicationError
-from replication.files import ROOT, cache_folder, data_folder, write_atomically
-from replication.images import EXTENSIONS, load_image, pixel_digest
+from replication.errors import ReplicationError, cause
+from replication.files import DATA, cache_folder, data_folder
+from replication.images import FORMATS, format_of, load_image, pixel_digest
 
 log = logging.getLogger(__name__)
 
 SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100"}
-DIGESTS = json.loads((ROOT / "data" / "evaluation_sets.json").read_text())  # of the pixels, by set and name
+DIGESTS = json.loads((DATA / "evaluation_sets.json").read_text())  # of the pixels, by set and name
 GREY = ("bridge",)  # one channel as published, which the paper's protocol measures as it is
 SOURCES = (
     "https://huggingface.co/datasets/eugenesiow/{name}/resolve/main/data/{name}_HR.tar.gz",
     "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
 )
+TIMEOUT = (5, 20)  # seconds, to reach a server and between two parts of its answer
+UNREACHED: dict[str, str] = {}  # servers that did not answer, and why: this process does not ask them again
 
 
 class DownloadError(ReplicationError):
@@ -52,60 +56,78 @@ def evaluation_set(name: str) -> list[TestPicture]:
     if name not in SETS:
         raise ValueError(f"the sets are {', '.join(SETS)}; got {name!r}")
     folder = data_folder()
-    given = folder is not None and (folder / "sr" / name).is_dir()
-    origin = f"REPLICATION_DATA/sr/{name}" if given else SETS[name]
-    where = folder / "sr" / name if given else _downloaded(name)
+    if folder is not None and (folder / "sr" / name).is_dir():
+        return _pictures(folder / "sr" / name, f"REPLICATION_DATA/sr/{name}")
+    return cached(cache_folder() / "evaluation" / name, partial(_pictures, origin=SETS[name]), _download)
+
+
+def _pictures(folder: Path, origin: str) -> list[TestPicture]:
+    """Those of the set that the folder is named after."""
+    digests, name = DIGESTS[folder.name], SETS[folder.name]
+    missing = [image for image in digests if not (folder / f"{image}.png").exists()]
+    if missing:
+        raise ReplicationError(
+            f"{folder} lacks {len(missing)} of the {len(digests)} images of {name}: {missing[0]}.png does not exist; "
+            "add them or remove the folder"
+        )
     pictures = []
-    for image, digest in DIGESTS[name].items():
-        path = where / f"{image}.png"
+    for image, digest in digests.items():
+        path = folder / f"{image}.png"
         picture = Picture(load_image(path), image, origin)
         if pixel_digest(picture.image) != digest:
-            raise ReplicationError(f"{path} is not the {image} of {SETS[name]}; replace or remove the file")
+            raise ReplicationError(f"{path} is not the {image} of {name}; replace or remove the file")
         pictures.append(TestPicture(picture, image in GREY))
     return pictures
 
 
-def _downloaded(name: str) -> Path:
-    """The folder in the cache, filled from the first source that has all images of the set."""
-    folder = cache_folder() / "evaluation" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not _missing(name, folder):
-            return folder
-        tried = []
-        for source in SOURCES:
-            url = source.format(name=SETS[name])
-            try:
-                _fetch(url, name, folder)
-            except (ReplicationError, OSError, ValueError) as error:
-                log.warning("%s from %s: %s", SETS[name], url, error)
-                tried.append(f"{url} ({error})")
-                continue
-            return folder
+def _download(folder: Path) -> None:
+    """Fill a folder of the cache from the first source that has all images of the set that it is named after."""
+    name, tried = SETS[folder.name], []
+    for source in SOURCES:
+        url = source.format(name=name)
+        try:
+            _fetch(url, folder)
+        except (ReplicationError, OSError, ValueError) as error:
+            tried.append((url, cause(error)))
+            continue
+        for each in tried:
+            log.warning("%s is not to be had from %s: %s", name, *each)
+        return
     raise DownloadError(
-        f"{SETS[name]} could not be downloaded; tried {'; '.join(tried)}. Try again where these are reached, or "
-        f"put its images into the folder sr/{name} and set REPLICATION_DATA to the folder above"
+        f"{name} could not be downloaded; tried {', '.join(f'{url} ({reason})' for url, reason in tried)}. Try "
+        f"again where these are reached, or put its images into sr/{folder.name} under REPLICATION_DATA"
     )
 
 
-def _fetch(url: str, name: str, folder: Path) -> None:
+def _fetch(url: str, folder: Path) -> None:
     """Take the images of all sets out of an archive; which is which, their pixels say."""
-    log.info("fetching %s: %s", SETS[name], url)
+    log.info("fetching %s: %s", SETS[folder.name], url)
     pooch.get_logger().setLevel(logging.WARNING)  # it would print the digest of the archive
     files = {digest: Path(each, f"{image}.png") for each, images in DIGESTS.items() for image, digest in images.items()}
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        archive = pooch.retrieve(url, None, fname="archive", path=temporary, progressbar=True)
-        for path in _images(archive, Path(temporary)):
-            found = files.get(_digest(path))
-            if found:
-                write_atomically(folder.parent / found, path.read_bytes())
-    missing = _missing(name, folder)
+    missing = {*DIGESTS[folder.name].values()}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        for path in _images(_retrieved(url, temporary), Path(temporary)):
+            if (digest := _digest(path)) in files:
+                target = folder.parent / files[digest]
+                target.parent.mkdir(exist_ok=True)
+                path.replace(target)
+                missing.discard(digest)
     if missing:
-        raise ReplicationError(f"{len(missing)} of its {len(DIGESTS[name])} images are not in the archive")
+        raise ReplicationError(f"{len(missing)} of its {len(DIGESTS[folder.name])} images are not in the archive")
 
 
-def _missing(name: str, folder: Path) -> list[str]:
-    return [image for image in DIGESTS[name] if not (folder / f"{image}.png").exists()]
+def _retrieved(url: str, folder: str) -> str:
+    """The path of the downloaded archive."""
+    server = urlsplit(url).netloc
+    if server in UNREACHED:
+        raise ReplicationError(UNREACHED[server])
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    try:
+        return pooch.retrieve(url, None, fname="archive", path=folder, downloader=downloader)
+    except OSError as error:
+        if getattr(error, "response", error) is None:  # one of requests' errors, without an answer
+            UNREACHED[server] = cause(error)
+        raise
 
 
 def _digest(path: Path) -> str | None:
@@ -122,7 +144,7 @@ def _images(archive: str, folder: Path) -> Iterator[Path]:
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                if member.isfile() and Path(member.name).suffix.lower() in EXTENSIONS:
+                if member.isfile() and format_of(member.name) in FORMATS:
                     path = folder / Path(member.name).name
                     path.write_bytes(tar.extractfile(member).read())
                     yield path

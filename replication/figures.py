@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from replication.files import ROOT, write_atomically, write_json
+from replication.files import FIGURES, write_atomically, write_json
 from replication.images import to_pixels
 from replication.judgement import Judgement
 
@@ -135,7 +135,7 @@ def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenanc
     """
     name = judgement.figure
     record = {"figure": name, "claim": judgement.claim, "verdict": judgement.verdict}
-    numbers = ROOT / "figures" / provenance["profile"] / f"{name}.json"
+    numbers = FIGURES / provenance["profile"] / f"{name}.json"
     png = save_picture(figure, name, provenance)
     write_json(numbers, record | {"results": results, "provenance": provenance})
     return [png, numbers]
@@ -143,7 +143,7 @@ def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenanc
 
 def save_picture(figure: Figure, name: str, provenance: dict[str, Any]) -> Path:
     """Write the PNG alone; see `save_figure`."""
-    path = ROOT / "figures" / provenance["profile"] / f"{name}.png"
+    path = FIGURES / provenance["profile"] / f"{name}.png"
     picture = io.BytesIO()
     metadata = {"Title": name, "Software": None, "Provenance": json.dumps(provenance)}
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)

@@ -4,16 +4,33 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pooch
 
-from replication.errors import ReplicationError
+from replication.errors import ReplicationError, reason
 
 ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "replication" / "shipped"  # what setup.py makes of data/ in an installed package
+DATA = SHIPPED if SHIPPED.is_dir() else ROOT / "data"
+IN_CHECKOUT = DATA != SHIPPED and (ROOT / "notebooks").is_dir()
+FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a checkout: where the user stands
+
+
+def need_checkout(command: str) -> None:
+    """Refuse a command that works on the project's notebooks, networks or README where there is the package alone.
+
+    Raises:
+        ReplicationError: there is.
+    """
+    if not IN_CHECKOUT:
+        raise ReplicationError(
+            f"`{command}` works on the project's own notebooks and networks, which an installed package does not have; "
+            "git clone the project and run it there"
+        )
 
 
 def cache_folder() -> Path:
@@ -31,13 +48,15 @@ def data_folder() -> Path | None:
     if not value:
         return None
     if not Path(value).is_dir():
-        raise ReplicationError(f"REPLICATION_DATA is {value}, which is not a folder; correct it or unset it")
+        raise ReplicationError(
+            f"REPLICATION_DATA is {Path(value).absolute()}, which is not a folder; correct it or unset it"
+        )
     return Path(value)
 
 
 def kept_folder(name: str, profile: str) -> Path:
     """Where a notebook or a benchmark keeps parts of its work, for when it is stopped; removed once it is done."""
-    return ROOT / "figures" / profile / "kept" / name
+    return FIGURES / profile / "kept" / name
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:
@@ -60,25 +79,42 @@ def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
         ReplicationError: the file could not be written (full disk, no permission).
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError):
             raise ReplicationError(
-                f"{path} could not be written ({error.strerror}); check the permissions and the free space"
+                f"{path} could not be written ({reason(error)}); check the permissions and the free space"
             ) from error
         raise
+
+
+def check_writable(path: Path | str) -> None:
+    """Refuse a file that could not be written, before what goes into it is computed.
+
+    Raises:
+        ReplicationError: its name is too long, it is a folder, or its folder cannot be made or written into.
+    """
+    path = Path(path)
+    folder = path.parent
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    effective = os.access in os.supports_effective_ids
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
+        raise ReplicationError(f"{path} cannot be written: {folder} is no folder that can be written into")
+    if os.path.isdir(path):
+        raise ReplicationError(f"{path} is a folder; give the name of a file")
+    longest = os.pathconf(folder, "PC_NAME_MAX")
+    if any(len(os.fsencode(part)) > longest for part in path.parts):
+        raise ReplicationError(f"{path} cannot be written: its name is longer than {longest} bytes; shorten it")
 
 
 def write_json(path: Path | str, record: Any) -> None:

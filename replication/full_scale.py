@@ -7,11 +7,12 @@ from typing import Any
 
 from replication.benchmark_baseline import benchmark_baseline
 from replication.benchmark_convolutions import benchmark_convolutions
+from replication.benchmark_memory import benchmark_memory
 from replication.benchmark_style import benchmark_style
 from replication.benchmark_super_resolution import benchmark_super_resolution
 from replication.device import free_memory
 from replication.errors import ReplicationError
-from replication.files import ROOT
+from replication.files import FIGURES, need_checkout
 from replication.full_training import train_in_full
 from replication.provenance import circumstances
 from replication.readme import write_readme
@@ -23,6 +24,7 @@ BENCHMARKS: tuple[Callable[[str], Any], ...] = (
     benchmark_style,
     benchmark_super_resolution,
     benchmark_convolutions,
+    benchmark_memory,
 )
 
 
@@ -39,9 +41,10 @@ def full_scale(images: str, out: Path | str = "training", profile: str = "paper"
         options: see `train_in_full`.
 
     Raises:
-        ReplicationError: an unknown profile, a notebook failed, or see `train_in_full`.
+        ReplicationError: the package alone is installed, an unknown profile, a notebook failed, or see `train_in_full`.
         KeyboardInterrupt: after the state was saved.
     """
+    need_checkout("full-scale")
     check_profile(profile)
     train_in_full(images, out, **options)
     free_memory()  # notebooks compute in processes of their own
@@ -59,7 +62,7 @@ def full_scale(images: str, out: Path | str = "training", profile: str = "paper"
 
 def is_current(table: str, profile: str) -> bool:
     """Whether a table was made by today's code and data, with today's versions and on this device."""
-    path = ROOT / "figures" / profile / f"{table}.json"
+    path = FIGURES / profile / f"{table}.json"
     if not path.exists():
         return False
     had = json.loads(path.read_text())["provenance"]

@@ -13,9 +13,10 @@ from replication.benchmark_style import step
 from replication.data import coco2014
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.files import rounded, write_atomically
+from replication.files import need_checkout, rounded, write_atomically
 from replication.network_files import NETWORKS
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
+from replication.ranges import check
 from replication.style_training import objective_of, painting_of, style_trainer, train_style
 from replication.super_resolution_training import super_resolution_trainer, train_super_resolution
 from replication.tables import text_table
@@ -48,7 +49,11 @@ def trainings(steps: int | None = None, size: int | None = None) -> list[Trainin
 
     Args:
         steps, size: others than the paper's, to try it out.
+
+    Raises:
+        RangeError: one is outside of its range.
     """
+    check(steps=steps, size=size)
     return [_training(path, steps, size) for path in sorted(NETWORKS.glob("*/*.json"))]
 
 
@@ -94,16 +99,19 @@ def train_in_full(
         options: `precision` of the convolutions, and how they are `compiled`; see `Trainer`.
 
     Raises:
-        ReplicationError: there is no network of a name, one in `out` was trained in another way, or a file or folder is
-            missing or damaged, or cannot be written.
+        ReplicationError: the package alone is installed, there is no network of a name, one in `out` was trained in
+            another way, or a file or folder is missing or damaged, or cannot be written.
         KeyboardInterrupt: after the state was saved.
     """
+    need_checkout("train-in-full")
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     wanted, out = _selected(trainings(steps, size), only), Path(out)
     if not wanted:
         print("all networks had the paper's training")
         return
+    for training in wanted:
+        check(steps=training.steps, **training.begin.keywords)
     folder = coco2014() if images == "coco2014" else images
     device, photographs = default_device(), {}
     for training in wanted:
@@ -112,7 +120,7 @@ def train_in_full(
             fit = "stretch" if kind[0] == "style" else "crop"
             side = training.size if fit == "stretch" else max(training.size, SHORT_SIDE)
             count = None if kind[0] == "style" else super_resolution_training.COUNT
-            photographs[kind] = load_photographs(folder, side, fit, count).to(device)
+            photographs[kind] = load_photographs(folder, side, fit, count, training.size).to(device)
     print(text_table(_plan(wanted, photographs, out, device, options)), flush=True)
     for training in wanted:
         path = out / f"{training.name}.safetensors"

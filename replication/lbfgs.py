@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from replication.ranges import check
+
 HISTORY = 100  # curvature pairs, as in the published code's baseline
 CURVATURE = 1e-10  # a pair is skipped unless s'y exceeds this, as in torch.optim.LBFGS
 BLOCK = 2**15  # values of a row of the history that are multiplied in one go, so that they stay in a CPU's cache
@@ -28,12 +30,11 @@ class LBFGS:
         iterations: the steps taken.
 
     Raises:
-        ValueError: `history` is not positive.
+        RangeError: `history` is not positive.
     """
 
     def __init__(self, x: Tensor, history: int = HISTORY, bounds: tuple[float, float] | None = None):
-        if history < 1:
-            raise ValueError(f"history must be at least 1; got {history}")
+        check(history=history)
         self.history, self.bounds, self.iterations = history, bounds, 0
         self.x = x.detach().clone(memory_format=torch.contiguous_format)
         batch, size = len(x), x[0].numel()

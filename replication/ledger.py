@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replication.claims import CLAIMS, judge_record
-from replication.files import ROOT, sha256
+from replication.files import FIGURES, sha256
 from replication.judgement import Judgement, word
 from replication.network_files import NETWORKS, steps_trained
 from replication.settings import SETTINGS
@@ -23,7 +23,7 @@ def judgements(profile: str) -> list[tuple[Judgement, str]]:
     """
     found = []
     for figure in CLAIMS:
-        path = ROOT / "figures" / profile / f"{figure}.json"
+        path = FIGURES / profile / f"{figure}.json"
         if path.exists():
             record = json.loads(path.read_text())
             found.append((judge_record(record), _scale(record)))
@@ -32,7 +32,7 @@ def judgements(profile: str) -> list[tuple[Judgement, str]]:
 
 def sources(profile: str) -> dict[str, str]:
     """SHA-256 of the file of each figure of a profile, by name, for the provenance."""
-    paths = (ROOT / "figures" / profile / f"{figure}.json" for figure in CLAIMS)
+    paths = (FIGURES / profile / f"{figure}.json" for figure in CLAIMS)
     return {path.stem: sha256(path.read_bytes()) for path in paths if path.exists()}
 
 
@@ -99,7 +99,9 @@ def _scale(record: dict[str, Any]) -> str:
     trained = [steps_trained(json.loads(path.read_text())) for path in _networks(source)]
     if trained:
         full = 200_000 if "networks" in source else 40_000
-        parts.append(f"networks of {min(trained)} to {max(trained)} training steps for {full}")
+        steps = " to ".join(map(str, sorted({min(trained), max(trained)})))
+        parts.append(f"networks of {steps} training steps for {full}")
+    parts += [f"{ours} in place of {papers}" for papers, ours in source.get("stand_ins", {}).items()]
     return ", ".join(parts)
 
 

@@ -8,23 +8,30 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from replication.errors import ReplicationError
-from replication.files import ROOT, rounded, sha256, write_atomically, write_json
+from replication.errors import ReplicationError, reason
+from replication.files import DATA, check_writable, rounded, sha256, write_atomically, write_json
 from replication.networks import ImageTransformationNetwork
 
-NETWORKS = ROOT / "data" / "checkpoints"  # those that come with the project
+NETWORKS = DATA / "checkpoints"  # those that come with the project
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def network_path(path: Path | str) -> Path:
-    """The path of a network's file, checked.
+    """The path of a network's file, checked before the network is trained.
 
     Raises:
-        ReplicationError: the suffix is not .safetensors.
+        ReplicationError: the suffix is not .safetensors, or it or the state beside it could not be written.
     """
     if Path(path).suffix != ".safetensors":
         raise ReplicationError(f"{path}: the suffix of a network's file is .safetensors")
+    for each in (Path(path), state_path(path)):
+        check_writable(each)
     return Path(path)
+
+
+def state_path(path: Path | str) -> Path:
+    """Where the state of the training of a network lies, beside its file."""
+    return Path(path).with_suffix(".state.safetensors")
 
 
 def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -> None:
@@ -48,12 +55,14 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
     write_json(path.with_suffix(".json"), {"network": configuration, "sha256": sha256(content)} | record)
 
 
-def load_network(path: Path | str, kind: type[Network] = ImageTransformationNetwork) -> tuple[Network, dict[str, Any]]:
+def load_network(
+    path: Path | str, kind: type[Network] | tuple[type[Network], ...] = ImageTransformationNetwork
+) -> tuple[Network, dict[str, Any]]:
     """Read what `save_network` wrote.
 
     Args:
         path: the file.
-        kind: the class of the network.
+        kind: the class of the network, or several to choose from.
 
     Returns:
         The network, on the CPU, in float32 and in evaluation mode, and its record.
@@ -61,22 +70,23 @@ def load_network(path: Path | str, kind: type[Network] = ImageTransformationNetw
     Raises:
         ReplicationError: no such file, a damaged one, or one that holds another kind of network.
     """
+    kinds = {each.__name__: each for each in (kind if isinstance(kind, tuple) else (kind,))}
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             record = json.loads(header["record"])
             found = header.get("kind", ImageTransformationNetwork.__name__)
-            if found != kind.__name__:
-                raise ReplicationError(f"{path} holds another kind of network, {found}; wanted is {kind.__name__}")
-            network = kind(**json.loads(header["network"]))
+            if found not in kinds:
+                wanted = " or ".join(kinds)
+                raise ReplicationError(f"{path} holds another kind of network, {found}; wanted is {wanted}")
+            network = kinds[found](**json.loads(header["network"]))
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except ReplicationError:
         raise
     except FileNotFoundError:
         raise ReplicationError(f"{path} does not exist") from None
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ReplicationError(f"{path} is damaged or no network of this project ({reason})") from error
+        raise ReplicationError(f"{path} is damaged or no network of this project ({reason(error)})") from error
     return network.eval(), record
 
 

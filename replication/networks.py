@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from replication.ranges import FACTORS
+
 FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
-FACTORS = (4, 8)  # of super-resolution
 SR_FILTERS, SR_BLOCKS = 64, 4
 KERNELS = (9, 5, 5)  # of SRCNN
-NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
 PADDINGS = ("reflection", "zero")
 STRIDE = 4  # the image is padded to a multiple of this
 
@@ -211,14 +211,15 @@ def receptive_field(layers: nn.Sequential) -> int:
     cancels.
 
     Args:
-        layers: the first layers of a network; they may reduce the size, and not enlarge it.
+        layers: the first layers of a network; they may reduce the size, and not enlarge it. The square is measured up
+            to a side of 192.
     """
     layers = copy.deepcopy(layers).double().eval()
     for module in layers.modules():
         for parameter in module.parameters(recurse=False):
             nn.init.ones_(parameter)
     with torch.enable_grad():
-        pixels = torch.ones(1, 3, 384, 384, dtype=torch.float64, requires_grad=True)
+        pixels = torch.ones(1, 3, 192, 192, dtype=torch.float64, requires_grad=True)
         features = layers(pixels)
         middle = features.shape[2] // 2
         (gradient,) = torch.autograd.grad(features[0, 0, middle, middle], pixels)
@@ -236,6 +237,22 @@ def _upsampling(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -bound, bound)
     return [layer, _norm(norm, outputs), nn.ReLU(inplace=True)]
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """torch's, but for a batch of one image, of which it is the batch norm.
+
+    There torch itself gives wrong gradients, if those that come in are channels_last (on a CPU, 2.15 at least).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        if len(x) > 1:
+            return super().forward(x)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
+NORMS = {"batch": nn.BatchNorm2d, "instance": InstanceNorm}
 
 
 def _norm(norm: str, channels: int) -> nn.Module:

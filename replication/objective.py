@@ -13,6 +13,7 @@ from replication.losses import (
     style_reconstruction_loss,
     total_variation,
 )
+from replication.ranges import check
 from replication.weights import Weights
 
 CONTENT_LAYER = "relu3_3"  # section 4.1; arXiv v1 has relu2_2
@@ -50,6 +51,7 @@ class Objective(nn.Module):
         weights, dtype: of the loss network; see `LossNetwork`.
 
     Raises:
+        RangeError: a weight that is negative or not finite, or all of them are 0.
         ValueError: an unknown layer or form, or a style image that the loss network does not take.
     """
 
@@ -67,6 +69,7 @@ class Objective(nn.Module):
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
+        check(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
         if not style_layers:
             raise ValueError("the style needs at least one layer")
         if style_form not in ("mean", "sum"):

@@ -11,6 +11,7 @@ from replication.baseline import gatys, image_digest
 from replication.checkpoint import load_checkpoint, save_checkpoint
 from replication.files import sha256
 from replication.provenance import device_name, sources_digest
+from replication.ranges import check
 
 
 def objective_curves(
@@ -32,8 +33,10 @@ def objective_curves(
 
     Raises:
         ReplicationError: a kept file is damaged, or cannot be written.
+        RangeError: `together` is not positive.
         ValueError, FloatingPointError: see `gatys`.
     """
+    check(together=together)
     common = {name: str(value) for name, value in options.items()} | {"style": image_digest(style)}
     common |= {"sources": sources_digest(), "device": device_name(content.device.type)}
     found = []

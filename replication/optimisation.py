@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from replication.progress import progress_bar
+from replication.ranges import check
 
 REPORT = 0.5  # seconds between two looks at the losses, the only time that the device is waited for
 
@@ -23,9 +24,14 @@ class Method(Protocol):
 
 
 class Adam:
-    """torch.optim.Adam with the images clipped to `bounds` after each step; see `LBFGS` for the interface."""
+    """torch.optim.Adam with the images clipped to `bounds` after each step; see `LBFGS` for the interface.
+
+    Raises:
+        RangeError: `lr` is not in (0, 1].
+    """
 
     def __init__(self, x: Tensor, lr: float, bounds: tuple[float, float] | None = None):
+        check(lr=lr)
         self.x, self.bounds, self.iterations = x.detach().clone(), bounds, 0
         self.optimiser = torch.optim.Adam([self.x], lr=lr)
 
@@ -48,7 +54,11 @@ def white_noise(size: int | tuple[int, int], seed: int) -> Tensor:
 
     Returns:
         (1, 3, H, W), float32, on the CPU.
+
+    Raises:
+        RangeError: a seed that the generator does not take.
     """
+    check(seed=seed)
     height, width = (size, size) if isinstance(size, int) else size
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
@@ -68,7 +78,7 @@ def optimise_image(
         The images, clipped to [0, 1], and the loss, mean over them, after 0, 1, ... `iterations` iterations.
 
     Raises:
-        ValueError: `iterations` is not positive.
+        RangeError: `iterations` is not positive.
         FloatingPointError: the loss is not finite; the message names the iteration.
     """
     losses = empty_losses(iterations, method.x, 1)
@@ -80,10 +90,9 @@ def empty_losses(iterations: int, x: Tensor, terms: int) -> Tensor:
     """Where `descend` writes: (iterations + 1, B, terms).
 
     Raises:
-        ValueError: `iterations` is not positive.
+        RangeError: `iterations` is not positive.
     """
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1; got {iterations}")
+    check(iterations=iterations)
     return x.new_full((iterations + 1, len(x), terms), torch.nan)
 
 

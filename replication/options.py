@@ -1,20 +1,41 @@
 """Options that several commands of the command line share, and the kinds of their values."""
 
 import argparse
-import ast
 from collections.abc import Callable
 from typing import Any
+
+from replication.ranges import PRECISIONS, RANGES, literal
 
 
 def add_files(add: Callable[..., Any]) -> None:
     """Images to read, and where their results go."""
     add("inputs", nargs="+", metavar="IN", help="image files, or folders of them")
-    add("-o", "--out", required=True, help="a folder, or for one image a file")
+    add("-o", "--out", required=True, help="a folder, or for one image a file; end it in / for a new folder with a dot")
+    add("--overwrite", action="store_true", help="make results anew that are there already")
+
+
+def add_number(add: Callable[..., Any], option: str, **more: Any) -> None:
+    """A number, in the range of the parameter of that name."""
+    name = option.removeprefix("--").replace("-", "_")
+    among = {"metavar": f"{{{','.join(map(str, RANGES[name].among))}}}"} if RANGES[name].among else {}
+    add(option, type=number(name), **among, **more)
+
+
+def number(name: str) -> Callable[[str], int | float]:
+    """The kind of an option's value: a number in the range of the parameter `name`."""
+
+    def read(text: str) -> int | float:
+        value = literal(text)
+        if not RANGES[name].holds(value):
+            raise argparse.ArgumentTypeError(RANGES[name].refusal(value))
+        return RANGES[name].kind(value)
+
+    return read
 
 
 def add_precision(add: Callable[..., Any]) -> None:
     """In what the convolutions compute."""
-    add("--precision", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
+    add("--precision", choices=PRECISIONS, default="float32", help="of the convolutions")
 
 
 def add_images(add: Callable[..., Any]) -> None:
@@ -26,17 +47,17 @@ def add_run(add: Callable[..., Any], steps: int) -> None:
     """What any training has: photographs, a file, and its length, by default `steps`."""
     add_images(add)
     add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
-    add("--steps", type=positive, default=steps, help="iterations")
-    add("--batch-size", type=positive, default=4, help="images in a step")
+    add_number(add, "--steps", default=steps, help="iterations")
+    add_number(add, "--batch-size", default=4, help="images in a step")
 
 
 def add_training(add: Callable[..., Any]) -> None:
     """How any training goes."""
     add("--flip", action="store_true", help="mirror half of the photographs")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam")
-    add("--cooldown", type=int, default=0, help="steps at the end over which the learning rate falls to zero")
+    add_number(add, "--learning-rate", default=1e-3, help="of Adam")
+    add_number(add, "--cooldown", default=0, help="steps at the end over which the learning rate falls to zero")
     add_compile(add)
-    add("--seed", type=int, default=0, help="of the first weights and the batches")
+    add_number(add, "--seed", default=0, help="of the first weights and the batches")
 
 
 def add_compile(add: Callable[..., Any]) -> None:
@@ -51,13 +72,6 @@ def add_compile(add: Callable[..., Any]) -> None:
     )
 
 
-def positive(value: str) -> int:
-    """A whole number of at least 1."""
-    if (number := int(value)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {value}")
-    return number
-
-
 def kernels(value: str) -> tuple[int, ...]:
     """The sizes of SRCNN's kernels, (9, 5, 5) of "9-5-5"."""
     if value not in ("9-5-5", "9-1-5"):
@@ -68,11 +82,3 @@ def kernels(value: str) -> tuple[int, ...]:
 def names(value: str) -> list[str]:
     """Names between commas."""
     return [name for name in value.split(",") if name]
-
-
-def literal(value: str) -> Any:
-    """A Python value where it is one, else the text itself."""
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value

@@ -4,20 +4,22 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from replication.data import PHOTOGRAPHS, Picture, content_picture
-from replication.errors import ReplicationError
+from replication.cache import cached
+from replication.data import PHOTOGRAPHS, Picture, StandIns, content_picture, given_photographs, stand_ins
+from replication.errors import ReplicationError, explained, reason
 from replication.files import cache_folder, data_folder, renamed_when_whole, sha256, write_atomically
-from replication.images import EXTENSIONS, image_files, load_image, resize, to_pixels
+from replication.image_folders import image_files
+from replication.images import load_image, resize, to_pixels
 from replication.progress import progress_bar
+from replication.ranges import RangeError, check
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,14 @@ SHORT_SIDE = 288  # pixels; what random crops are taken from
 FITS = ("crop", "stretch")
 TOGETHER = 256  # decoded in threads before they are written
 UNREADABLE = 0.01  # of a folder's images may be damaged
+
+
+class Wanted(NamedTuple):
+    """How photographs are to be; see `load_photographs`."""
+
+    side: int
+    fit: str
+    least: int
 
 
 class Photographs:
@@ -40,6 +50,7 @@ class Photographs:
     def __init__(self, pixels: Tensor, shapes: list[tuple[int, int]], record: dict[str, Any], device: str = "cpu"):
         self.pixels, self.shapes, self.record, self.device = pixels, shapes, record, torch.device(device)
         self.ends = np.cumsum([3 * height * width for height, width in shapes]).tolist()
+        self.smallest = min(map(min, shapes))
 
     def to(self, device: str) -> "Photographs":
         """The same with batches on `device`, and the pixels too, unless they take more than half of its free memory."""
@@ -56,18 +67,26 @@ class Photographs:
             (batch_size, 3, size, size) in [0, 1], channels_last.
 
         Raises:
-            ValueError: an image is smaller than `size`.
+            RangeError: a photograph is smaller than `size`.
         """
+        self.check_crops(size)
         random = np.random.default_rng([seed, step])
         crops = [self._crop(step * batch_size + i, size, seed, flip, random) for i in range(batch_size)]
         return torch.stack(crops).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+
+    def check_crops(self, size: int) -> None:
+        """Refuse crops of `size` pixels a side that do not fit into every photograph.
+
+        Raises:
+            RangeError: the smallest photograph is smaller.
+        """
+        if size > self.smallest:
+            raise RangeError(f"crops of {size} x {size} do not fit into photographs of {self.smallest} pixels a side")
 
     def _crop(self, number: int, size: int, seed: int, flip: bool, random: np.random.Generator) -> Tensor:
         passes, position = divmod(number, len(self.shapes))
         index = _order(seed, passes, len(self.shapes))[position]
         height, width = self.shapes[index]
-        if min(height, width) < size:
-            raise ValueError(f"crops of {size} x {size} do not fit into photographs of {height} x {width}")
         image = self.pixels[self.ends[index] - 3 * height * width : self.ends[index]].view(height, width, 3)
         top, left = random.integers(height - size + 1), random.integers(width - size + 1)
         crop = image[top : top + size, left : left + size]
@@ -75,22 +94,25 @@ class Photographs:
 
 
 def load_photographs(
-    folder: Path | str, size: int = SHORT_SIDE, fit: str = "crop", count: int | None = None
+    folder: Path | str, side: int = SHORT_SIDE, fit: str = "crop", count: int | None = None, least: int = 1
 ) -> Photographs:
     """The images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
 
     Args:
-        folder: with .jpg, .jpeg or .png files.
-        size: with `fit` "crop" the length of their shorter side, their proportions kept; with "stretch" both sides,
-            as the published code makes MS-COCO 256 x 256.
+        folder: with image files; see `image_files`.
+        side: with `fit` "crop" the length of their shorter side, their proportions kept, where it is longer; with
+            "stretch" both sides, as the published code makes MS-COCO 256 x 256.
         fit: "crop" or "stretch".
         count: how many, the first by name; None for all.
+        least: photographs with a side of fewer pixels are left out, which the log says.
 
     Raises:
-        ValueError: an unknown fit.
-        ReplicationError: no such folder, no images in it, or more than 1 % of them cannot be read. Fewer are named in
-            the log and left out.
+        ValueError: an unknown fit, a number out of its range.
+        ReplicationError: no such folder, no images in it or none that is large enough, or more than 1 % of them cannot
+            be read. Fewer are named in the log and left out.
     """
+    wanted = Wanted(side, fit, least)
+    check(side=side, count=count, least=least)
     if fit not in FITS:
         raise ValueError(f"fit is one of {', '.join(FITS)}; got {fit!r}")
     folder = Path(folder)
@@ -98,62 +120,84 @@ def load_photographs(
         raise ReplicationError(f"{folder} is not a folder; give one with the photographs to train on")
     paths = image_files(folder)[:count]
     if not paths:
-        raise ReplicationError(f"{folder} holds no photographs ({', '.join(EXTENSIONS)})")
+        raise ReplicationError(f"{folder} holds no photographs")
     stats = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    key = sha256(json.dumps([stats, size, fit]).encode())[:16]
-    index = cache_folder() / "photographs" / f"{key}.json"
-    index.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(index.with_suffix(".lock")):
-        if not index.exists():
-            _decode(paths, folder, index, size, fit)
-    return _mapped(index)
+    key = sha256(json.dumps([stats, wanted]).encode())[:16]
+    decode = partial(_decode, folder, paths, wanted)
+    return cached(cache_folder() / "photographs" / f"{key}.json", _mapped, decode)
 
 
-def training_photographs() -> Photographs:
-    """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image."""
-    folder = data_folder()
-    if folder:
-        return load_photographs(folder / "train")
-    return photographs_of([content_picture(name) for name in PHOTOGRAPHS])
+def training_photographs(shown: str) -> tuple[Photographs, StandIns]:
+    """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image.
+
+    Args:
+        shown: the name of the photograph that shows what was learnt; it is not trained on.
+
+    Returns:
+        The photographs, and what they stand in for.
+    """
+    if given_photographs("train"):
+        return load_photographs(data_folder() / "train", least=SHORT_SIDE), {}
+    pictures = [content_picture(name) for name in PHOTOGRAPHS if name != shown]
+    return photographs_of(pictures), stand_ins("MS-COCO train2014", pictures)
 
 
-def photographs_of(pictures: Sequence[Picture], size: int = SHORT_SIDE) -> Photographs:
-    """Photographs that are in memory already, their shorter sides resized to `size`."""
-    pixels = [_fitted(picture.image, size, "crop") for picture in pictures]
+def photographs_of(pictures: Sequence[Picture], side: int = SHORT_SIDE) -> Photographs:
+    """Photographs that are in memory already, their shorter sides resized to `side` where they are longer."""
+    pixels = [_fitted(picture.image, side, "crop") for picture in pictures]
     flat = torch.from_numpy(np.concatenate([image.reshape(-1) for image in pixels]))
-    record = {"pictures": [picture.provenance() for picture in pictures], "size": size}
+    record = {"pictures": [picture.provenance() for picture in pictures], "size": side}
     return Photographs(flat, [image.shape[:2] for image in pixels], record)
 
 
-def _decode(paths: list[Path], folder: Path, index: Path, size: int, fit: str) -> None:
+def _decode(folder: Path, paths: list[Path], wanted: Wanted, index: Path) -> None:
     """Write the pixels, then the index, whose presence says that both are complete."""
-    shapes, skipped, digests = [], [], []
+    shapes, digests = [], []
+    left_out: dict[str, list[str]] = {"cannot be read": [], f"have a side of less than {wanted.least} pixels": []}
+    unreadable, small = left_out.values()
     with renamed_when_whole(index.with_suffix(".pixels")) as file:
-        for pixels, path, error in _decoded(paths, size, fit):
+        for pixels, path, error in _decoded(paths, wanted):
+            name = path.relative_to(folder).as_posix()
             if error:
                 log.warning("left out: %s", error)
-                skipped.append(path.relative_to(folder).as_posix())
-                if len(skipped) > UNREADABLE * len(paths):
+                unreadable.append(name)
+                if len(unreadable) > UNREADABLE * len(paths):
                     raise ReplicationError(
                         f"more than {UNREADABLE:.0%} of the {len(paths)} images in {folder} cannot be read, the last "
                         f"{path.name}; replace or remove them"
                     )
-                continue
-            file.write(pixels.tobytes())
-            shapes.append(pixels.shape[:2])
-            digests.append([path.relative_to(folder).as_posix(), sha256(path.read_bytes())])
-    record = {"count": len(shapes), "fit": fit, "size": size, "sha256": sha256(json.dumps(digests).encode())}
-    write_atomically(index, json.dumps({"record": record, "shapes": shapes, "skipped": skipped}).encode())
+            elif pixels is None:
+                small.append(name)
+            else:
+                file.write(pixels.tobytes())
+                shapes.append(pixels.shape[:2])
+                digests.append([name, sha256(path.read_bytes())])
+        if not shapes:
+            raise ReplicationError(
+                f"none of the {len(paths)} images in {folder} has {wanted.least} pixels a side; give larger ones, or "
+                "train at a smaller size"
+            )
+    record = {
+        "count": len(shapes),
+        "fit": wanted.fit,
+        "size": wanted.side,
+        "sha256": sha256(json.dumps(digests).encode()),
+    }
+    write_atomically(index, json.dumps({"record": record, "shapes": shapes, "left_out": left_out}).encode())
 
 
-def _decoded(
-    paths: list[Path], size: int, fit: str
-) -> Iterator[tuple[np.ndarray | None, Path, ReplicationError | None]]:
+def _decoded(paths: list[Path], wanted: Wanted) -> Iterator[tuple[np.ndarray | None, Path, ReplicationError | None]]:
+    """The pixels of each photograph; None where it is too small, or where there is an error."""
+
     def decode(path: Path) -> tuple[np.ndarray | None, Path, ReplicationError | None]:
         try:
-            return _fitted(load_image(path), size, fit), path, None
-        except ReplicationError as error:
-            return None, path, error
+            image = load_image(path)
+        except Exception as error:
+            if (line := explained(error)) is None:
+                raise
+            return None, path, ReplicationError(line if isinstance(error, ReplicationError) else f"{path}: {line}")
+        large = min(image.shape[2:]) >= wanted.least
+        return _fitted(image, wanted.side, wanted.fit) if large else None, path, None
 
     with progress_bar(len(paths), "decoding photographs") as bar, ThreadPoolExecutor() as threads:
         for start in range(0, len(paths), TOGETHER):
@@ -162,21 +206,35 @@ def _decoded(
                 bar.update()
 
 
-def _fitted(image: Tensor, size: int, fit: str) -> np.ndarray:
+def _fitted(image: Tensor, side: int, fit: str) -> np.ndarray:
+    """The pixels of an image (1, 3, H, W), made smaller; never larger, unless it is stretched."""
     height, width = image.shape[2:]
-    scale = size / min(height, width)
-    new = (size, size) if fit == "stretch" else (round(height * scale), round(width * scale))
+    scale = min(1, side / min(height, width))
+    new = (side, side) if fit == "stretch" else (round(height * scale), round(width * scale))
     return to_pixels(image if new == (height, width) else resize(image, *new))
 
 
 def _mapped(index: Path) -> Photographs:
-    contents = json.loads(index.read_text())
-    shapes = [tuple(shape) for shape in contents["shapes"]]
-    count = sum(3 * height * width for height, width in shapes)
-    if contents["skipped"]:
-        log.warning("%d photographs cannot be read and are left out", len(contents["skipped"]))
-    pixels = torch.from_file(str(index.with_suffix(".pixels")), shared=False, size=count, dtype=torch.uint8)
-    return Photographs(pixels, shapes, contents["record"])
+    """What `_decode` has written, memory-mapped.
+
+    Raises:
+        ReplicationError: it is not there, or not whole.
+    """
+    path = index.with_suffix(".pixels")
+    try:
+        contents = json.loads(index.read_text())
+        shapes = [(height, width) for height, width in contents["shapes"]]
+        count = sum(3 * height * width for height, width in shapes)
+        if not count or path.stat().st_size != count:
+            raise ReplicationError(f"{path} is cut short")
+        pixels = torch.from_file(str(path), shared=False, size=count, dtype=torch.uint8)
+        photographs = Photographs(pixels, shapes, contents["record"])
+        left_out = [f"{len(names)} photographs {why}" for why, names in contents["left_out"].items() if names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ReplicationError(f"the photographs in {index} are damaged ({reason(error)})") from error
+    for each in left_out:
+        log.warning("left out: %s", each)
+    return photographs
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ import torch
 
 from replication.data import Picture
 from replication.device import default_device
-from replication.files import ROOT, sha256
+from replication.files import DATA, ROOT, sha256
 from replication.loss_network import LossNetwork
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
@@ -25,11 +25,12 @@ def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequen
 
     Args:
         run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`, and a
-            profile where it has one.
+            profile where it has one, and `stand_ins` where something took the place of the paper's input.
         network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
+    others = settings.pop("stand_ins", {})
     return {
         "commit": commit(),
         "sources": sources_digest(),
@@ -41,6 +42,7 @@ def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequen
         "versions": versions(),
         **({"weights": _weights(network)} if network else {}),
         "inputs": [picture.provenance() for picture in inputs],
+        **({"stand_ins": others} if others else {}),
     }
 
 
@@ -51,7 +53,8 @@ def _weights(network: LossNetwork) -> dict[str, str]:
 def commit() -> str:
     """The commit of the code, with "+changes" where code or data, trained networks apart, differ from it.
 
-    It is "unknown" outside a git clone.
+    It is "unknown" outside a git clone: in a copy and in an installed package, where `sources_digest` still tells the
+    code.
     """
     head = _git("rev-parse", "HEAD")
     if head is None:
@@ -74,9 +77,10 @@ def sources_digest(*more: Path) -> str:
 
     Unlike the commit it does not change with what has no part in a result, and tells one change from another.
     """
-    data = (path for path in (ROOT / "data").rglob("*") if path.is_file() and path.suffix != ".md")
-    paths = {*(ROOT / "replication").glob("*.py"), *data, *more}
-    digests = {path.relative_to(ROOT).as_posix(): sha256(path.read_bytes()) for path in sorted(paths)}
+    data = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
+    named = {Path("data", path.relative_to(DATA)): path for path in data}
+    named |= {path.relative_to(ROOT): path for path in (*(ROOT / "replication").rglob("*.py"), *more)}
+    digests = {name.as_posix(): sha256(named[name].read_bytes()) for name in sorted(named)}
     return sha256(json.dumps(digests).encode())
 
 
@@ -99,8 +103,9 @@ def precision_name(dtype: str, device: str) -> str:
 
 
 def _git(*arguments: str) -> str | None:
+    own = (f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}")  # never that of a repository around the project
     try:
-        result = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+        result = subprocess.run(["git", *own, *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:  # git is not installed
         return None
     return result.stdout.strip() if result.returncode == 0 else None

@@ -6,13 +6,13 @@ from typing import Any
 
 from replication.benchmark_convolutions import METHODS
 from replication.evaluation_sets import SETS
-from replication.files import ROOT, write_atomically
+from replication.files import FIGURES, ROOT, need_checkout, write_atomically
 from replication.judgement import Judgement, word
 from replication.ledger import judgements
 from replication.speed import NUMBERS
 from replication.super_resolution_claims import MATCHED, NAMES
 
-README, PAPER = ROOT / "README.md", ROOT / "figures" / "paper"
+README, PAPER = ROOT / "README.md", FIGURES / "paper"
 MOST = 7  # sentences in a cell of the table of claims
 
 
@@ -20,9 +20,10 @@ def write_readme() -> None:
     """Write the README's tables anew, each between its two marks.
 
     Raises:
-        ReplicationError: the file could not be written.
+        ReplicationError: the package alone is installed, or the file could not be written.
         ValueError: the README has no such marks.
     """
+    need_checkout("readme")
     text = README.read_text()
     tables = {"claims": claims_table([judgement for judgement, _ in judgements("paper")])}
     for name, (table, make) in TABLES.items():

@@ -1,7 +1,9 @@
 """Run the notebooks through papermill: each figure and table from one command."""
 
+import ast
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -10,18 +12,18 @@ from typing import Any
 
 import nbformat
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import Engine, papermill_engines
+from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from replication.errors import ReplicationError
-from replication.files import ROOT, data_folder, kept_folder, sha256
-from replication.images import image_files
+from replication.errors import ReplicationError, one_line, reason
+from replication.files import FIGURES, ROOT, data_folder, kept_folder, need_checkout, sha256
+from replication.image_folders import image_files
+from replication.kernel import ENGINE
 from replication.ledger import sources
 from replication.provenance import circumstances
-from replication.settings import profile_settings
+from replication.ranges import check
+from replication.settings import checked
 from replication.tables import text_table
 from replication.weights import vgg16_weights
 
@@ -44,7 +46,8 @@ def run_notebooks(
     Args:
         profile: "paper", "quick" or "smoke".
         only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
-        parameters: values for parameters of the notebooks, all of which must have them.
+        parameters: values for parameters of the notebooks, all of which must have them; text is read as the value that
+            it spells.
         time_limit: seconds a notebook may take; by default that of the profile.
         resume: keep what was executed with this code and data, on this device, with these parameters.
 
@@ -52,26 +55,22 @@ def run_notebooks(
         Whether all of them succeeded.
 
     Raises:
-        ReplicationError: an unknown profile, notebook or parameter, or no VGG-16 weights.
+        ReplicationError: the package alone is installed, an unknown profile, notebook or parameter, a parameter's value
+            that does not fit, or no VGG-16 weights.
     """
-    parameters = parameters or {}
-    notebooks = select_notebooks(only)
-    for notebook in notebooks:
-        profile_settings(notebook.stem, profile)
-        known = papermill.inspect_notebook(str(notebook))
-        unknown = [name for name in parameters if name not in known]
-        if unknown:
-            raise ReplicationError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    need_checkout("figures")
+    check(time_limit=time_limit)
+    runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in select_notebooks(only)}
     print(f"VGG-16 weights: {vgg16_weights().source}")
-    print(f"\n{text_table(_plan(notebooks, profile, parameters, resume))}")
+    print(f"\n{text_table(_plan(runs, profile, resume))}")
     summary = []
-    for number, notebook in enumerate(notebooks, 1):
-        if resume and _is_done(notebook, profile, parameters):
+    for number, (notebook, values) in enumerate(runs.items(), 1):
+        if resume and _is_done(notebook, profile, values):
             summary.append({"notebook": notebook.stem, "result": "kept", "seconds": 0, "files": 0})
             continue
-        print(f"\n[{number}/{len(notebooks)}] {notebook.stem}: {heading(notebook)}", flush=True)
+        print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
         before, started = _files(profile), time.monotonic()
-        error = _execute(notebook, profile, parameters, time_limit or TIME_LIMIT[profile])
+        error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
         seconds = time.monotonic() - started
         made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
         print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
@@ -100,9 +99,22 @@ def heading(notebook: Path) -> str:
     return nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0].lstrip("# ")
 
 
+def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What papermill sets in a notebook: the profile, and what was given, as the notebook will take it."""
+    known = {
+        name: ast.literal_eval(about["default"]) for name, about in papermill.inspect_notebook(str(notebook)).items()
+    }
+    if "profile" in given:
+        raise ReplicationError(f"profile is no parameter; give --profile {given['profile']}")
+    if unknown := [name for name in given if name not in known]:
+        raise ReplicationError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    settings = checked(notebook.stem, profile, {name: known[name] for name in known if name != "profile"} | given)
+    return {"profile": profile} | {name: settings[name] for name in given}
+
+
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
-    before = _circumstances(notebook, profile)
+    before = _circumstances(notebook, profile, parameters)
     done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
@@ -110,11 +122,10 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             executed = papermill.execute_notebook(
                 notebook,
                 running,
-                {"profile": profile} | parameters,
-                engine_name="replication",
+                parameters,
+                engine_name=ENGINE,
                 kernel_name="python3",
                 progress_bar=False,
-                cwd=ROOT,
                 deadline=time.monotonic() + time_limit,
                 bar=bar,
             )
@@ -137,15 +148,13 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
 
 
 def _executed(notebook: Path, profile: str, end: str = "") -> Path:
-    return ROOT / "figures" / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
+    return FIGURES / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
 
 
-def _plan(
-    notebooks: list[Path], profile: str, parameters: dict[str, Any], resume: bool
-) -> list[dict[str, str | float | None]]:
+def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[dict[str, str | float | None]]:
     """One row a notebook: whether it will be run, and the minutes that it took the last time, and where."""
     rows = []
-    for notebook in notebooks:
+    for notebook, parameters in runs.items():
         path, row = _executed(notebook, profile), {"notebook": notebook.stem, "will be": "run"}
         if resume and _is_done(notebook, profile, parameters):
             row["will be"] = "kept"
@@ -155,14 +164,18 @@ def _plan(
     return rows
 
 
-def _circumstances(notebook: Path, profile: str) -> dict[str, Any]:
-    """What an executed copy depends on, beside its parameters."""
+def _circumstances(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What an executed copy depends on, beside its parameters; with the files that these name."""
     folder = data_folder()
     images = (
         [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in image_files(folder)] if folder else []
     )
     read = sources(profile) if notebook.stem == LEDGER else {}
-    return circumstances(notebook) | {"images": sha256(json.dumps(images).encode()), "figures": read}
+    values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
+    named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
+    given = {name: sha256(Path(name).read_bytes()) for name in named}
+    digests = {"images": sha256(json.dumps(images).encode()), "figures": read, "files": given}
+    return circumstances(notebook) | digests
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
@@ -171,8 +184,8 @@ def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     had = nbformat.read(path, as_version=4).metadata
-    now = _circumstances(notebook, profile)
-    return (had.get("replication"), had.papermill.parameters) == (now, {"profile": profile} | parameters)
+    now = _circumstances(notebook, profile, parameters)
+    return (had.get("replication"), had.papermill.parameters) == (now, parameters)
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -182,12 +195,13 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def _describe(error: BaseException, time_limit: float) -> str:
     if isinstance(error, PapermillExecutionError):
-        return f"cell [{error.exec_count}], {error.ename}: {error.evalue.strip()}"
+        said = one_line(error.evalue)
+        return f"cell [{error.exec_count}], {error.ename}{': ' if said else ''}{said}"
     if isinstance(error, CellTimeoutError):
         return f"it took longer than its limit of {time_limit:.0f} s; raise it with --time-limit"
-    if isinstance(error, DeadKernelError):
-        return "its kernel died (out of memory?); free memory or lower `size`"
-    return f"{type(error).__name__}: {error}"
+    if isinstance(error, ReplicationError):
+        return str(error)
+    return f"{type(error).__name__}: {reason(error)}"
 
 
 def _code_cells(notebook: Path) -> int:
@@ -197,45 +211,5 @@ def _code_cells(notebook: Path) -> int:
 
 def _files(profile: str) -> dict[Path, int]:
     """The files of a profile, relative to the project, with the time of their last change."""
-    files = (ROOT / "figures" / profile).rglob("*")
+    files = (FIGURES / profile).rglob("*")
     return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}
-
-
-class _Client(PapermillNotebookClient):
-    """papermill's client, which also shows the notebook's own progress bar in the terminal."""
-
-    def __init__(self, manager: Any, bar: tqdm, **options: Any):
-        super().__init__(manager, on_cell_executed=self._count, **options)
-        self.bar = bar
-
-    def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        """Pass on the text of displays that are rewritten in place, which is what a progress bar is."""
-        content = message["content"]
-        if message["msg_type"] in ("display_data", "update_display_data") and content.get("transient"):
-            self.bar.set_description_str(content["data"].get("text/plain", ""))
-        return super().process_message(message, cell, cell_index)
-
-    def _count(self, **_: Any) -> None:
-        self.bar.set_description_str("", refresh=False)
-        self.bar.update()
-
-
-class _Engine(Engine):
-    @classmethod
-    def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, start_timeout: int = 60, **_: Any
-    ) -> Any:
-        client = _Client(
-            nb_man,
-            bar,
-            kernel_name=kernel_name,
-            startup_timeout=start_timeout,
-            timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),
-            iopub_timeout=60,
-            shutdown_kernel="immediate",
-            extra_arguments=["--log-level=ERROR"],
-        )
-        return client.execute()
-
-
-papermill_engines.register("replication", _Engine)

@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 
+from replication.data import Picture, content_picture, style_picture
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-
-PRECISIONS = ("float32", "bfloat16")
-PROFILES = ("paper", "quick", "smoke")  # the paper's settings; 2 CPU cores, minutes; the tests
+from replication.evaluation_sets import SETS
+from replication.loss_network import LAYERS
+from replication.ranges import NAME, PROFILES, RANGES, check, literal
+from replication.style_training import painting_of
+from replication.style_transfer import style_network
 
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "01_feature_inversion": {
@@ -45,7 +48,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "07_speed": {
         "paper": {"sizes": [256, 512, 1024], "repeats": 5},
-        "quick": {"sizes": [256], "repeats": 3},
+        "quick": {"sizes": [128, 256], "repeats": 3},
         "smoke": {"sizes": [64], "repeats": 2},
     },
     "08_super_resolution_training": {
@@ -62,6 +65,21 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+def _trained(name: str) -> Picture:
+    """The painting that a network was trained on."""
+    return painting_of(style_network(name)[1])
+
+
+STYLES = {  # what finds what `style` and `styles` name
+    "02_style_reconstruction": (style_picture,),
+    "03_gatys_baseline": (style_picture,),
+    "04_style_training": (style_picture, style_network),
+    "05_style_transfer": (_trained,),
+    "06_objective": (_trained,),
+    "07_speed": (style_network,),
+}
+
+
 def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
     """What a notebook calls first: its settings, checked, a seeded, deterministic torch, and memory kept for speed.
 
@@ -74,28 +92,41 @@ def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
         The settings as attributes, with `notebook`, `profile` and `device` ("cuda" where there is one, else "cpu").
 
     Raises:
-        ReplicationError: an unknown profile, a parameter that papermill injected and the notebook does not have, or a
-            value of the wrong kind.
+        ReplicationError: a parameter that papermill injected and the notebook does not have; and see `checked`.
     """
-    defaults = profile_settings(notebook, profile)
     unknown = _injected_names() - {"profile", *parameters}
     if unknown:
         raise ReplicationError(
             f"{notebook} has no parameter {', '.join(sorted(unknown))}; it has profile, {', '.join(parameters)}"
         )
-    settings = {name: defaults.get(name) if value is None else value for name, value in parameters.items()}
-    for name, default in defaults.items():
-        _check(name, settings[name], default)
-    if type(settings["seed"]) is not int:
-        raise ReplicationError(f"seed must be a whole number; got {settings['seed']!r}")
-    for precision in [settings[name] for name in ("precision",) if name in settings] + settings.get("precisions", []):
-        if precision not in PRECISIONS:
-            raise ReplicationError(f"a precision is {' or '.join(PRECISIONS)}; got {precision!r}")
+    settings = checked(notebook, profile, parameters)
     keep_freed_memory()
     torch.manual_seed(settings["seed"])
     torch.backends.cudnn.deterministic = True
     device = default_device()
     return SimpleNamespace(notebook=notebook, profile=profile, device=device, **settings)
+
+
+def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a notebook: text read as the value that it spells, the profile's values in place of None.
+
+    Args:
+        notebook, profile, parameters: see `start`.
+
+    Raises:
+        ReplicationError: an unknown profile, a value of the wrong kind or out of its range, or the name of a picture,
+            network, set or layer that there is not.
+    """
+    defaults = profile_settings(notebook, profile)
+    given = {name: value if RANGES.get(name) is NAME else _read(value) for name, value in parameters.items()}
+    settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
+    missing = [name for name, value in settings.items() if value is None and name not in defaults]
+    if missing:
+        raise ReplicationError(f"{missing[0]} must have a value; got None")
+    check(**settings)
+    for name, value in settings.items():
+        _found(notebook, name, value)
+    return settings
 
 
 def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
@@ -120,15 +151,29 @@ def check_profile(profile: str) -> None:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
 
 
-def _check(name: str, value: Any, default: Any) -> None:
-    """Refuse a value of another kind than the profile's: a number that is not whole or too small, an empty list."""
-    if isinstance(default, list):
-        if not isinstance(value, list) or not value:
-            raise ReplicationError(f"{name} must be a list; got {value!r}")
-        for item in value:
-            _check(f"each of {name}", item, default[0])
-    elif isinstance(default, int) and (type(value) is not int or value < 1):
-        raise ReplicationError(f"{name} must be a whole number of at least 1; got {value!r}")
+def _read(value: Any) -> Any:
+    """What a text spells, a list where it is a tuple; all else as it is."""
+    value = literal(value) if isinstance(value, str) else value
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _found(notebook: str, name: str, value: Any) -> None:
+    """Refuse what a parameter names where there is no such picture, network, set or layer, or its file is damaged."""
+    finders = {"content": (content_picture,), "contents": (content_picture,), "sets": (_set,), "tv_strength": (_layer,)}
+    styles = STYLES.get(notebook, ())
+    for find in (finders | {"style": styles, "styles": styles}).get(name, ()):
+        for each in [value] if isinstance(value, str) else value:
+            find(each)
+
+
+def _set(name: str) -> None:
+    if name not in SETS:
+        raise ReplicationError(f"there is no set {name!r}; give some of {', '.join(SETS)}")
+
+
+def _layer(name: str) -> None:
+    if name not in LAYERS:
+        raise ReplicationError(f"there is no layer {name!r}; give some of {', '.join(LAYERS)}")
 
 
 def _injected_names() -> set[str]:

@@ -5,11 +5,13 @@ Each function takes the numbers in the figure's JSON file and the run's settings
 
 from typing import Any
 
-from replication.judgement import Check
+from replication.data import VALIDATION
+from replication.judgement import FEWEST, Check, judged_after
 from replication.metrics import falls
 
 Settings = dict[str, Any]
 SIZES = (256, 512, 1024)  # of Fig. 5 and Table 1
+TRAINED = 256  # pixels a side, of the photographs in training
 
 
 def feature_inversion(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
@@ -18,7 +20,7 @@ def feature_inversion(results: list[dict[str, Any]], settings: Settings) -> list
         [row[name] for row in results] for name in ("psnr", "ssim", "histogram_distance", "gradient_correlation")
     )
     low, high = results[0]["layer"], results[-1]["layer"]
-    return [
+    checks = [
         Check(
             f"an image from {low} looks the same as the original",
             "visually indistinguishable",
@@ -55,6 +57,7 @@ def feature_inversion(results: list[dict[str, Any]], settings: Settings) -> list
             layouts[-1] > 0.2,
         ),
     ]
+    return judged_after(settings["iterations"], checks)
 
 
 def style_reconstruction(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
@@ -62,7 +65,7 @@ def style_reconstruction(results: list[dict[str, Any]], settings: Settings) -> l
     ratios, layouts, structures = (
         [row[name] for row in results] for name in ("style_loss_ratio", "spatial_correlation", "relu5_1_distance")
     )
-    return [
+    checks = [
         Check(
             "the style is matched",
             "preserved",
@@ -85,19 +88,20 @@ def style_reconstruction(results: list[dict[str, Any]], settings: Settings) -> l
             falls(structures),
         ),
     ]
+    return judged_after(settings["iterations"], checks)
 
 
 def gatys_baseline(results: dict[str, Any], settings: Settings) -> list[Check]:
-    """Fig. 5's baseline, from its final objectives."""
+    """Fig. 5's baseline, from its final objectives; it has 500 iterations to converge."""
     worst = max(row[f"share_after_{settings['iterations']}"] for row in results["images"])
     outside = results["share_of_values_out_of_range_unclipped"]
     return [
         Check(
             "the baseline converges to satisfactory results",
-            "about 6% of the content image's objective after 500 iterations",
+            "satisfactory within 500 iterations",
             f"at most {worst:.1%} of it after {settings['iterations']}",
             "at most 10%",
-            worst <= 0.1,
+            worst <= 0.1 if worst <= 0.1 or settings["iterations"] >= 500 else None,
         ),
         Check(
             "without clipping, pixels leave their range",
@@ -110,10 +114,12 @@ def gatys_baseline(results: dict[str, Any], settings: Settings) -> list[Check]:
 
 
 def objective(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
-    """Fig. 5, from a row a size."""
+    """Fig. 5, from a row a size; the paper's numbers are those of its kind of photographs."""
     rows, enough = {row["size"]: row for row in results}, settings["iterations"] >= 50
+    if VALIDATION in settings.get("stand_ins", ()):
+        rows = {}
     checks = []
-    for size in dict.fromkeys((*SIZES, *rows)):
+    for size in SIZES:
         says = f"iterations that the network equals at {size} x {size}"
         number = rows[size]["iterations that the network equals"] if size in rows and enough else None
         checks.append(Check(says, "50 to 100", f"{number}", "at least 50", None if number is None else number >= 50))
@@ -132,6 +138,7 @@ def style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
     widening = (fields[-1] - fields[-2]) / 2
     share = [*results["objective_after_steps"].values()][-1] / results["objective_of_photograph"]
     ends = results["final_loss_by_network"]
+    compared = ends and settings["compare_steps"] >= FEWEST
     ratio = ends["non-residual"] / ends["residual"] if ends else float("nan")
     return [
         Check(
@@ -153,35 +160,36 @@ def style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
             "in the pictures",
             f"after {settings['steps']} steps {share:.0%} of its own objective",
             "under 50%",
-            share < 0.5,
+            share < 0.5 if settings["steps"] >= FEWEST else None,
         ),
         Check(
             "with or without shortcuts training ends at a similar loss",
             "very similar",
             f"{ratio:.2f} of it without them",
             "within 25%",
-            0.75 < ratio < 1.25 if ends else None,
+            0.75 < ratio < 1.25 if compared else None,
         ),
     ]
 
 
 def style_transfer(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
-    """Fig. 6, from a row a painting and photograph."""
+    """Fig. 6, from a row a painting and photograph; beside the baseline after the paper's 500 iterations."""
     left, given_up = (max(row[name] for row in results) for name in ("style left", "content given up"))
+    ran = settings["iterations"] >= 500
     return [
         Check(
             "one forward pass gives the style",
             "qualitatively similar",
             f"at most {left:.0%} of the photograph's style loss is left",
             "under 25%",
-            left < 0.25,
+            left < 0.25 if ran else None,
         ),
         Check(
             "it keeps the content as the baseline does",
             "qualitatively similar",
             f"its feature reconstruction loss is at most {given_up:.2f} times the baseline's",
             "under 2",
-            given_up < 2,
+            given_up < 2 if ran else None,
         ),
     ]
 
@@ -198,7 +206,7 @@ def style_transfer_large(results: list[dict[str, Any]], settings: Settings) -> l
             "in the pictures",
             f"{large:.1%} of the photograph's objective",
             f"at most 1.5 times the {small:.1%} at {settings['size']} x {settings['size']}",
-            large < 1.5 * small,
+            large < 1.5 * small if side > TRAINED else None,
         )
     ]
 
@@ -213,7 +221,7 @@ def speed(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
         checks.append(Check(says, f"{paper}", f"{least:.0f}", "at least 1000", least >= 1000 if found else None))
     everywhere = {row["size"] for row in results} >= {*SIZES}
     usual = min(row["over plain 500"] for row in results)
-    slowest = max(row["network / iteration"] for row in results)
+    slowest = max((row["network / iteration"] for row in results if row["size"] in SIZES), default=float("nan"))
     frames = 1 / min((row["network"] for row in results if row["size"] == 512), default=float("inf"))
     ran = frames > 0 and not settings["device"].lower().startswith("cpu")
     return [
@@ -230,7 +238,7 @@ def speed(results: list[dict[str, Any]], settings: Settings) -> list[Check]:
             "about 0.5",
             f"at most {slowest:.2f} of it",
             "at most half",
-            slowest <= 0.5,
+            slowest <= 0.5 if {row["size"] for row in results} & {*SIZES} else None,
         ),
         Check(
             "images a second at 512 x 512, on a GPU",

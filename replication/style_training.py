@@ -1,5 +1,6 @@
 """Training of a style network: one painting, many photographs (section 4.1)."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +13,12 @@ from replication.data import Picture, coco2014, style_picture
 from replication.device import default_device, keep_freed_memory
 from replication.files import sha256
 from replication.images import square
-from replication.network_files import load_network, network_path, save_network
+from replication.network_files import load_network, network_path, save_network, state_path
 from replication.networks import ImageTransformationNetwork
 from replication.objective import Objective, Terms
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
+from replication.ranges import check
 from replication.training import Trainer, first_process, process_group
 
 STEPS, BATCH_SIZE, SIZE = 40_000, 4, 256  # section 4.1
@@ -58,13 +60,15 @@ def style_trainer(
         options: those of `Trainer`, and weights, layers and form of the `Objective`.
 
     Raises:
+        RangeError: a number is outside of its range, or a photograph smaller than `size`.
         ValueError: an argument that the network or the objective does not take.
         ReplicationError: the initial network is damaged.
     """
+    check(batch_size=batch_size, size=size, style_size=style_size, warmup=warmup, seed=seed, precision=precision)
+    photographs.check_crops(size)
     device = photographs.device
     training = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
-    y_style = square(style.image, style_size).to(device)
-    objective = Objective(y_style, dtype=getattr(torch, precision), **options)
+    objective = Objective(_painted(style, style_size).to(device), dtype=getattr(torch, precision), **options)
     torch.manual_seed(seed)
     network = ImageTransformationNetwork(norm, padding, residual).to(device)
     settings = {
@@ -89,6 +93,13 @@ def style_trainer(
     return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **training), objective
 
 
+def _painted(style: Picture, size: int) -> Tensor:
+    """The painting as the training takes it; that it has to be enlarged for that, the log says."""
+    if (side := min(style.image.shape[2:])) < size:
+        logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, size)
+    return square(style.image, size)
+
+
 def train_style(
     style: Picture,
     photographs: Photographs,
@@ -110,13 +121,13 @@ def train_style(
         The lines of the log.
 
     Raises:
-        ValueError: an argument that the network, the objective or the photographs do not take.
+        ValueError: an argument that the network, the objective or the photographs do not take; see `ranges`.
         ReplicationError: a file is damaged, belongs to another run or cannot be written.
         FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
     """
+    check(steps=steps, **options)
     out = network_path(out)
-    state = out.with_suffix(".state.safetensors")
-    trainer, objective = style_trainer(style, photographs, initial=initial, state=state, **options)
+    trainer, objective = style_trainer(style, photographs, initial=initial, state=state_path(out), **options)
     log = trainer.run(steps, out.stem)
     columns = {name: [line[name] for line in log] for name in ("step", *Terms._fields, "learning_rate")}
     run = SimpleNamespace(command="train-style", device=trainer.device.type, steps=steps, **trainer.settings)
@@ -156,17 +167,21 @@ def train_style_from_files(
         style: an image file, or a name out of data/styles.
         images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
         out: the network's file, .safetensors.
-        size: pixels a side of the photographs in a step.
+        size: pixels a side of the photographs in a step; smaller photographs are left out.
         fit: "stretch" makes each photograph a square, as the published code does; "crop" takes random squares of it.
         settings: see `train_style`.
 
     Raises:
-        ReplicationError: a file or folder is missing or damaged, or cannot be written.
+        ReplicationError: a number is outside of its range, or a file or folder is missing or damaged, or cannot be
+            written.
     """
+    check(size=size, **settings)
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     out, painting = network_path(out), style_picture(style)
+    if settings.get("initial"):
+        load_network(settings["initial"])  # damaged ones are named before photographs are decoded
     folder = coco2014() if images == "coco2014" else images
-    photographs = load_photographs(folder, size if fit == "stretch" else max(size, SHORT_SIDE), fit)
+    photographs = load_photographs(folder, size if fit == "stretch" else max(size, SHORT_SIDE), fit, least=size)
     with process_group():
         train_style(painting, photographs.to(default_device()), out, size=size, **settings)

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from replication.batch import Transform, transform_files
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
-from replication.inference import for_inference, transform_files
+from replication.inference import for_inference
 from replication.instance_norm import with_statistics
 from replication.network_files import NETWORKS, load_network
 from replication.networks import STRIDE, ImageTransformationNetwork
+from replication.ranges import check
 from replication.tiles import fill, padded, pieces
 
 SHIPPED = NETWORKS / "style"
@@ -26,13 +28,13 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
     Raises:
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
-    if Path(name).suffix:
-        return load_network(name)
-    if name not in style_names():
+    if str(name) in style_names():
+        return load_network(SHIPPED / f"{name}.safetensors")
+    if not Path(name).suffix:
         raise ReplicationError(
             f"there is no style {name!r}: give a .safetensors file or one of {', '.join(style_names())}"
         )
-    return load_network(SHIPPED / f"{name}.safetensors")
+    return load_network(name)
 
 
 def style_names() -> list[str]:
@@ -62,13 +64,12 @@ def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None
         ValueError: a shape that the network does not take, or a tile that is no multiple of 4.
         ReplicationError: there is no space for the temporary file.
     """
+    check(tile=tile)
     if image.shape[:-2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
     height, width = image.shape[2:]
     if tile is None or max(height, width) <= tile or min(height, width) < network.smallest:
         return network(image)
-    if tile < STRIDE or tile % STRIDE:
-        raise ValueError(f"the tile must be a multiple of {STRIDE} pixels; got {tile}")
     if network.configuration["norm"] == "instance":
         half = max(1, tile // 2 // STRIDE)  # costs nothing, since little around these tiles has a say in them
         network = with_statistics(network, image, half, f"{label} statistics".strip())
@@ -82,26 +83,31 @@ def stylize_files(
     inputs: Sequence[Path | str],
     out: Path | str,
     style: Path | str,
+    *,
     tile: int | None = TILE,
     precision: str = "float32",
+    overwrite: bool = False,
 ) -> list[ReplicationError]:
     """Transform image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs, out: see `transform_files`.
+        inputs, out, overwrite: see `transform_files`.
         style: see `style_network`.
         tile: see `stylize`.
         precision: "float32" or "bfloat16".
 
     Returns:
-        What could not be read; all others are done.
+        What could not be done; all others are.
 
     Raises:
         ReplicationError: no such style, and see `transform_files`.
     """
+    check(tile=tile, precision=precision)
     keep_freed_memory()
     device = default_device()
     network = for_inference(style_network(style)[0], getattr(torch, precision)).to(device)
-    return transform_files(
-        inputs, out, lambda image, name: stylize(network, image.to(device), tile, name), network.smallest
-    )
+
+    def stylized(image: Tensor, name: str) -> Tensor:
+        return stylize(network, image.to(device), tile, name)
+
+    return transform_files(inputs, out, Transform(stylized, smallest=network.smallest), overwrite)

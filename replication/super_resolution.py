@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
+from torch import Tensor, nn
 
+from replication.batch import Transform, transform_files
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
 from replication.images import resize, to_pixels
-from replication.inference import for_inference, transform_files
+from replication.inference import for_inference
 from replication.network_files import NETWORKS, load_network
 from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork
+from replication.ranges import check
 from replication.tiles import fill, part_of, pieces
 
 SHIPPED = NETWORKS / "super_resolution"
@@ -45,6 +46,8 @@ def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
     if not 0 <= 4 * blur < min(y.shape[2:]) - 1:
         raise ValueError(f"the blur must be at least 0 and less than a quarter of the image's side; got {blur:g}")
     if blur:
+        from torchvision.transforms.functional import gaussian_blur  # a second to import, and only training blurs
+
         y = gaussian_blur(y, 2 * round(4 * blur) + 1, blur)
     small = resize(y, y.shape[2] // factor, y.shape[3] // factor)
     return small.mul(255).round().div(255)
@@ -75,8 +78,22 @@ def srcnn(network: SRCNN, small: Tensor, factor: int = 4) -> Tensor:
     return (large + FROM_LUMINANCE * (network(y) - y)).clamp(0, 1)
 
 
+class SRCNNUpscaler(nn.Module):
+    """SRCNN as a network that takes the small image: (B, 3, H, W) to (B, 3, factor H, factor W), both in [0, 1]."""
+
+    def __init__(self, network: SRCNN, factor: int = 4):
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, small: Tensor) -> Tensor:
+        """See `srcnn`."""
+        return srcnn(self.network, small, self.factor)
+
+
 @torch.inference_mode()
-def upscale(network: SuperResolutionNetwork, small: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
+def upscale(
+    network: SuperResolutionNetwork | SRCNNUpscaler, small: Tensor, tile: int | None = TILE, label: str = ""
+) -> Tensor:
     """Enlarge an image of any size, in tiles where it is larger than one.
 
     The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory, that of
@@ -85,15 +102,16 @@ def upscale(network: SuperResolutionNetwork, small: Tensor, tile: int | None = T
     Args:
         network: in evaluation mode; see `for_inference`.
         small: (1, 3, H, W) in [0, 1].
-        tile: pixels a side; None for the whole image at once.
+        tile: pixels a side, a multiple of 4; None for the whole image at once.
         label: what the progress bar over the tiles says.
 
     Returns:
         (1, 3, factor H, factor W) in [0, 1], float32.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or a tile that is no multiple of 4.
     """
+    check(tile=tile)
     if small.shape[:-2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(small.shape)}")
     height, width = small.shape[2:]
@@ -161,32 +179,41 @@ def upscale_files(
     match: bool = True,
     tile: int | None = TILE,
     precision: str = "float32",
+    overwrite: bool = False,
 ) -> list[ReplicationError]:
     """Enlarge image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs, out: see `transform_files`.
+        inputs, out, overwrite: see `transform_files`.
         factor, loss: see `shipped_network`.
-        network: the file of another network, of the same factor.
+        network: the file of another network, of the same factor; an SRCNN's will do.
         match: whether the result gets the histograms of the input.
         tile: see `upscale`.
         precision: "float32" or "bfloat16".
 
     Returns:
-        What could not be read; all others are done.
+        What could not be done; all others are.
 
     Raises:
         ReplicationError: no such network, one of another factor, and see `transform_files`.
     """
+    check(factor=factor, tile=tile, precision=precision)
     keep_freed_memory()
     device = default_device()
-    found = load_network(network, SuperResolutionNetwork)[0] if network else shipped_network(factor, loss)[0]
+    found = _loaded(network) if network else shipped_network(factor, loss)[0]
     if found.factor != factor:
         raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
     found = for_inference(found, getattr(torch, precision)).to(device)
 
     def enlarged(small: Tensor, name: str) -> Tensor:
         large = upscale(found, small.to(device), tile, name)
+        if torch.equal(small[:, :2], small[:, 1:]):  # grey stays grey
+            large = (FROM_LUMINANCE * (luminance(large) - 16 / 255)).clamp(0, 1).expand_as(large)
         return histogram_matched(large, small) if match else large
 
-    return transform_files(inputs, out, enlarged)
+    return transform_files(inputs, out, Transform(enlarged, scale=factor), overwrite)
+
+
+def _loaded(path: Path | str) -> SuperResolutionNetwork | SRCNNUpscaler:
+    network, _ = load_network(path, (SuperResolutionNetwork, SRCNN))
+    return SRCNNUpscaler(network) if isinstance(network, SRCNN) else network

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication.data import PHOTOGRAPHS, content_picture
-from replication.evaluation_sets import SETS, DownloadError, TestPicture, evaluation_set
+from replication.data import PHOTOGRAPHS, StandIns, content_picture, stand_ins
+from replication.errors import ReplicationError
+from replication.evaluation_sets import DIGESTS, SETS, TestPicture, evaluation_set
 from replication.files import sha256
 from replication.inference import for_inference
 from replication.metrics import grid, luminance_scores, sharpness
@@ -37,6 +38,9 @@ EXAMPLES = {  # a picture, and the square to look at closely: top, left and side
     4: (("set5", "baby", (0.30, 0.15, 0.3)), ("set14", "comic", (0.10, 0.18, 0.25))),
     8: (("bsd100", "img_070", (0.13, 0.57, 0.38)),),
 }
+CLOSE = {"astronaut": (0.08, 0.28, 0.3), "chelsea": (0.22, 0.42, 0.3)}  # the squares of what first takes their place
+
+NO_SET = "scikit-image's photographs"  # the name of what takes the place of the sets
 
 Method = Callable[[Tensor], Tensor]
 Scores = dict[str, float | None]
@@ -65,22 +69,35 @@ def methods(factor: int, device: str) -> dict[str, Method]:
     return {name: found[name] for name in NAMES if name in found}
 
 
-def pictures_of(names: Sequence[str], most: int | None = None) -> dict[str, list[TestPicture]]:
+def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str, list[TestPicture]], StandIns]:
     """The pictures of the sets that there are, at most as many of each; if there are none, scikit-image's photographs.
 
-    Raises:
-        ReplicationError: a set under `REPLICATION_DATA` is damaged.
+    A set that is not to be had, or not as a whole, is named in the log and left out.
+
+    Returns:
+        Pictures by set, and what they stand in for.
     """
     found = {}
     for name in names:
         try:
             found[name] = evaluation_set(name)[:most]
-        except DownloadError as error:
-            log.warning("left out: %s", error)
-    if not found:
-        log.warning("scikit-image's photographs take the place of the sets")
-        found["scikit-image"] = [TestPicture(content_picture(name), False) for name in PHOTOGRAPHS[:most]]
-    return found
+        except ReplicationError as error:
+            log.warning("%s is left out: %s", SETS[name], error)
+    absent = ", ".join(SETS[name] for name in names if name not in found)
+    if found:
+        return found, {absent: "nothing"} if absent else {}
+    pictures = [content_picture(name) for name in PHOTOGRAPHS[:most]]
+    return {NO_SET: [TestPicture(picture, False) for picture in pictures]}, stand_ins(absent, pictures)
+
+
+def heading(sets: dict[str, list[TestPicture]]) -> str:
+    """The names of sets for a title, with the numbers of pictures where they are not all there."""
+    names = []
+    for name, pictures in sets.items():
+        whole = len(DIGESTS.get(name, pictures))
+        part = f" ({len(pictures)} of {whole})" if len(pictures) < whole else ""
+        names.append(f"{SETS.get(name, name)}{part}")
+    return ", ".join(names)
 
 
 def score_rows(
@@ -131,26 +148,47 @@ def _nearer(scores: list[Scores], other: list[Scores] | None) -> float | None:
 
 def examples(
     sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], blur: float = 0.0
-) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]]]:
-    """The examples of Fig. 8 (x4) or 9 (x8): two rows each for `figures.panels`, and the scores that stand in them.
+) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]], StandIns]:
+    """The examples of Fig. 8 (x4) or 9 (x8): the whole picture, then a close look.
 
-    The whole picture, then a close look. Where a picture is not in the sets, the first one that is takes its place.
+    Where a picture is not in the sets, the first one that is not shown yet takes its place, if there is one.
+
+    Returns:
+        Two rows an example for `figures.panels`, the scores that stand in them by picture, and what they stand in for.
     """
-    pictures = {(name, picture.name): (picture.image, grey) for name, each in sets.items() for picture, grey in each}
-    rows, scores = [], {}
-    for name, image, (top, left, side) in EXAMPLES[factor]:
-        key = (name, image) if (name, image) in pictures else next(iter(pictures))
-        y, grey = cropped(pictures[key][0], factor), pictures[key][1]
+    (shown, others), rows, scores = _shown(sets, factor), [], {}
+    for (picture, grey), title, (top, left, side) in shown:
+        y = cropped(picture.image, factor)
         close = (..., *(slice(round(start * y.shape[2]), round((start + side) * y.shape[2])) for start in (top, left)))
         large = enlarged(low_resolution(y, factor, blur), methods)
-        shown = {method: large[method] for method in large if f"{method}{MATCHED}" not in large}
-        scores[key[1]] = found = {method: luminance_scores(x, y, factor, grey) for method, x in shown.items()}
-        row = [(y, f"{key[1]}\nPSNR / SSIM")] + [
+        large = {method: x for method, x in large.items() if f"{method}{MATCHED}" not in large}
+        scores[picture.name] = found = {method: luminance_scores(x, y, factor, grey) for method, x in large.items()}
+        row = [(y, f"{title}\nPSNR / SSIM")] + [
             (x, f"{method.removesuffix(MATCHED)}\n{found[method]['psnr']:.2f} / {found[method]['ssim']:.4f}")
-            for method, x in shown.items()
+            for method, x in large.items()
         ]
         rows += [row, [(x[close], "") for x, _ in row]]
-    return rows, scores
+    return rows, scores, others
+
+
+def _shown(
+    sets: dict[str, list[TestPicture]], factor: int
+) -> tuple[list[tuple[TestPicture, str, tuple[float, float, float]]], StandIns]:
+    """The examples' pictures, each with its title and the square to look at closely, and what they stand in for."""
+    left = {(name, each.picture.name): each for name, pictures in sets.items() for each in pictures}
+    own = [left.pop((name, image), None) for name, image, _ in EXAMPLES[factor]]
+    shown, others = [], {}
+    for found, (name, image, square) in zip(own, EXAMPLES[factor], strict=True):
+        if found:
+            shown.append((found, image, square))
+            continue
+        papers = f"{SETS[name]}'s {image}"
+        others[papers] = "nothing"
+        if left:
+            other = left.pop(next(iter(left)))
+            others[papers] = other.picture.name
+            shown.append((other, f"{other.picture.name}\nfor {papers}", CLOSE.get(other.picture.name, square)))
+    return shown, others
 
 
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:

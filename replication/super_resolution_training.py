@@ -14,14 +14,16 @@ from replication.errors import ReplicationError
 from replication.files import sha256
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss
-from replication.network_files import load_network, network_path, save_network
-from replication.networks import FACTORS, KERNELS, SRCNN, SuperResolutionNetwork
+from replication.network_files import load_network, network_path, save_network, state_path
+from replication.networks import KERNELS, SRCNN, SuperResolutionNetwork
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
+from replication.ranges import check
 from replication.super_resolution import BLUR, LOSSES, bicubic, low_resolution, luminance
 from replication.training import Trainer, first_process, process_group
 
 STEPS, BATCH_SIZE, PATCH, COUNT = 200_000, 4, 288, 10_000  # section 4.2; the last, of photographs
+ALL_KERNELS = (KERNELS, (9, 1, 5))  # of SRCNN
 FEATURE_LAYER = "relu2_2"  # section 4.2
 
 
@@ -56,25 +58,24 @@ def super_resolution_trainer(
         batch_size, patch: patches in a step, and pixels a side of each; a multiple of the factor.
         flip: whether half of the patches are mirrored.
         blur: of the patches before they are made smaller; see `low_resolution`. None takes the paper's 1, for SRCNN 0.
-        kernels: of SRCNN.
+        kernels: of SRCNN, 9-5-5 or 9-1-5.
         initial: a network's file to start from instead of random weights; what it was trained with may be another loss.
         seed: of the random weights and of the batches.
         precision: of the convolutions, "float32" or "bfloat16".
         options: those of `Trainer`.
 
     Raises:
-        ValueError: an argument that does not fit.
+        ValueError: an argument that does not fit, or photographs smaller than the patch.
         ReplicationError: the initial network is damaged, or enlarges by another factor.
     """
     blur = (0.0 if loss == "srcnn" else BLUR) if blur is None else blur
-    check_training(factor, loss, patch, blur)
+    numbers = {"patch": patch, "blur": blur, "batch_size": batch_size, "seed": seed}
+    check_training(factor=factor, loss=loss, kernels=kernels, precision=precision, **numbers)
+    photographs.check_crops(patch)
     device = photographs.device
     torch.manual_seed(seed)
-    network = (SRCNN(kernels) if loss == "srcnn" else SuperResolutionNetwork(factor)).to(device)
-    if initial:
-        _load_initial(network, initial)
-    dtype = getattr(torch, precision)
-    phi = LossNetwork([FEATURE_LAYER], dtype=dtype).to(device) if loss == "feature" else None
+    network = _network(factor, loss, kernels, initial).to(device)
+    phi = LossNetwork([FEATURE_LAYER], dtype=getattr(torch, precision)).to(device) if loss == "feature" else None
 
     def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> Reconstruction:
         small = low_resolution(y, factor, blur)
@@ -92,27 +93,33 @@ def super_resolution_trainer(
     return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **options), phi
 
 
-def _load_initial(network: nn.Module, path: Path | str) -> None:
-    initial = load_network(path, type(network))[0]
-    if initial.configuration != network.configuration:
-        raise ReplicationError(f"{path} has {initial.configuration}; wanted is {network.configuration}")
-    network.load_state_dict(initial.state_dict())
+def _network(
+    factor: int = 4, loss: str = "feature", kernels: Sequence[int] = KERNELS, initial: Path | str | None = None
+) -> nn.Module:
+    """A network of random weights, or of those of a file."""
+    network = SRCNN(kernels) if loss == "srcnn" else SuperResolutionNetwork(factor)
+    if initial:
+        found = load_network(initial, type(network))[0]
+        if found.configuration != network.configuration:
+            raise ReplicationError(f"{initial} has {found.configuration}; wanted is {network.configuration}")
+        network.load_state_dict(found.state_dict())
+    return network
 
 
-def check_training(factor: int, loss: str, patch: int, blur: float) -> None:
-    """Refuse what cannot be trained.
+def check_training(
+    *, factor: int = 4, loss: str = "feature", patch: int = PATCH, kernels: Sequence[int] = KERNELS, **others: Any
+) -> None:
+    """Refuse what cannot be trained; see `super_resolution_trainer`.
 
     Raises:
-        ValueError: an unknown loss, SRCNN at another factor than 4, or a patch or a blur that does not fit.
+        RangeError: a number is outside of its range, or does not go with another.
+        ValueError: an unknown loss, or other kernels.
     """
+    check(factor=factor, loss=loss, patch=patch, **others)
     if loss not in (*LOSSES, "srcnn"):
         raise ValueError(f"the loss is one of {', '.join(LOSSES)}, srcnn; got {loss!r}")
-    if factor not in FACTORS or (loss, factor) == ("srcnn", 8):
-        raise ValueError(f"the factor is one of {', '.join(map(str, FACTORS))}, for srcnn 4; got {factor}")
-    if patch % factor:
-        raise ValueError(f"the patch must be a multiple of {factor} pixels; got {patch}")
-    if not 0 <= 4 * blur < patch - 1:
-        raise ValueError(f"the blur must be at least 0 and less than a quarter of the patch; got {blur:g}")
+    if tuple(kernels) not in ALL_KERNELS:
+        raise ValueError(f"the kernels are {' or '.join(map(str, ALL_KERNELS))}; got {kernels}")
 
 
 def _pixel_loss(y_hat: Tensor, y: Tensor) -> Tensor:
@@ -151,9 +158,11 @@ def train_super_resolution(
         ReplicationError: a file is damaged, belongs to another run or cannot be written.
         FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
     """
+    check(steps=steps, **options)
     out = network_path(out)
-    state = out.with_suffix(".state.safetensors")
-    trainer, phi = super_resolution_trainer(photographs, initial=initial, precision=precision, state=state, **options)
+    trainer, phi = super_resolution_trainer(
+        photographs, initial=initial, precision=precision, state=state_path(out), **options
+    )
     log = trainer.run(steps, out.stem)
     columns = {name: [line[name] for line in log] for name in ("step", *Reconstruction._fields, "learning_rate")}
     run = SimpleNamespace(
@@ -177,20 +186,19 @@ def train_super_resolution_from_files(images: str, out: Path | str, *, count: in
         images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
         count: photographs that are taken, the first by name.
         out, settings: see `train_super_resolution`. The photographs are resized, their shorter side to 288 pixels or
-            the patch, so those that are smaller are better left out.
+            the patch; those that are smaller than the patch are left out.
 
     Raises:
         ValueError: an argument that does not fit.
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
+    check_training(count=count, **settings)
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     out = network_path(out)
-    check_training(
-        *(settings.get(*pair) for pair in (("factor", 4), ("loss", "feature"), ("patch", PATCH))),
-        settings.get("blur") or 0.0,
-    )
+    _network(**{name: settings[name] for name in ("factor", "loss", "kernels", "initial") if name in settings})
     folder = coco2014() if images == "coco2014" else images
-    photographs = load_photographs(folder, max(settings.get("patch", PATCH), SHORT_SIDE), count=count)
+    patch = settings.get("patch", PATCH)
+    photographs = load_photographs(folder, max(patch, SHORT_SIDE), count=count, least=patch)
     with process_group():
         train_super_resolution(photographs.to(default_device()), out, **settings)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from replication.files import ROOT, rounded, write_atomically, write_json
+from replication.files import FIGURES, rounded, write_atomically, write_json
 
 
 def text_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -40,7 +40,7 @@ def save_table(name: str, rows: Sequence[dict[str, Any]], provenance: dict[str, 
     Raises:
         ReplicationError: a file could not be written.
     """
-    path = ROOT / "figures" / provenance["profile"] / f"{name}.json"
+    path = FIGURES / provenance["profile"] / f"{name}.json"
     write_json(path, {"table": name, "results": rows, "provenance": provenance})
     return [path, *save_csv(name, rows, provenance["profile"])]
 
@@ -51,7 +51,7 @@ def save_csv(name: str, rows: Sequence[dict[str, Any]], profile: str) -> list[Pa
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rounded(list(rows)))
-    path = ROOT / "figures" / profile / f"{name}.csv"
+    path = FIGURES / profile / f"{name}.csv"
     write_atomically(path, text.getvalue().encode())
     return [path]
 

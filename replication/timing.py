@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
@@ -14,7 +15,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from replication.device import free_memory
+from replication.errors import ReplicationError
 from replication.progress import progress_bar
+from replication.ranges import check
 
 
 class Timing(NamedTuple):
@@ -37,7 +40,11 @@ def interleaved(
         repeats: rounds that count, at least 2.
         device: "cpu" or "cuda".
         label: what the progress bar says.
+
+    Raises:
+        RangeError: fewer repeats.
     """
+    check(repeats=repeats)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with progress_bar((repeats + 1) * len(calls), label) as bar:
         for _ in range(repeats + 1):
@@ -73,6 +80,9 @@ def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") 
 
     On a GPU the most that its tensors took. On a CPU the most that a fresh process took, the libraries (about 0.5 GB)
     included; `call` has to be a function of a module.
+
+    Raises:
+        ReplicationError: the process died.
     """
     if device == "cuda":
         free_memory()
@@ -81,7 +91,12 @@ def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") 
         call(*arguments)
         return torch.cuda.max_memory_allocated() - before
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_peak_of_process, call, arguments).result()
+        try:
+            return pool.submit(_peak_of_process, call, arguments).result()
+        except BrokenProcessPool as error:
+            raise ReplicationError(
+                "the process whose memory is measured died, probably since that ran out; free memory"
+            ) from error
 
 
 def _peak_of_process(call: Callable[..., Any], arguments: tuple[Any, ...]) -> int:

@@ -17,6 +17,7 @@ from replication.compilation import compile_in_place
 from replication.errors import ReplicationError
 from replication.files import rounded, write_atomically
 from replication.progress import progress_bar
+from replication.ranges import check
 
 LEARNING_RATE = 1e-3  # section 4.1
 
@@ -65,6 +66,7 @@ class Trainer:
             second and the seconds left.
 
     Raises:
+        RangeError: a number is outside of its range.
         ValueError, ReplicationError: it cannot be `compiled` so.
     """
 
@@ -83,6 +85,7 @@ class Trainer:
         save_every: float = 60,
         log_every: int = 50,
     ):
+        check(learning_rate=learning_rate, cooldown=cooldown, save_every=save_every, log_every=log_every)
         self.network, self.losses, self.batch = network, losses, batch
         self.device = next(network.parameters()).device
         self.learning_rate, self.cooldown, self.bfloat16 = learning_rate, cooldown, bfloat16
@@ -104,14 +107,13 @@ class Trainer:
             The lines of the log, from the first step on.
 
         Raises:
-            ValueError: `steps` is not positive.
+            RangeError: `steps` is not positive, or less than the cooldown.
             ReplicationError: the state file is damaged, or of another run or a longer one, or the log of a finished run
                 is gone.
             FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1; got {steps}")
+        check(steps=steps, cooldown=self.cooldown)
         self._load(steps)
         self.network.train()
         first, started = self.step, time.monotonic()

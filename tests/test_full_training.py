@@ -5,13 +5,12 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from conftest import run_command
+from commands import run_command
 
 from replication import full_scale, full_training
 from replication.data import content_picture
 from replication.device import default_device
 from replication.errors import ReplicationError
-from replication.files import cache_folder
 from replication.full_training import train_in_full, trainings
 from replication.images import save_image, square
 from replication.network_files import load_network
@@ -21,9 +20,8 @@ from replication.tables import save_table
 
 
 @pytest.fixture
-def images(tmp_path, monkeypatch, weights):
+def images(tmp_path, monkeypatch, weights_file):
     """A folder with one photograph."""
-    monkeypatch.setenv("REPLICATION_VGG16", str(cache_folder() / "vgg16.safetensors"))
     monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
     (tmp_path / "images").mkdir()
     save_image(square(content_picture("coffee").image, 300), tmp_path / "images" / "coffee.png")
@@ -42,6 +40,7 @@ def test_every_network_of_the_project_has_its_training():
     assert (style["norm"], style["style_weight"], style["size"]) == ("instance", 5.0, 256)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_will_do_and_goes_on_where_it_was_stopped(images, tmp_path):
     before = {path: path.read_bytes() for path in full_training.NETWORKS.rglob("*.safetensors")}
     command = ["train-in-full", "--images", images, "--out", str(tmp_path / "out"), "--steps", "2", "--size", "64"]
@@ -85,12 +84,13 @@ def test_a_network_with_all_of_its_training_takes_the_place_of_the_old_one(image
         train_in_full(images, tmp_path / "out", only=["nothing"])
 
 
+@pytest.mark.slow
 def test_full_scale_trains_measures_and_draws_and_keeps_what_is_of_today(images, tmp_path, monkeypatch, capsys):
     done = []
     monkeypatch.setattr(full_scale, "train_in_full", lambda *_, **options: done.append(options))
     monkeypatch.setattr(full_scale, "run_notebooks", lambda profile, resume: done.append((profile, resume)) or True)
     for name in ("tables", "full_scale"):
-        monkeypatch.setattr(f"replication.{name}.ROOT", tmp_path)
+        monkeypatch.setattr(f"replication.{name}.FIGURES", tmp_path / "figures")
 
     def benchmark_some(profile):
         run = SimpleNamespace(command="benchmark some", profile=profile, seed=0, device=default_device(), precision="")

@@ -80,6 +80,52 @@ def test_icc_profile_is_converted_to_srgb(tmp_path):
     assert np.array_equal(to_pixels(load_image(tmp_path / "a.tif")), np.asarray(expected))
 
 
+def _grey_profile(gamma):
+    """A minimal ICC profile of a grey device."""
+    white = b"XYZ " + struct.pack(">5I", 0, 0xF6D6, 0x10000, 0xD32D, 0)[:16]
+    curve = b"curv" + struct.pack(">IIHxx", 0, 1, round(gamma * 256))
+    tags = b"".join(
+        struct.pack(">4sII", name, start, len(body))
+        for name, start, body in ((b"wtpt", 156, white), (b"kTRC", 156 + len(white), curve))
+    )
+    body = struct.pack(">I", 2) + tags + white + curve
+    header = struct.pack(">I4sI4s4s4s12x4s", 128 + len(body), b"", 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    header += bytes(28) + struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
+    return header.ljust(128, b"\0") + body
+
+
+@pytest.mark.parametrize("mode", ["LA", "L"])
+def test_the_profile_of_grey_holds_beside_transparency(tmp_path, pixels, mode, caplog):
+    grey = Image.fromarray(pixels).convert("L")
+    plain, light = to_pixels(load_image(_saved(grey, tmp_path / "plain.png"))), grey.convert(mode)
+    found = to_pixels(load_image(_saved(light, tmp_path / "a.png", icc_profile=_grey_profile(1.0))))
+    assert "ICC profile" not in caplog.text
+    assert np.abs(found / 255.0 - (plain / 255.0) ** (1 / 2.2)).mean() < 0.02
+
+
+def _saved(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_where_white_is_0_it_is_white(tmp_path, bits):
+    ramp = np.linspace(0, 2**bits - 1, 64).astype(f"u{bits // 8}").reshape(8, 8)
+    path = _saved(Image.fromarray(ramp), tmp_path / "a.tif")
+    content = path.read_bytes()
+    photometric = struct.pack("<HHIHH", 262, 3, 1, 1, 0)  # the tag, one short, of value 1: black is 0
+    assert content.count(photometric) == 1
+    path.write_bytes(content.replace(photometric, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    expected = 255 - np.round(ramp / (257 if bits == 16 else 1)).astype(np.uint8)
+    assert np.array_equal(to_pixels(load_image(path))[..., 0], expected)
+
+
+def test_the_transparent_value_of_16_bit_grey_is_laid_on_white(tmp_path):
+    ramp = np.arange(64, dtype=np.uint16).reshape(8, 8) * 512
+    path = _saved(Image.fromarray(ramp), tmp_path / "a.png", transparency=512)
+    assert to_pixels(load_image(path))[0, :3, 0].tolist() == [0, 255, 4]
+
+
 def test_a_profile_that_does_not_fit_is_ignored_with_a_word(tmp_path, pixels, caplog):
     Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=b"no profile")
     assert np.array_equal(to_pixels(load_image(tmp_path / "a.png")), pixels)
@@ -150,7 +196,9 @@ def test_square_takes_the_centre():
     assert torch.equal(square(image, 10), torch.ones(1, 3, 10, 10))
 
 
-@pytest.mark.parametrize(("name", "reason"), [("a.xyz", "no image format"), ("none/a.png", None)])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a.xyz", "'.xyz' are not written"), ("a.psd", "'.psd' are not"), ("none/a.png", None)]
+)
 def test_saving(tmp_path, name, reason):
     image = torch.rand(1, 3, 8, 8)
     if reason is None:

@@ -74,6 +74,17 @@ def test_with_instance_norm_each_image_goes_by_its_own_statistics_in_evaluation_
     torch.testing.assert_close(network(images), network.train()(images), rtol=0, atol=1e-6)
 
 
+def test_with_instance_norm_an_image_alone_has_the_gradient_that_it_has_in_a_batch():
+    network = ImageTransformationNetwork(norm="instance").double()
+    images, gradients = torch.rand(2, 3, 44, 44, dtype=torch.float64), []
+    for batch in (images, images[:1]):
+        network.zero_grad()
+        network(batch)[0].square().sum().backward()
+        gradients.append({name: parameter.grad.clone() for name, parameter in network.named_parameters()})
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, rtol=1e-6, atol=1e-9)
+
+
 def test_with_batch_norm_evaluation_goes_by_running_statistics():
     network = ImageTransformationNetwork()
     images = torch.rand(3, 3, 48, 48)

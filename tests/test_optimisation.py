@@ -69,7 +69,7 @@ def test_a_loss_that_is_not_finite_names_the_iteration():
 
 @pytest.mark.parametrize("iterations", [0, -1])
 def test_iterations_must_be_positive(iterations):
-    with pytest.raises(ValueError, match="iterations must be at least 1"):
+    with pytest.raises(ValueError, match="iterations must be a whole number of iterations, at least 1"):
         optimise_image(lambda image: image.sum(dim=(1, 2, 3)), LBFGS(torch.zeros(1, 3, 4, 4)), iterations)
 
 

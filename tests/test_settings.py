@@ -1,11 +1,39 @@
 """Profiles and parameters are checked before anything runs."""
 
+import subprocess
+import sys
+
+import nbformat
 import pytest
+from commands import TIMEOUT
+from nbformat.v4 import new_code_cell, new_notebook
 
 from replication.errors import ReplicationError
-from replication.settings import PROFILES, SETTINGS, start
+from replication.images import save_image
+from replication.optimisation import white_noise
+from replication.runner import run_notebooks
+from replication.settings import PROFILES, SETTINGS, checked, start
 
 PARAMETERS = {"content": "chelsea", "size": None, "iterations": None, "tv_strength": {"relu2_2": 1e-5}, "seed": 0}
+
+WRONG = (
+    ({"iterations": 0}, "iterations must be a whole number of iterations, at least 1; got 0"),
+    ({"iterations": "0"}, "iterations must be a whole number of iterations, at least 1; got 0"),
+    ({"iterations": 1.5}, "iterations must be a whole number"),
+    ({"iterations": "1e3"}, "iterations must be a whole number .*; got 1000.0, write 1000"),
+    ({"iterations": True}, "iterations must be a whole number .*; got True"),
+    ({"iterations": "True"}, "iterations must be a whole number .*; got True"),
+    ({"size": 40}, "size must be a whole number of pixels, at least 44; got 40"),
+    ({"seed": None}, "seed must have a value; got None"),
+    ({"seed": "None"}, "seed must have a value; got None"),
+    ({"seed": -1}, "seed must be a whole number, at least 0"),
+    ({"content": 5}, "content must be a name or a path; got 5"),
+    ({"content": "nobody"}, "there is no image 'nobody': give a path or one of"),
+    ({"tv_strength": {"relu9_9": 1e-5}}, "there is no layer 'relu9_9'; give some of relu1_1, "),
+    ({"tv_strength": {"relu2_2": -1e-5}}, "each of tv_strength must be a finite number, at least 0; got -1e-05"),
+    ({"tv_strength": {"relu2_2": float("nan")}}, "each of tv_strength must be a finite number, at least 0; got nan"),
+    ({"tv_strength": 1e-5}, "tv_strength must be a dictionary by layer, each value a finite number"),
+)
 
 
 def test_the_paper_profile_has_the_papers_settings():
@@ -18,14 +46,27 @@ def test_none_takes_the_profiles_value_and_a_value_overrides_it():
     assert (run.size, run.iterations, run.content, run.seed) == (256, 7, "chelsea", 0)
 
 
+def test_text_is_read_as_the_value_that_it_spells():
+    """As papermill's -r and -y, and a list on the command line, hand values over."""
+    text = {"size": "64", "iterations": "None", "tv_strength": "{'relu2_2': 1e-5}", "seed": "3"}
+    run = start("01_feature_inversion", "smoke", **(PARAMETERS | text))
+    assert (run.size, run.iterations, run.tv_strength, run.seed) == (64, 20, {"relu2_2": 1e-5}, 3)
+    assert checked("05_style_transfer", "smoke", {"contents": "['chelsea', 'coffee']"})["contents"] == [
+        "chelsea",
+        "coffee",
+    ]
+    assert checked("06_objective", "smoke", {"sizes": "(64, 128)", "style": "great_wave"})["sizes"] == [64, 128]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"sizes": 256}, "sizes must be a list; got 256"),
-        ({"sizes": []}, r"sizes must be a list; got \[\]"),
-        ({"sizes": [256, 0]}, "each of sizes must be a whole number of at least 1; got 0"),
-        ({"precision": "half"}, "a precision is float32 or bfloat16; got 'half'"),
-        ({"precisions": ["float32", "tf32"]}, "a precision is float32 or bfloat16; got 'tf32'"),
+        ({"sizes": 256}, "sizes must be a list, each value a whole number of pixels, at least 44; got 256"),
+        ({"sizes": []}, r"sizes must be a list, each value .*; got \[\]"),
+        ({"sizes": [256, 0]}, "each of sizes must be a whole number of pixels, at least 44; got 0"),
+        ({"sizes": [64, 64]}, r"sizes must name each value once; got \[64, 64\]"),
+        ({"precision": "half"}, "precision must be float32 or bfloat16; got 'half'"),
+        ({"precisions": ["float32", "tf32"]}, "each of precisions must be float32 or bfloat16; got 'tf32'"),
     ],
 )
 def test_lists_and_precisions_are_checked(wrong, message):
@@ -39,12 +80,78 @@ def test_lists_and_precisions_are_checked(wrong, message):
     [
         ("01_feature_inversion", "fast", {}, "unknown profile 'fast'; choose paper, quick, smoke"),
         ("99_nothing", "quick", {}, "unknown notebook '99_nothing'; there are 01_feature_inversion"),
-        ("01_feature_inversion", "quick", {"iterations": 0}, "iterations must be a whole number of at least 1; got 0"),
-        ("01_feature_inversion", "quick", {"size": "256"}, "size must be a whole number of at least 1; got '256'"),
-        ("01_feature_inversion", "quick", {"iterations": 1.5}, "iterations must be a whole number"),
-        ("01_feature_inversion", "quick", {"seed": None}, "seed must be a whole number; got None"),
+        *(("01_feature_inversion", "quick", wrong, message) for wrong, message in WRONG),
     ],
 )
 def test_what_is_wrong_is_named(notebook, profile, wrong, message):
     with pytest.raises(ReplicationError, match=message):
         start(notebook, profile, **(PARAMETERS | wrong))
+
+
+@pytest.mark.parametrize(
+    ("notebook", "wrong", "message"),
+    [
+        ("02_style_reconstruction", {"style": "monet"}, "there is no image 'monet': give a path or one of"),
+        ("03_gatys_baseline", {"contents": "chelsea"}, "contents must be a list, each value a name or a path; got 'ch"),
+        ("03_gatys_baseline", {"contents": ["chelsea", "cat"]}, "there is no image 'cat'"),
+        ("03_gatys_baseline", {"contents": ["chelsea", 7]}, "each of contents must be a name or a path; got 7"),
+        ("03_gatys_baseline", {"styles": ["poppies", "poppies"]}, "styles must name each value once"),
+        ("04_style_training", {"style": "monet"}, "there is no image 'monet'"),
+        (
+            "05_style_transfer",
+            {"styles": ["great_wave", "monet"]},
+            "there is no style 'monet': give a .safetensors file",
+        ),
+        ("06_objective", {"style": "mine.safetensors"}, "mine.safetensors does not exist"),
+        (
+            "09_super_resolution",
+            {"sets": "['urban100']"},
+            "there is no set 'urban100'; give some of set5, set14, bsd100",
+        ),
+    ],
+)
+def test_names_that_there_are_not_are_named_before_anything_is_computed(notebook, wrong, message):
+    with pytest.raises(ReplicationError, match=message):
+        checked(notebook, "quick", wrong)
+
+
+def test_what_trains_a_style_is_a_painting_and_has_a_network(tmp_path):
+    save_image(white_noise(64, 0), tmp_path / "mine.png")
+    with pytest.raises(ReplicationError, match="mine.png is damaged or no network of this project"):
+        checked("04_style_training", "quick", {"style": str(tmp_path / "mine.png")})
+
+
+@pytest.mark.parametrize(
+    ("only", "parameters", "message"),
+    [
+        (["05"], {"contents": "chelsea"}, "contents must be a list, each value a name or a path; got 'chelsea'"),
+        (["01", "05"], {"size": "20"}, "size must be a whole number of pixels, at least 44; got 20"),
+        (["01"], {"content": "cat"}, "there is no image 'cat'"),
+        (["01"], {"profile": "paper"}, "profile is no parameter; give --profile paper"),
+    ],
+)
+def test_figures_names_what_is_wrong_before_the_first_notebook(only, parameters, message, capsys):
+    with pytest.raises(ReplicationError, match=message):
+        run_notebooks("smoke", only, parameters)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_papermill_hands_over_lists_numbers_and_none_in_text(tmp_path):
+    """By -p, -r and -y, to a notebook that only takes its settings."""
+    names = ("styles", "contents", "size", "large", "iterations", "seed")
+    parameters = "\n".join(['profile = "quick"', *(f"{name} = None" for name in names)])
+    start = f"run = start('05_style_transfer', profile, {', '.join(f'{name}={name}' for name in names)})"
+    cells = [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        new_code_cell(f"from replication.settings import start\n{start}\nprint(list(vars(run).values())[3:])"),
+    ]
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=spec), tmp_path / "in.ipynb")
+    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "-p", "profile", "smoke"]
+    command += ["-p", "styles", "['poppies']", "-r", "contents", "['coffee', 'chelsea']", "-r", "size", "44"]
+    command += ["-r", "large", "None", "-y", "{iterations: '7', seed: 3}"]
+    result = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
+    assert result.returncode == 0, result.stderr
+    (output,) = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
+    assert output.text == "[['poppies'], ['coffee', 'chelsea'], 44, 128, 7, 3]\n"

@@ -9,8 +9,9 @@ import zipfile
 from functools import partial
 
 import pytest
+import skimage
 import torch
-from conftest import run_command
+from commands import run_command
 from PIL import Image
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -43,11 +44,12 @@ def train(folder, steps, *more, launcher=()):
     arguments = ["--style", "great_wave", "--images", folder / "in", "--out", folder / "net.safetensors"]
     size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
     command = ["train-style", *map(str, [*arguments, *size, *more])]
-    return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache", OMP_NUM_THREADS=1)
+    return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache")
 
 
-def test_the_command_trains_goes_on_and_its_network_stylizes(folder, monkeypatch, weights):
-    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights_file")
+def test_the_command_trains_goes_on_and_its_network_stylizes(folder):
     first = train(folder, 2, "--tv-weight", "1e-4")
     assert first.returncode == 0, first.stderr
     second = train(folder, 3, "--tv-weight", "1e-4")
@@ -72,20 +74,22 @@ def test_the_command_trains_goes_on_and_its_network_stylizes(folder, monkeypatch
     assert Image.open(folder / "out.png").size == (72, 72)
 
 
-def test_under_torchrun_two_processes_log_the_losses_of_one(folder, monkeypatch):
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights_file")
+def test_under_torchrun_two_processes_log_the_losses_of_one(folder):
     """Their gradients are compared in test_training.py."""
-    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
     options = ("--norm", "instance", "--learning-rate", "1e-6")
     assert train(folder, 2, *options).returncode == 0
     (one,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
     for path in folder.glob("net.*"):
         path.unlink()
-    done = train(folder, 2, *options, launcher=("torch.distributed.run", "--nproc-per-node", "2", "-m"))
+    launcher = ("torch.distributed.run", "--nproc-per-node", "2", "-m")
+    done = train(folder, 2, *options, launcher=launcher)
     assert done.returncode == 0, done.stderr
     (two,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
     assert two == pytest.approx(one, rel=1e-3)
-    three = train(folder, 3, *options, launcher=("torch.distributed.run", "--nproc-per-node", "3", "-m"))
-    assert "a batch of 2 cannot be shared out equally to 3 processes" in three.stderr
+    odd = train(folder, 2, *options, "--batch-size", 3, "--out", folder / "odd.safetensors", launcher=launcher)
+    assert "a batch of 3 cannot be shared out equally to 2 processes" in odd.stderr
 
 
 def test_the_command_names_what_it_cannot_take(folder):
@@ -94,7 +98,6 @@ def test_the_command_names_what_it_cannot_take(folder):
         (["--images", folder / "none", "--out", folder / "a.safetensors"], "none is not a folder"),
         (["--images", folder / "empty", "--out", folder / "a.safetensors"], "holds no photographs"),
         (["--images", folder / "in", "--out", folder / "a.pt"], "the suffix of a network's file is .safetensors"),
-        (["--images", folder / "in", "--out", folder / "a.safetensors", "--size", 20], "at least 44 x 44 pixels"),
     ):
         result = run_command("train-style", "--style", "great_wave", *map(str, arguments))
         assert result.returncode == 1
@@ -103,9 +106,43 @@ def test_the_command_names_what_it_cannot_take(folder):
         assert "Traceback" not in result.stderr
 
 
+def test_photographs_smaller_than_the_crops_are_left_out_with_a_word(folder, weights, monkeypatch):
+    """Of both trainings; what has fewer pixels a side than a crop would be enlarged."""
+    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
+    Image.new("RGB", (400, 2)).save(folder / "in" / "strip.png")
+    save_image(square(content_picture("chelsea").image, 63), folder / "in" / "small.png")
+    done = train(folder, 1, "--fit", "crop")
+    assert done.returncode == 0, done.stderr
+    assert "left out: 2 photographs have a side of less than 64 pixels" in done.stderr
+    assert load_network(folder / "net.safetensors")[1]["provenance"]["settings"]["photographs"]["count"] == 3
+    for command in (["train-style", "--style", "great_wave", "--size", "80"], ["train-super-resolution"]):
+        images = ["--images", str(folder / "in"), "--out", str(folder / "other.safetensors")]
+        failed = run_command(*command, *images, REPLICATION_CACHE=folder / "cache")
+        assert failed.returncode == 1
+        size = 80 if "--size" in command else 288
+        assert failed.stderr.splitlines()[-1] == (
+            f"error: none of the 5 images in {folder / 'in'} has {size} pixels a side; give larger ones, or train at a "
+            "smaller size"
+        )
+
+
+def test_a_painting_smaller_than_its_strokes_are_taken_is_enlarged_with_a_word(photographs, caplog):
+    small = STYLE._replace(image=square(STYLE.image, 60))
+    style_trainer(small, photographs, size=64, style_size=64)
+    assert "great_wave: its 60 pixels a side become 64" in caplog.text
+    caplog.clear()
+    style_trainer(STYLE, photographs, size=64, style_size=64)
+    assert not caplog.text
+
+
+def test_crops_larger_than_the_photographs_are_refused_before_the_first_step(photographs):
+    with pytest.raises(ReplicationError, match="crops of 96 x 96 do not fit into photographs of 80 pixels a side"):
+        style_trainer(STYLE, photographs, size=96)
+
+
 def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
-    """With a learning rate of zero the terms change by the batch alone, so that their ratio is the factor."""
-    options = {"size": 64, "style_size": 64, "learning_rate": 0.0, "log_every": 1}
+    """With next to no learning rate the terms change by the batch alone, so that their ratio is the factor."""
+    options = {"size": 64, "style_size": 64, "learning_rate": 1e-30, "log_every": 1}
     plain = style_trainer(STYLE, photographs, **options)[0].run(4)
     rising = style_trainer(STYLE, photographs, warmup=3, **options)[0].run(4)
     factors = [line["style"] / other["style"] for line, other in zip(rising, plain, strict=True)]
@@ -113,6 +150,7 @@ def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
     assert [line["content"] for line in rising] == pytest.approx([line["content"] for line in plain], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_objective_falls(photographs):
     trainer, objective = style_trainer(STYLE, photographs, size=64, style_size=64, log_every=5)
     log = trainer.run(15)
@@ -169,12 +207,16 @@ def test_a_trained_network_can_be_the_start(photographs, tmp_path, norm):
 
 def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
     monkeypatch.delenv("REPLICATION_DATA", raising=False)
-    assert [picture.name for picture in validation_pictures(2)] == ["astronaut", "chelsea"]
-    assert len(validation_pictures(50)) == 4
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["astronaut", "chelsea"]
+    assert others == {"50 MS-COCO validation images": f"astronaut, chelsea (scikit-image {skimage.__version__})"}
+    assert len(validation_pictures(50)[0]) == 4
     (tmp_path / "val").mkdir()
     save_image(square(content_picture("coffee").image, 40), tmp_path / "val" / "x.png")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
-    assert [picture.name for picture in validation_pictures(2)] == ["x"]
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["x"]
+    assert others == {}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import run_command
+from commands import run_command
 from PIL import Image
 from safetensors.torch import load_file
 from skimage.color import rgb2ycbcr, ycbcr2rgb
@@ -22,6 +22,7 @@ from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolut
 from replication.photographs import photographs_of
 from replication.super_resolution import (
     SHIPPED,
+    SRCNNUpscaler,
     bicubic,
     cropped,
     histogram_matched,
@@ -30,6 +31,7 @@ from replication.super_resolution import (
     shipped_network,
     srcnn,
     upscale,
+    upscale_files,
 )
 from replication.super_resolution_training import super_resolution_trainer, train_super_resolution
 
@@ -91,7 +93,7 @@ def test_srcnn_changes_the_luminance_alone():
 
 
 @pytest.mark.parametrize("factor", [4, 8])
-@pytest.mark.parametrize("size", [(40, 60), (17, 33), (5, 70)])
+@pytest.mark.parametrize("size", [pytest.param((40, 60), marks=pytest.mark.slow), (17, 33), (5, 70)])
 def test_tiles_are_the_whole_image(factor, size):
     """In float64 to rounding."""
     exact, small = network(factor, torch.float64), resize(PHOTOGRAPH, *size).double()
@@ -102,6 +104,37 @@ def test_tiles_are_the_whole_image(factor, size):
 def test_tiles_are_the_whole_image_within_1_of_255_in_the_precisions_of_the_command(dtype):
     fast, small = network(4, dtype), resize(PHOTOGRAPH, 50, 70)
     assert (upscale(fast, small, tile=32) - upscale(fast, small, tile=None)).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize("size", [pytest.param((40, 60), marks=pytest.mark.slow), (17, 33)])
+def test_tiles_of_srcnn_are_the_whole_image(size):
+    found, small = SRCNNUpscaler(SRCNN().eval().double()), resize(PHOTOGRAPH, *size).double()
+    assert torch.equal(found(small), srcnn(found.network, small))
+    assert (upscale(found, small, tile=16) - upscale(found, small, tile=None)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("match", [True, False])
+def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match):
+    """SRCNN, and the shipped networks at both factors; a coloured photograph stays coloured."""
+    colour = resize(PHOTOGRAPH, 24, 32)
+    save_image(colour, tmp_path / "colour.png")
+    Image.fromarray(to_pixels(colour)).convert("L").save(tmp_path / "grey.png")
+    files = [tmp_path / "colour.png", tmp_path / "grey.png"]
+    for name, options in {
+        "srcnn": {"network": SHIPPED / "srcnn_x4.safetensors"},
+        "x4": {"loss": "pixel"},
+        "x8": {"factor": 8},
+    }.items():
+        assert upscale_files(files, tmp_path / name, match=match, **options) == []
+        grey = load_image(tmp_path / name / "grey.png")
+        assert torch.equal(grey[:, :2], grey[:, 1:])
+        enlarged = bicubic(load_image(tmp_path / "grey.png"), 8 if name == "x8" else 4)
+        assert (grey - enlarged).abs().mean() < 0.05
+        large = load_image(tmp_path / name / "colour.png")
+        assert not torch.equal(large[:, :2], large[:, 1:])
+    expected = srcnn(load_network(SHIPPED / "srcnn_x4.safetensors", SRCNN)[0], load_image(files[0]))
+    if not match:
+        assert (load_image(tmp_path / "srcnn" / "colour.png") - expected).abs().max() < 0.51 / 255
 
 
 def test_a_batch_is_not_cut_into_tiles():
@@ -158,12 +191,14 @@ def photographs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"factor": 3, "patch": 96}, "the factor is one of 4, 8, for srcnn 4; got 3"),
-        ({"patch": 50}, "the patch must be a multiple of 4 pixels; got 50"),
+        ({"factor": 3, "patch": 96}, "factor must be 4 or 8; got 3"),
+        ({"patch": 50}, "patch must be a multiple of factor, 4; got 50"),
         ({"loss": "style"}, "the loss is one of feature, pixel, srcnn; got 'style'"),
-        ({"loss": "srcnn", "factor": 8}, "the factor is one of 4, 8, for srcnn 4; got 8"),
-        ({"patch": 32, "blur": 9.0}, "the blur must be at least 0 and less than a quarter of the patch; got 9"),
-        ({"blur": -1.0}, "the blur must be at least 0"),
+        ({"loss": "srcnn", "factor": 8}, "factor must be 4 for srcnn; got 8"),
+        ({"patch": 32, "blur": 9.0}, "blur must be less than a quarter of patch, 32; got 9"),
+        ({"blur": -1.0}, "blur must be a finite number of pixels, at least 0; got -1"),
+        ({"patch": 128}, "crops of 128 x 128 do not fit into photographs of 96 pixels a side"),
+        ({"loss": "srcnn", "kernels": (9, 4, 5)}, "the kernels are .*; got .9, 4, 5."),
     ],
 )
 def test_what_cannot_be_trained_is_refused(photographs, options, message):
@@ -237,9 +272,8 @@ def test_the_commands_train_and_enlarge_and_name_what_they_cannot_take(tmp_path)
         save_image(square(content_picture(name).image, 72), tmp_path / "in" / f"{name}.png")
     net = tmp_path / "net.safetensors"
     options = ["--loss", "pixel", "--patch", "32", "--batch-size", "2", "--steps", "2"]
-    environment = {"REPLICATION_CACHE": tmp_path / "cache", "OMP_NUM_THREADS": 1}
     command = ["train-super-resolution", "--images", str(tmp_path / "in"), "--out", str(net), *options]
-    done = run_command(*command, **environment)
+    done = run_command(*command, REPLICATION_CACHE=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
     assert json.loads(net.with_suffix(".jsonl").read_text())["step"] == 2
 
@@ -258,7 +292,7 @@ def test_the_commands_train_and_enlarge_and_name_what_they_cannot_take(tmp_path)
 
     for wrong, message in (
         (["--factor", "8"], "net.safetensors enlarges by 4, not by 8; give --factor 4"),
-        (["--factor", "3"], "invalid choice: 3"),
+        (["--factor", "3"], "argument --factor: must be 4 or 8; got 3"),
     ):
         failed = run_command(*plain, *wrong)
         assert failed.returncode != 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import skimage
 import torch
 
 from replication import super_resolution_claims as claims
@@ -12,7 +13,14 @@ from replication.images import resize
 from replication.metrics import grid, luminance_scores, sharpness
 from replication.super_resolution import bicubic, low_resolution
 from replication.super_resolution_claims import MATCHED, figures_met, orderings, preferred
-from replication.super_resolution_evaluation import examples, perceptual_distance, pictures_of, score_rows
+from replication.super_resolution_evaluation import (
+    NO_SET,
+    examples,
+    heading,
+    perceptual_distance,
+    pictures_of,
+    score_rows,
+)
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 96, 128)
 SETS = {"set5": [TestPicture(content_picture("coffee")._replace(image=PHOTOGRAPH), False)]}
@@ -98,8 +106,17 @@ def test_the_orderings_are_the_papers():
         assert [i for i, check in enumerate(changed) if check.holds is False] == [broken]
     lower = orderings([rows[0], rows[1] | {"psnr": 23.0}, rows[2]], 8)
     assert [i for i, check in enumerate(lower) if check.holds is False] == [1, 2]
-    other = orderings([each | {"set": "scikit-image", "perceptual": None} for each in rows], 8)[-7:]
-    assert [(check.paper, check.holds) for check in other[:1] + other[5:6]] == [("", True), ("in the pictures", None)]
+    without = orderings([each | {"perceptual": None} for each in rows], 8)
+    assert [check.holds for check in without[:7]] == [True] * 5 + [None, True]
+
+
+@pytest.mark.parametrize("change", [{"set": NO_SET}, {}], ids=["stand-ins", "a part of the set"])
+def test_neither_stand_ins_nor_a_part_of_a_set_are_judged(change):
+    rows = [row(factor, method, 25.0) for factor in (4, 8) for method in ("bicubic", "pixel", "feature")]
+    rows = [each | change | {"paper_psnr": None, "paper_ssim": None, "nearer_than_srcnn": 1.0} for each in rows]
+    checks = [*orderings(rows, 4), *orderings(rows, 8), *figures_met(rows), preferred(rows)]
+    assert [(check.ours, check.holds) for check in checks] == [("", None)] * len(checks)
+    assert not [check for check in checks if NO_SET in check.says]
 
 
 def test_in_place_of_the_user_study_stands_the_share_of_pictures_nearer_than_srcnn(monkeypatch):
@@ -132,12 +149,28 @@ def test_the_sharpness_falls_with_blur():
 
 
 def test_the_examples_are_the_whole_and_a_close_look_with_their_scores():
-    (first, close), scores = examples(SETS, 8, methods(8))
-    assert [label.split("\n")[0] for _, label in first] == ["coffee", "bicubic", "pixel", "feature"]
-    assert first[1][1].split("\n")[1] == "{psnr:.2f} / {ssim:.4f}".format(**scores["coffee"]["bicubic"])
+    (first, close), scores, others = examples({"bsd100": [picture("img_070")]}, 8, methods(8))
+    assert others == {}
+    assert [label.split("\n")[0] for _, label in first] == ["img_070", "bicubic", "pixel", "feature"]
+    assert first[1][1].split("\n")[1] == "{psnr:.2f} / {ssim:.4f}".format(**scores["img_070"]["bicubic"])
     assert {image.shape[2:] for image, _ in first} == {(96, 128)}
     assert len({image.shape for image, _ in close}) == 1
     assert close[0][0].shape[2] < 48
+
+
+def picture(name):
+    return TestPicture(SETS["set5"][0].picture._replace(name=name), False)
+
+
+def test_an_example_that_is_not_there_is_replaced_by_one_that_is_not_shown_and_named():
+    sets = {"set5": [picture("bird"), picture("baby")]}
+    rows, scores, others = examples(sets, 4, methods(4))
+    assert list(scores) == ["baby", "bird"]
+    assert [rows[i][0][1] for i in (0, 2)] == ["baby\nPSNR / SSIM", "bird\nfor Set14's comic\nPSNR / SSIM"]
+    assert others == {"Set14's comic": "bird"}
+    rows, scores, others = examples(SETS, 4, methods(4))
+    assert [len(rows), list(scores)] == [2, ["coffee"]]
+    assert others == {"Set5's baby": "coffee", "Set14's comic": "nothing"}
 
 
 def test_what_set_is_not_to_be_had_is_left_out_and_without_any_photographs_stand_in(monkeypatch, caplog):
@@ -147,12 +180,20 @@ def test_what_set_is_not_to_be_had_is_left_out_and_without_any_photographs_stand
         return SETS[name]
 
     monkeypatch.setattr(module, "evaluation_set", set5_alone)
-    assert pictures_of(["set5", "set14"]) == SETS
-    assert "left out: no set14" in caplog.text
-    found = pictures_of(["set14"], 2)
-    assert [picture.name for picture, _ in found["scikit-image"]] == ["astronaut", "chelsea"]
-    assert "scikit-image's photographs take the place of the sets" in caplog.text
-    assert score_rows({"scikit-image": SETS["set5"]}, 4, methods(4))[0]["paper_psnr"] is None
+    assert pictures_of(["set5", "set14"]) == (SETS, {"Set14": "nothing"})
+    assert "Set14 is left out: no set14" in caplog.text
+    found, others = pictures_of(["set14", "bsd100"], 2)
+    assert [picture.name for picture, _ in found[NO_SET]] == ["astronaut", "chelsea"]
+    assert others == {"Set14, BSD100": f"astronaut, chelsea (scikit-image {skimage.__version__})"}
+    rows = score_rows({NO_SET: SETS["set5"]}, 4, methods(4))
+    assert {(row["set"], row["paper_psnr"], row["paper_ssim"]) for row in rows} == {(NO_SET, None, None)}
+
+
+def test_a_title_names_the_sets_and_how_much_of_them_there_is(monkeypatch):
+    monkeypatch.setattr(module, "DIGESTS", {"set5": dict.fromkeys("abcde"), "set14": {"x": None}})
+    sets = {"set5": [picture("a")], "set14": [picture("x")]}
+    assert heading(sets) == "Set5 (1 of 5), Set14"
+    assert heading({NO_SET: [picture("a")]}) == "scikit-image's photographs"
 
 
 def test_the_perceptual_distance_grows_with_blur():

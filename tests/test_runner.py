@@ -1,0 +1,172 @@
+"""The runner, with real kernels: what is refused, what is kept, and what happens when things go wrong."""
+
+import sys
+import time
+
+import nbformat
+import pytest
+from commands import run_command
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from replication import files, provenance, runner, settings
+from replication import ledger as module_of_ledger
+from replication.device import default_device
+from replication.images import save_image
+from replication.optimisation import white_noise
+from replication.provenance import device_name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "fast"], "error: unknown profile 'fast'; choose paper, quick, smoke"),
+        (["--profile", "smoke", "--only", "01,77"], "error: unknown notebook 77; there are 01_feature_inversion, "),
+        (["--profile", "smoke", "-p", "iteration", "3"], "error: 01_feature_inversion has no parameter iteration; it "),
+        (["--profile", "smoke", "-p", "content", "chelsea"], "error: 02_style_reconstruction has no parameter content"),
+    ],
+)
+def test_what_is_unknown_is_refused_before_anything_runs(arguments, message):
+    result = run_command("figures", *arguments)
+    assert result.returncode == 1
+    assert result.stderr.startswith(message)
+    assert len(result.stderr.splitlines()) == 1
+    assert "[1/" not in result.stdout
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with the notebooks of one code cell that a test asks for."""
+    (tmp_path / "notebooks").mkdir()
+    for module in (runner, files, provenance, module_of_ledger):
+        for name, folder in {"ROOT": tmp_path, "DATA": tmp_path / "data", "FIGURES": tmp_path / "figures"}.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, folder)
+
+    def make(**sources):
+        for name, source in sources.items():
+            parameters = new_code_cell('profile = "quick"\ncontent = "chelsea"', metadata={"tags": ["parameters"]})
+            cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
+            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+            nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
+            monkeypatch.setitem(settings.SETTINGS, name[1:], {key: {} for key in settings.PROFILES})
+        return tmp_path / "figures" / "smoke" / "notebooks"
+
+    return make
+
+
+def test_the_kernel_is_this_python(project):
+    folder = project(_01_a="import sys; print(sys.executable, profile)")
+    assert runner.run_notebooks("smoke")
+    assert nbformat.read(folder / "01_a.ipynb", 4).cells[-1].outputs[0].text == f"{sys.executable} smoke\n"
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
+    folder = project(_01_a="print(1)", _02_b="print(2)")
+    assert runner.run_notebooks("smoke")
+    before = (folder / "01_a.ipynb").read_bytes()
+    project(_01_a="1 / 0")
+    assert not runner.run_notebooks("smoke")
+    output = capsys.readouterr().out
+    assert "01_a failed: cell [3], ZeroDivisionError: division by zero" in output
+    assert "02_b      done" in output
+    assert (folder / "01_a.ipynb").read_bytes() == before
+    assert (folder / "01_a.failed.ipynb").exists()
+    project(_01_a="print(3)")
+    assert runner.run_notebooks("smoke", only=["01"])
+    assert sorted(path.name for path in folder.iterdir()) == ["01_a.ipynb", "02_b.ipynb"]
+
+
+@pytest.mark.slow
+def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, monkeypatch):
+    project(_01_a="x = 1", _02_b="print(1)")
+    assert runner.run_notebooks("smoke", only=["01"])
+    capsys.readouterr()
+
+    def told(**options):
+        """The plan's lines and those of the summary, by the first words."""
+        assert runner.run_notebooks("smoke", resume=True, **options)
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        return [line[1] for line in lines if line[:1] in (["01_a"], ["02_b"])]
+
+    assert told() == ["kept", "run", "kept", "done"]
+    assert told() == ["kept", "kept", "kept", "kept"]
+    project(_01_a="x = 2")
+    assert told() == ["run", "kept", "done", "kept"]
+    (runner.ROOT / "replication").mkdir()
+    (runner.ROOT / "replication" / "losses.py").write_text("")
+    assert told(only=["01"]) == ["run", "done"]
+    (runner.ROOT / "data" / "checkpoints").mkdir(parents=True)
+    (runner.ROOT / "data" / "checkpoints" / "wave.safetensors").write_text("")
+    assert told(only=["01"]) == ["run", "done"]
+    monkeypatch.chdir(runner.ROOT)
+    for seed in (0, 1):
+        save_image(white_noise(44, seed), runner.ROOT / "me.jpg")
+        assert told(only=["01"], parameters={"content": "me.jpg"}) == ["run", "done"]
+        assert told(only=["01"], parameters={"content": "me.jpg"}) == ["kept", "kept"]
+    monkeypatch.setenv("REPLICATION_DATA", str(runner.ROOT))
+    (runner.ROOT / "photograph.jpg").write_text("")
+    assert told(only=["01"]) == ["run", "done"]
+    monkeypatch.setattr(provenance, "version", lambda name: "0")
+    assert told(only=["01"]) == ["run", "done"]
+    assert told(only=["01"]) == ["kept", "kept"]
+
+
+def test_the_ledger_is_executed_anew_when_a_figure_has_changed(project, capsys, monkeypatch):
+    project(_01_a="x = 1", _02_b="print(1)")
+    monkeypatch.setattr(runner, "LEDGER", "02_b")
+    figure = runner.ROOT / "figures" / "smoke" / "fig3_feature_inversion.json"
+    for text, results in (("{}", ["done", "done"]), ("{}", ["kept", "kept"]), ("[]", ["kept", "done"])):
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        figure.write_text(text)
+        assert runner.run_notebooks("smoke", resume=True)
+        assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[-2:]] == results
+
+
+@pytest.mark.slow
+def test_the_plan_says_what_the_last_time_took_and_what_was_kept_is_removed(project, capsys):
+    project(_01_a="import time; time.sleep(1)")
+    kept = files.kept_folder("01_a", "smoke")
+    kept.mkdir(parents=True)
+    assert runner.run_notebooks("smoke")
+    assert not kept.exists()
+    first = capsys.readouterr().out
+    assert runner.run_notebooks("smoke")
+    (before,), (plan,) = (
+        [line.split() for line in text.splitlines() if line.split()[:2] == ["01_a", "run"]]
+        for text in (first, capsys.readouterr().out)
+    )
+    assert before == ["01_a", "run"]
+    assert 1 / 60 < float(plan[2]) < 1
+    assert plan[3:] == device_name(default_device()).split()
+
+
+def test_a_dead_kernel_is_noticed(project, capsys):
+    project(_01_a="import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    start = time.monotonic()
+    assert not runner.run_notebooks("smoke")
+    assert "01_a failed: its kernel died" in capsys.readouterr().out
+    assert time.monotonic() - start < 60
+
+
+@pytest.mark.slow
+def test_a_notebook_has_a_time_limit(project, capsys):
+    project(_01_a="import time; time.sleep(100)")
+    start = time.monotonic()
+    assert not runner.run_notebooks("smoke", time_limit=5)
+    assert "01_a failed: it took longer than its limit of 5 s; raise it with --time-limit" in capsys.readouterr().out
+    assert time.monotonic() - start < 60
+
+
+def test_an_error_on_the_way_out_of_an_interrupt_is_an_interrupt(project, monkeypatch):
+    project(_01_a="", _02_b="")
+
+    def interrupted_and_disk_full(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OSError("disk full")
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", interrupted_and_disk_full)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_notebooks("smoke")
