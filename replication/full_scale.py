@@ -7,6 +7,7 @@ from typing import Any
 
 from replication.benchmark_baseline import benchmark_baseline
 from replication.benchmark_convolutions import benchmark_convolutions
+from replication.benchmark_memory import benchmark_memory
 from replication.benchmark_style import benchmark_style
 from replication.benchmark_super_resolution import benchmark_super_resolution
 from replication.device import free_memory
@@ -23,6 +24,7 @@ BENCHMARKS: tuple[Callable[[str], Any], ...] = (
     benchmark_style,
     benchmark_super_resolution,
     benchmark_convolutions,
+    benchmark_memory,
 )
 
 

@@ -173,8 +173,10 @@ def to_pixels(image: Tensor) -> np.ndarray:
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
     if not torch.stack(image.detach().aminmax()).isfinite().all():
         raise ValueError("the image has values that are not finite")
-    scaled = image[0].detach().float().clamp(0, 1).mul_(255).round_()
-    return scaled.byte().permute(1, 2, 0).cpu().numpy()
+    pixels = np.empty((*image.shape[2:], 3), np.uint8)
+    for i, channel in enumerate(image.detach()[0]):  # one by one: of a large image each copy counts
+        pixels[..., i] = channel.float().clamp(0, 1).mul_(255).round_().byte().cpu()
+    return pixels
 
 
 def pixel_digest(image: Tensor) -> str:

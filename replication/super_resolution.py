@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from skimage.exposure import match_histograms
 from torch import Tensor, nn
 
 from replication.batch import Transform, transform_files
@@ -15,14 +15,15 @@ from replication.images import resize, to_pixels
 from replication.inference import for_inference
 from replication.network_files import NETWORKS, load_network
 from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork
-from replication.progress import progress_bar
 from replication.ranges import check
+from replication.tiles import fill, part_of, pieces
 
 SHIPPED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
 BLUR = 1.0  # sigma in pixels, of the training images (section 4.2)
 TILE = 256  # pixels a side of the small image
-REACH = 16  # small pixels around a tile that it depends on: 4 + 8 through the blocks, under 3 behind them
+REACH = 14  # small pixels around a tile that have a say in it: 4 + 8 through the blocks, 2 behind them
+BAND = 256  # rows of a large image at a time, where it is taken in 8 bits
 LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # of red, green and blue in Y of BT.601, 16..235
 FROM_LUMINANCE = 255 / 219  # what red, green and blue gain with Y
 
@@ -116,30 +117,38 @@ def upscale(
     height, width = small.shape[2:]
     if tile is None or max(height, width) <= tile:
         return network(small)
-    factor = network.factor
-    large = small.new_empty(1, 3, factor * height, factor * width)
-    pieces = [(top, left) for top in range(0, height, tile) for left in range(0, width, tile)]
-    with progress_bar(len(pieces), label) as bar:
-        for top, left in pieces:
-            above, before = min(REACH, top), min(REACH, left)
-            seen = small[..., top - above : top + tile + REACH, left - before : left + tile + REACH]
-            piece = network(seen)[..., factor * above :, factor * before :][..., : factor * tile, : factor * tile]
-            rows, columns = piece.shape[2:]
-            large[..., factor * top : factor * top + rows, factor * left : factor * left + columns] = piece
-            bar.update()
-    return large
+    large = small.new_empty(1, 3, network.factor * height, network.factor * width)
+    return fill(large, pieces(network, part_of(small), (height, width), tile, REACH, label=label))
 
 
 def histogram_matched(large: Tensor, small: Tensor) -> Tensor:
     """An enlarged image with the histograms of the small one, channel by channel: the paper's post-processing.
 
+    As scikit-image's `match_histograms`, which holds a large image several times over.
+
     Args:
         large, small: (1, 3, ...) in [0, 1], taken in 8 bits.
     """
     result = torch.empty_like(large)
-    for i, (image, reference) in enumerate(zip(to_pixels(large).T, to_pixels(small).T, strict=True)):
-        result[0, i] = torch.from_numpy(match_histograms(image, reference).T).div_(255)
+    tables = [_table(*counts) for counts in zip(_histograms(large), _histograms(small), strict=True)]
+    for matched, band in zip(result.split(BAND, 2), large.split(BAND, 2), strict=True):
+        pixels = to_pixels(band)
+        for i, table in enumerate(tables):
+            matched[0, i] = torch.from_numpy(table[pixels[..., i]])
     return result
+
+
+def _table(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """What each of the 256 values becomes, in [0, 1], so that the values that occur have the wanted quantiles."""
+    (values,) = np.nonzero(wanted)
+    quantiles = np.cumsum(wanted[values]) / wanted.sum()
+    return np.interp(np.cumsum(counts) / counts.sum(), quantiles, values) / 255
+
+
+def _histograms(image: Tensor) -> np.ndarray:
+    """How often each of the 256 values occurs in each channel, (3, 256)."""
+    bands = (to_pixels(band) for band in image.split(BAND, 2))
+    return sum(np.stack([np.bincount(band[..., i].ravel(), minlength=256) for i in range(3)]) for band in bands)
 
 
 def shipped_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:

@@ -117,6 +117,17 @@ def test_the_benchmark_of_super_resolution(checkout):
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_memory(checkout):
+    result = run_command("benchmark", "memory", "--profile", "smoke", cwd=checkout)
+    assert result.returncode == 0, result.stderr
+    record = json.loads((checkout / "figures" / "smoke" / "benchmark_memory.json").read_text())
+    rows = {row["command"]: row for row in record["results"]}
+    assert len(rows) == len(record["results"]) == 2 + 2 + 1 + 2
+    assert all(0.2 < row["peak_GB"] < 4 for row in rows.values())
+    assert rows["train-style"]["peak_GB"] > rows["stylize --style great_wave"]["peak_GB"]
+
+
+@pytest.mark.slow
 def test_the_benchmark_of_the_baseline(checkout):
     result = run_command("benchmark", "baseline", "--profile", "smoke", cwd=checkout)
     assert result.returncode == 0, result.stderr

@@ -1,0 +1,100 @@
+"""Instance norm in tiles: the statistics of the whole image, exactly, without its memory."""
+
+import resource
+import tempfile
+
+import pytest
+import torch
+
+from replication import instance_norm
+from replication.data import content_picture
+from replication.errors import ReplicationError
+from replication.images import resize
+from replication.inference import for_inference
+from replication.instance_norm import with_statistics
+from replication.networks import ImageTransformationNetwork
+from replication.style_transfer import style_network, stylize
+
+PHOTOGRAPH = resize(content_picture("coffee").image, 300, 421)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return style_network("great_wave_instance")[0]
+
+
+def random_network(padding, residual):
+    """In float64."""
+    torch.manual_seed(0)
+    network = ImageTransformationNetwork("instance", padding, residual)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.InstanceNorm2d):
+            torch.nn.init.normal_(layer.bias)
+    return for_inference(network, torch.float64)
+
+
+def distance(a, b):
+    """In 8-bit steps, the largest."""
+    return 255 * (a - b).abs().max().item()
+
+
+@pytest.mark.parametrize("padding", ["reflection", "zero"])
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize(("size", "tile"), [((61, 94), 8), ((45, 44), 11)])
+def test_the_statistics_are_those_of_the_whole_image(padding, residual, size, tile):
+    """In float64 to rounding, over the positions that each norm sees, with random weights."""
+    network, image = random_network(padding, residual), resize(PHOTOGRAPH, *size).double()
+    fixed = with_statistics(network, image, tile)
+    assert not [layer for layer in fixed.modules() if isinstance(layer, torch.nn.InstanceNorm2d)]
+    assert distance(fixed(image), network(image)) < 1e-8
+
+
+def test_with_a_smaller_reach_they_are_others(monkeypatch):
+    network, image = random_network("zero", True), resize(PHOTOGRAPH, 61, 94).double()
+    monkeypatch.setattr(instance_norm, "REACH", instance_norm.REACH - 1)
+    assert distance(with_statistics(network, image, 8)(image), network(image)) > 0.01
+
+
+@pytest.mark.parametrize("tile", [64, 296])
+def test_tiles_of_a_trained_network_are_the_whole_image(trained, tile):
+    network = for_inference(trained)
+    assert distance(stylize(network, PHOTOGRAPH, tile), network(PHOTOGRAPH)) < 0.05
+
+
+def test_in_bfloat16_they_are_as_near_to_float32_as_the_whole_image_is(trained):
+    wanted, half = for_inference(trained)(PHOTOGRAPH), for_inference(trained, torch.bfloat16)
+    tiles, whole = ((image - wanted).abs().mean() for image in (stylize(half, PHOTOGRAPH, 128), half(PHOTOGRAPH)))
+    assert tiles < 1.1 * whole < 2 / 255
+
+
+def test_images_that_are_nearly_even_are_no_exception(trained):
+    """Where a channel hardly varies its norm magnifies any error in its mean three hundred times."""
+    network = for_inference(trained)
+    page, spot = torch.ones(2, 1, 3, 200, 300)
+    spot[..., 70, 90] = 0
+    for image in (page, spot):
+        assert distance(stylize(network, image, 96), network(image)) < 1
+
+
+def test_an_image_that_fits_into_a_tile_is_taken_whole(trained):
+    network, image = for_inference(trained), resize(PHOTOGRAPH, 90, 128)
+    assert torch.equal(stylize(network, image, 128), network(image))
+
+
+def test_the_temporary_file_goes_and_its_lack_is_named(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    network, image = for_inference(trained), resize(PHOTOGRAPH, 64, 96)
+    stylize(network, image, 64)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(ReplicationError, match=rf"takes 0.0 GB of disk .* none in {tmp_path} .* set TMPDIR"):
+            stylize(network, image, 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_is_refused(trained):
+    with pytest.raises(ValueError, match=r"one RGB image has the shape \(1, 3, H, W\); got \(2, 3, 100, 100\)"):
+        stylize(trained, torch.rand(2, 3, 100, 100), 64)
