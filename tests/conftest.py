@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from commands import ROOT, TIMEOUT, run_command  # noqa: F401
+from commands import ROOT, run_command
 from filelock import FileLock
 
 from replication.files import cache_folder
