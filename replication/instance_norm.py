@@ -22,7 +22,7 @@ BAND = 16  # rows that are summed up at a time, so that they stay in the cache
 
 
 def with_statistics(
-    network: ImageTransformationNetwork, image: Tensor, tile: int, label: str = ""
+    network: ImageTransformationNetwork, image: Tensor, tile: int, name: str = ""
 ) -> ImageTransformationNetwork:
     """A copy of a network whose instance norms are fixed at what they do to this image, and folded.
 
@@ -34,7 +34,7 @@ def with_statistics(
         network: in evaluation mode.
         image: (1, 3, H, W) in [0, 1].
         tile: units of 4 pixels.
-        label: what the progress bar says.
+        name: of the image, for the progress bar and errors.
 
     Raises:
         ReplicationError: there is no space for the temporary file.
@@ -52,7 +52,7 @@ def with_statistics(
     lead = REACH - crop  # how far above and left of its result a block reads, and so where the result is put
     features = _Features(size, lead * len(blocks), dtype, image.device)
     norms = sum(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules())
-    with features.in_a_file(), progress_bar(norms + 1 + len(blocks), label) as bar:
+    with features.in_a_file(name), progress_bar(norms + 1 + len(blocks), f"{name} statistics".strip()) as bar:
         _fold(front, scaled, size, tile, bar)
         features.replace(pieces(front, scaled, size, tile, REACH), 0)
         bar.update()
@@ -79,16 +79,17 @@ class _Features:
         self.room, self.dtype, self.device = room, dtype, device
 
     @contextmanager
-    def in_a_file(self) -> Iterator[None]:
+    def in_a_file(self, name: str) -> Iterator[None]:
         """Where there are features; the file has its space from the start: a mapped one that lacks it is fatal."""
         need = math.prod(self.shape) * self.dtype.itemsize
         with tempfile.NamedTemporaryFile() as file:
             try:
-                os.posix_fallocate(file.fileno(), 0, need)
+                if hasattr(os, "posix_fallocate"):  # macOS has none
+                    os.posix_fallocate(file.fileno(), 0, need)
             except OSError as error:
                 raise ReplicationError(
-                    f"instance norm at this size takes {need / 1e9:.1f} GB of disk space for a while, and there are "
-                    f"none in {tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder that has them"
+                    f"{name or 'the image'} takes {need / 1e9:.1f} GB of disk space for a while, which "
+                    f"{tempfile.gettempdir()} does not have ({error.strerror}); set TMPDIR to a folder that has"
                 ) from error
             self.name = file.name
             yield

@@ -72,7 +72,7 @@ def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None
         return network(image)
     if network.configuration["norm"] == "instance":
         half = max(1, tile // 2 // STRIDE)  # costs nothing, since little around these tiles has a say in them
-        network = with_statistics(network, image, half, f"{label} statistics".strip())
+        network = with_statistics(network, image, half, label)
     source, size = padded(image, network.margin)
     crop = network.margin // STRIDE
     found = pieces(network.transform, source, size, tile // STRIDE, REACH // STRIDE, crop=crop, label=label)
