@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+import signal
 
 import pytest
 from commands import ROOT, run_command
@@ -17,6 +18,7 @@ OUT_OF_REACH = "http://127.0.0.1:9"  # a proxy that is not there
 def pytest_configure():
     """One thread for each worker and for what it starts; the data folder out of sight of all but marked tests."""
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in a shell's background jobs
     if folder := os.environ.pop("REPLICATION_DATA", ""):
         os.environ[MARKED] = os.path.abspath(folder)
 
