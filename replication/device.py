@@ -26,6 +26,12 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
+def give_back_memory() -> None:
+    """Give what `keep_freed_memory` has kept back to the system, before work of another kind makes no use of it."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def free_memory() -> None:
     """Give back the GPU memory that is not in use, with what compiled functions hold."""
     torch.compiler.reset()

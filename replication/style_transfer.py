@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from replication.batch import Transform, transform_files
-from replication.device import default_device, keep_freed_memory
+from replication.device import default_device, give_back_memory, keep_freed_memory
 from replication.errors import ReplicationError
 from replication.inference import for_inference
 from replication.instance_norm import with_statistics
@@ -70,9 +70,11 @@ def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None
     height, width = image.shape[2:]
     if tile is None or max(height, width) <= tile or min(height, width) < network.smallest:
         return network(image)
+    give_back_memory()
     if network.configuration["norm"] == "instance":
         half = max(1, tile // 2 // STRIDE)  # costs nothing, since little around these tiles has a say in them
         network = with_statistics(network, image, half, label)
+        give_back_memory()
     source, size = padded(image, network.margin)
     crop = network.margin // STRIDE
     found = pieces(network.transform, source, size, tile // STRIDE, REACH // STRIDE, crop=crop, label=label)

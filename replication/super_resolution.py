@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from replication.batch import Transform, transform_files
-from replication.device import default_device, keep_freed_memory
+from replication.device import default_device, give_back_memory, keep_freed_memory
 from replication.errors import ReplicationError
 from replication.images import resize, to_pixels
 from replication.inference import for_inference
@@ -117,6 +117,7 @@ def upscale(
     height, width = small.shape[2:]
     if tile is None or max(height, width) <= tile:
         return network(small)
+    give_back_memory()
     large = small.new_empty(1, 3, network.factor * height, network.factor * width)
     return fill(large, pieces(network, part_of(small), (height, width), tile, REACH, label=label))
 
