@@ -78,7 +78,9 @@ def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None
     source, size = padded(image, network.margin)
     crop = network.margin // STRIDE
     found = pieces(network.transform, source, size, tile // STRIDE, REACH // STRIDE, crop=crop, label=label)
-    return fill(torch.empty_like(image), found)
+    result = fill(torch.empty_like(image), found)
+    give_back_memory()
+    return result
 
 
 def stylize_files(

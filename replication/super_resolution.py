@@ -119,7 +119,9 @@ def upscale(
         return network(small)
     give_back_memory()
     large = small.new_empty(1, 3, network.factor * height, network.factor * width)
-    return fill(large, pieces(network, part_of(small), (height, width), tile, REACH, label=label))
+    fill(large, pieces(network, part_of(small), (height, width), tile, REACH, label=label))
+    give_back_memory()
+    return large
 
 
 def histogram_matched(large: Tensor, small: Tensor) -> Tensor:
