@@ -10,6 +10,7 @@ from replication.errors import ReplicationError
 
 PROFILES = ("paper", "quick", "smoke")  # the paper's settings; 2 CPU cores, minutes; the tests
 PRECISIONS = ("float32", "bfloat16")
+OPTIMIZERS = ("adam", "muon")
 FACTORS = (4, 8)  # of super-resolution
 
 
@@ -84,11 +85,13 @@ RANGES = {
     "history": Range(int, 1, unit="pairs"),
     "images": IMAGES,
     "iterations": Range(int, 1, unit="iterations"),
+    "kernel_rate": RATE,
     "large": SIDE,
     "learning_rate": RATE,
     "least": ANY_SIDE,
     "log_every": COUNT_OF_STEPS,
     "lr": RATE,
+    "optimizer": Range(str, among=OPTIMIZERS),
     "patch": Range(int, 32, unit="pixels"),
     "precision": Range(str, among=PRECISIONS),
     "repeats": Range(int, 2, unit="rounds"),

@@ -23,7 +23,16 @@ from replication.training import Trainer, first_process, process_group
 
 STEPS, BATCH_SIZE, SIZE = 40_000, 4, 256  # section 4.1
 WARMUP_START = 1e-3  # of the style weight
-TRAINER_OPTIONS = ("learning_rate", "cooldown", "compiled", "state", "save_every", "log_every")
+TRAINER_OPTIONS = (
+    "optimizer",
+    "learning_rate",
+    "kernel_rate",
+    "cooldown",
+    "compiled",
+    "state",
+    "save_every",
+    "log_every",
+)
 
 
 def style_trainer(

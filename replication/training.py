@@ -1,4 +1,4 @@
-"""Training of an image transformation network: Adam on a loss, with a state that resumes exactly (section 4)."""
+"""Training of an image transformation network: steps down a loss, with a state that resumes exactly (section 4)."""
 
 import json
 import os
@@ -16,10 +16,9 @@ from replication.checkpoint import deferred_interrupts, load_checkpoint, save_ch
 from replication.compilation import compile_in_place
 from replication.errors import ReplicationError
 from replication.files import rounded, write_atomically
+from replication.optimizers import KERNEL_RATE, LEARNING_RATE, Optimizers
 from replication.progress import progress_bar
 from replication.ranges import check
-
-LEARNING_RATE = 1e-3  # section 4.1
 
 
 @contextmanager
@@ -43,7 +42,7 @@ def first_process() -> bool:
 
 
 class Trainer:
-    """Adam on the parameters of a network, and the file that a stopped run goes on from.
+    """Steps on the parameters of a network, and the file that a stopped run goes on from.
 
     Under `torchrun` each process takes its part of the batch and the gradients are averaged. Batch norm then takes its
     statistics from that part, so that only networks with instance norm train as in one process.
@@ -54,8 +53,8 @@ class Trainer:
             loss, a named tuple of values (B,), one for each image. Their sum, mean over the batch, is minimised.
         batch: the images (B, 3, H, W) of a step.
         settings: what has to be the same for a state file to be of this run, as JSON takes it.
-        learning_rate: of Adam.
-        cooldown: the learning rate falls linearly to zero over this many steps at the end; the paper has none.
+        optimizer, learning_rate, kernel_rate: see `Optimizers`.
+        cooldown: the learning rates fall linearly to zero over this many steps at the end; the paper has none.
         bfloat16: whether the network's convolutions compute in bfloat16 (autocast); the parameters stay in float32.
         compiled: None, or how `torch.compile` joins the network's operations, "default" or "graphs"; see
             `compile_in_place`. For a GPU; a CPU gains nothing, since its time goes into convolutions.
@@ -77,7 +76,9 @@ class Trainer:
         batch: Callable[[int], Tensor],
         settings: dict[str, Any],
         *,
+        optimizer: str = "adam",
         learning_rate: float = LEARNING_RATE,
+        kernel_rate: float = KERNEL_RATE,
         cooldown: int = 0,
         bfloat16: bool = False,
         compiled: str | None = None,
@@ -85,16 +86,17 @@ class Trainer:
         save_every: float = 60,
         log_every: int = 50,
     ):
-        check(learning_rate=learning_rate, cooldown=cooldown, save_every=save_every, log_every=log_every)
+        check(cooldown=cooldown, save_every=save_every, log_every=log_every)
         self.network, self.losses, self.batch = network, losses, batch
         self.device = next(network.parameters()).device
-        self.learning_rate, self.cooldown, self.bfloat16 = learning_rate, cooldown, bfloat16
+        self.cooldown, self.bfloat16 = cooldown, bfloat16
         self.settings = settings | {"learning_rate": learning_rate, "cooldown": cooldown}
+        self.settings |= {"optimizer": optimizer} | ({"kernel_rate": kernel_rate} if optimizer == "muon" else {})
         self.settings |= {"bfloat16": bfloat16, "compiled": compiled or False}
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
         if compiled:
             compile_in_place(network, compiled)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        self.optimizers = Optimizers(network, optimizer, learning_rate, kernel_rate)
         self.parallel = DistributedDataParallel(network) if distributed.is_initialized() else network
         self.step, self.log = 0, []
         self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log, and their number
@@ -144,12 +146,11 @@ class Trainer:
     def advance(self, steps: int) -> int:
         """One step of a run of `steps`; returns the number of its images, on all processes together."""
         left = (steps - self.step) / self.cooldown if self.cooldown else 1
-        self.optimiser.param_groups[0]["lr"] = self.learning_rate * min(1, left)
         images = self.batch(self.step)
-        self.optimiser.zero_grad()  # first, so that no gradient outlives the graph that it came from
+        self.network.zero_grad()  # first, so that no gradient outlives the graph that it came from
         terms = self.losses(self._predict, _part(images), self.step)
         sum(term.mean() for term in terms).backward()
-        self.optimiser.step()
+        self.optimizers.step(min(1, left))
         means = {name: term.detach().mean() for name, term in terms._asdict().items()}
         finite = torch.stack([*means.values()]).isfinite().all()
         self.bad = torch.where((self.bad < 0) & ~finite, self.step, self.bad)
@@ -186,7 +187,7 @@ class Trainer:
         terms = {name: total.item() / count for name, total in self.sums.items()}
         self.sums = {}
         speed = {
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "learning_rate": self.optimizers.learning_rate,
             "images_per_second": images * steps_per_second,
             "seconds_left": (steps - self.step) / steps_per_second,
         }
@@ -204,8 +205,7 @@ class Trainer:
         if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
             return  # the next loss will not be finite; the last good state stays
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            tensors |= {f"adam.{name}.{key}": value for key, value in self.optimiser.state[parameter].items()}
+        tensors |= {f"optimizer.{name}": value for name, value in self.optimizers.state().items()}
         tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
         tensors["step"] = torch.tensor(self.step)
         save_checkpoint(self.path, {k: v.cpu().contiguous() for k, v in tensors.items()}, self._settings(steps))
@@ -222,17 +222,13 @@ class Trainer:
         self.step = int(tensors.pop("step"))
         if self.step > steps:
             raise ReplicationError(f"{self.path} is at step {self.step}, past {steps}; remove it to start anew")
-        groups: dict[str, dict[str, Tensor]] = {"network": {}, "adam": {}, "sum": {}}
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "sum": {}}
         for name, value in tensors.items():
             group, _, rest = name.partition(".")
             groups[group][rest] = value.to(self.device)
         self.network.load_state_dict(groups["network"])
         self.sums = groups["sum"]
-        for name, parameter in self.network.named_parameters():
-            found = {key: groups["adam"][f"{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            for key in ("exp_avg", "exp_avg_sq"):  # the fused Adam takes them in the memory format of the parameter
-                found[key] = torch.empty_like(parameter).copy_(found[key])
-            self.optimiser.state[parameter] = found
+        self.optimizers.load_state(groups["optimizer"])
         if self._log_path().exists():
             lines = [json.loads(line) for line in self._log_path().read_text().splitlines()]
             self.log = [line for line in lines if line["step"] <= self.step]

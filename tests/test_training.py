@@ -79,12 +79,12 @@ def test_the_learning_rate_cools_down_linearly_to_the_end(tmp_path):
         trainer(tmp_path / "a", cooldown=8, learning_rate=0.01).run(20)
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_two_halves_are_the_whole(tmp_path, bfloat16):
-    whole = trainer(bfloat16=bfloat16)
+@pytest.mark.parametrize("options", [{}, {"bfloat16": True}, {"optimizer": "muon"}])
+def test_two_halves_are_the_whole(tmp_path, options):
+    whole = trainer(**options)
     log = whole.run(10)
-    trainer(tmp_path / "a", bfloat16=bfloat16).run(5)
-    second = trainer(tmp_path / "a", bfloat16=bfloat16)
+    trainer(tmp_path / "a", **options).run(5)
+    second = trainer(tmp_path / "a", **options)
     resumed = second.run(10)
     assert same(tensors(whole), tensors(second))
     kept = ("step", "pixel", "level", "learning_rate")
