@@ -5,22 +5,25 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from replication.errors import ReplicationError, explained
 from replication.options import (
+    add_by_recipe,
     add_compile,
     add_files,
     add_images,
+    add_network,
     add_number,
+    add_paper_training,
     add_precision,
-    add_run,
     add_training,
     kernels,
     names,
 )
-from replication.ranges import PROFILES, check_together
+from replication.ranges import OPTIMIZERS, PRECISIONS, PROFILES, RECIPES, check_together
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -146,27 +149,35 @@ def _add_train_style(commands: Any) -> None:
     train = commands.add_parser(
         "train-style",
         help="train a style network on a painting and a folder of photographs",
-        description="Defaults are the paper's; the same command goes on with a run that was stopped.",
+        description="The same command goes on with a run that was stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = train.add_argument
+    add, by_recipe = train.add_argument, partial(add_by_recipe, train.add_argument)
     add("--style", required=True, metavar="PAINTING", help="an image file, or a name out of data/styles")
-    add_run(add, 40_000)
-    add_number(add, "--size", default=256, help="pixels a side of the photographs in a step")
-    add("--fit", choices=["crop", "stretch"], default="stretch", help="how a photograph becomes a square")
+    add_network(add)
+    recipes = "the paper's settings, or a quarter of an hour on two CPU cores (default: paper on a GPU, else quick)"
+    add("--recipe", choices=RECIPES, default=argparse.SUPPRESS, help=recipes)
+    by_recipe("--steps", "iterations")
+    by_recipe("--batch-size", "images in a step")
+    by_recipe("--size", "pixels a side of the photographs in a step")
+    by_recipe("--fit", "how a photograph becomes a square", choices=["crop", "stretch"])
+    by_recipe("--flip", "mirror half of the photographs", action=argparse.BooleanOptionalAction)
+    by_recipe("--norm", "normalisation of the network", choices=["batch", "instance"])
+    by_recipe("--initial", "a trained network to start from", metavar="FILE")
+    by_recipe("--optimizer", "muon takes the kernels, Adam the rest", choices=OPTIMIZERS)
+    by_recipe("--cooldown", "steps at the end over which the learning rates fall to zero")
+    by_recipe("--lattice-weight", "of a penalty on patterns of 2 and 4 pixels")
+    by_recipe("--precision", "of the convolutions", choices=PRECISIONS)
+    add_training(add)
+    add_number(add, "--warmup", default=0, help="steps at the start over which the style weight rises")
     add_number(
         add, "--style-size", default=256, help="pixels a side of the painting, which sets the size of its strokes"
     )
     add_number(add, "--content-weight", default=1.0, help="of the feature reconstruction loss")
     add_number(add, "--style-weight", default=5.0, help="of the style reconstruction loss at each layer")
     add_number(add, "--tv-weight", default=1e-6, help="of the total variation, in the paper up to 1e-4")
-    add("--norm", choices=["batch", "instance"], default="batch", help="normalisation of the network")
     add("--padding", choices=["reflection", "zero"], default="reflection", help="zero as in arXiv v1")
     add("--no-residual", action="store_false", dest="residual", help="no shortcuts in the blocks")
-    add("--initial", metavar="FILE", help="a trained network to start from")
-    add_number(add, "--warmup", default=0, help="steps at the start over which the style weight rises")
-    add_precision(add)
-    add_training(add)
     train.set_defaults(
         command=_calls("style_training", "train_style_from_files"),
         interrupted="the same command goes on with the training",
@@ -195,7 +206,7 @@ def _add_train_super_resolution(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = train.add_argument
-    add_run(add, 200_000)
+    add_network(add)
     add_number(add, "--factor", default=4, help="how many times as large")
     add("--loss", choices=["feature", "pixel", "srcnn"], default="feature", help="srcnn: SRCNN with its pixel loss")
     add_number(add, "--count", default=10_000, help="photographs that are taken, the first by name")
@@ -203,8 +214,7 @@ def _add_train_super_resolution(commands: Any) -> None:
     add_number(add, "--blur", help="sigma of the Gaussian before a patch is made smaller (default: 1, for srcnn 0)")
     add("--kernels", type=kernels, default=(9, 5, 5), help="of srcnn, 9-5-5 or 9-1-5")
     add("--initial", metavar="FILE", help="a trained network to start from")
-    add_precision(add)
-    add_training(add)
+    add_paper_training(add, 200_000)
     train.set_defaults(
         command=_calls("super_resolution_training", "train_super_resolution_from_files"),
         interrupted="the same command goes on with the training",

@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from replication.ranges import PRECISIONS, RANGES, literal
+from replication.ranges import OPTIMIZERS, PRECISIONS, RANGES, literal
+from replication.recipes import in_words
 
 
 def add_files(add: Callable[..., Any]) -> None:
@@ -43,21 +45,36 @@ def add_images(add: Callable[..., Any]) -> None:
     add("--images", required=True, metavar="DIR", help="photographs to train on, or coco2014 to download them (13 GB)")
 
 
-def add_run(add: Callable[..., Any], steps: int) -> None:
-    """What any training has: photographs, a file, and its length, by default `steps`."""
+def add_network(add: Callable[..., Any]) -> None:
+    """What any training reads and writes: photographs, and a network's file."""
     add_images(add)
     add("--out", required=True, metavar="FILE", help="the network, .safetensors; its log and state lie beside it")
-    add_number(add, "--steps", default=steps, help="iterations")
-    add_number(add, "--batch-size", default=4, help="images in a step")
+
+
+def add_by_recipe(add: Callable[..., Any], option: str, help: str, **more: Any) -> None:
+    """An option of `train-style` whose default is the recipe's: a number in its range, or what `more` says."""
+    name = option.removeprefix("--").replace("-", "_")
+    adds = partial(add_number, add) if name in RANGES and not more else add
+    adds(option, default=argparse.SUPPRESS, help=f"{help} ({in_words(name)})", **more)
 
 
 def add_training(add: Callable[..., Any]) -> None:
-    """How any training goes."""
-    add("--flip", action="store_true", help="mirror half of the photographs")
+    """How any training goes, whatever the recipe."""
     add_number(add, "--learning-rate", default=1e-3, help="of Adam")
-    add_number(add, "--cooldown", default=0, help="steps at the end over which the learning rate falls to zero")
+    add_number(add, "--kernel-rate", default=5e-3, help="of Muon, the optimizer of the convolutions' kernels")
     add_compile(add)
     add_number(add, "--seed", default=0, help="of the first weights and the batches")
+
+
+def add_paper_training(add: Callable[..., Any], steps: int) -> None:
+    """How a training goes whose defaults are the paper's."""
+    add_number(add, "--steps", default=steps, help="iterations")
+    add_number(add, "--batch-size", default=4, help="images in a step")
+    add("--flip", action="store_true", help="mirror half of the photographs")
+    add("--optimizer", choices=OPTIMIZERS, default="adam", help="muon takes the kernels, Adam the rest")
+    add_number(add, "--cooldown", default=0, help="steps at the end over which the learning rates fall to zero")
+    add_precision(add)
+    add_training(add)
 
 
 def add_compile(add: Callable[..., Any]) -> None:

@@ -11,6 +11,7 @@ from replication.errors import ReplicationError
 PROFILES = ("paper", "quick", "smoke")  # the paper's settings; 2 CPU cores, minutes; the tests
 PRECISIONS = ("float32", "bfloat16")
 OPTIMIZERS = ("adam", "muon")
+RECIPES = ("paper", "quick")
 FACTORS = (4, 8)  # of super-resolution
 
 
@@ -87,6 +88,7 @@ RANGES = {
     "iterations": Range(int, 1, unit="iterations"),
     "kernel_rate": RATE,
     "large": SIDE,
+    "lattice_weight": WEIGHT,
     "learning_rate": RATE,
     "least": ANY_SIDE,
     "log_every": COUNT_OF_STEPS,
@@ -94,6 +96,7 @@ RANGES = {
     "optimizer": Range(str, among=OPTIMIZERS),
     "patch": Range(int, 32, unit="pixels"),
     "precision": Range(str, among=PRECISIONS),
+    "recipe": Range(str, among=RECIPES),
     "repeats": Range(int, 2, unit="rounds"),
     "save_every": Range(float, unit="seconds"),
     "seed": Range(int, 0, 2**63 - 1),

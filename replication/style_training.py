@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,15 +13,19 @@ from replication.data import Picture, coco2014, style_picture
 from replication.device import default_device, keep_freed_memory
 from replication.files import sha256
 from replication.images import square
-from replication.network_files import load_network, network_path, save_network, state_path
+from replication.lattice import lattice
+from replication.network_files import NETWORKS, load_network, network_path, save_network, state_path
 from replication.networks import ImageTransformationNetwork
 from replication.objective import Objective, Terms
 from replication.photographs import SHORT_SIDE, Photographs, load_photographs
 from replication.provenance import provenance
 from replication.ranges import check
+from replication.recipes import BASE, PAPER, RANDOM
+from replication.recipes import recipe as recipe_settings
 from replication.training import Trainer, first_process, process_group
 
-STEPS, BATCH_SIZE, SIZE = 40_000, 4, 256  # section 4.1
+BASE_NETWORK = NETWORKS / "base.safetensors"
+STEPS, BATCH_SIZE, SIZE = PAPER["steps"], PAPER["batch_size"], PAPER["size"]
 WARMUP_START = 1e-3  # of the style weight
 TRAINER_OPTIONS = (
     "optimizer",
@@ -33,6 +37,15 @@ TRAINER_OPTIONS = (
     "save_every",
     "log_every",
 )
+
+
+class WithLattice(NamedTuple):
+    """The terms of the objective and the penalty on lattices, weighted, (B,) each."""
+
+    content: Tensor
+    style: Tensor
+    total_variation: Tensor
+    lattice: Tensor
 
 
 def style_trainer(
@@ -48,6 +61,7 @@ def style_trainer(
     residual: bool = True,
     initial: Path | str | None = None,
     warmup: int = 0,
+    lattice_weight: float = 0,
     seed: int = 0,
     precision: str = "float32",
     **options: Any,
@@ -64,6 +78,7 @@ def style_trainer(
         initial: a network's file to start from instead of random weights; its norm may be the other one.
         warmup: the style weight rises to its value over this many steps, from a thousandth, by the same factor each.
             The paper has none; without it a network first learns the texture alone, and to keep the photograph late.
+        lattice_weight: of a penalty on lattices, see `lattice`, which the objective hardly sees. The paper has none.
         seed: of the random weights and of the batches.
         precision: of the convolutions, "float32" or "bfloat16".
         options: those of `Trainer`, and weights, layers and form of the `Objective`.
@@ -73,7 +88,8 @@ def style_trainer(
         ValueError: an argument that the network or the objective does not take.
         ReplicationError: the initial network is damaged.
     """
-    check(batch_size=batch_size, size=size, style_size=style_size, warmup=warmup, seed=seed, precision=precision)
+    numbers = {"batch_size": batch_size, "size": size, "style_size": style_size, "warmup": warmup, "seed": seed}
+    check(precision=precision, lattice_weight=lattice_weight, **numbers)
     photographs.check_crops(size)
     device = photographs.device
     training = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
@@ -86,15 +102,17 @@ def style_trainer(
         "style": style.provenance(),
         "photographs": photographs.record,
     }
-    settings |= {"batch_size": batch_size, "size": size, "flip": flip, "style_size": style_size}
-    settings |= {"warmup": warmup, "seed": seed}
+    settings |= numbers | {"flip": flip} | ({"lattice_weight": lattice_weight} if lattice_weight else {})
     if initial:
         network.load_state_dict(load_network(initial)[0].state_dict(), strict=False)  # only batch norm has statistics
         settings["initial"] = sha256(Path(initial).read_bytes())
 
-    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms:
-        terms = objective(predict(y_content), objective.content_target(y_content))
-        return terms._replace(style=terms.style * WARMUP_START ** max(0, 1 - step / warmup)) if warmup else terms
+    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms | WithLattice:
+        y_hat = predict(y_content)
+        terms = objective(y_hat, objective.content_target(y_content))
+        if warmup:
+            terms = terms._replace(style=terms.style * WARMUP_START ** max(0, 1 - step / warmup))
+        return WithLattice(*terms, lattice_weight * lattice(y_hat)) if lattice_weight else terms
 
     def batch(step: int) -> Tensor:
         return photographs.batch(step, batch_size, size, seed, flip)
@@ -138,10 +156,11 @@ def train_style(
     out = network_path(out)
     trainer, objective = style_trainer(style, photographs, initial=initial, state=state_path(out), **options)
     log = trainer.run(steps, out.stem)
-    columns = {name: [line[name] for line in log] for name in ("step", *Terms._fields, "learning_rate")}
+    terms = WithLattice._fields if "lattice" in log[0] else Terms._fields
+    columns = {name: [line[name] for line in log] for name in ("step", *terms, "learning_rate")}
     run = SimpleNamespace(command="train-style", device=trainer.device.type, steps=steps, **trainer.settings)
     record = {
-        "final_losses": {name: columns[name][-1] for name in Terms._fields},
+        "final_losses": {name: columns[name][-1] for name in terms},
         "provenance": provenance(run, objective.network, [style]),
     }
     if initial:
@@ -168,7 +187,7 @@ def painting_of(record: dict[str, Any]) -> Picture:
 
 
 def train_style_from_files(
-    style: str, images: str, out: Path | str, *, size: int = SIZE, fit: str = "stretch", **settings: Any
+    style: str, images: str, out: Path | str, *, recipe: str | None = None, **given: Any
 ) -> None:
     """`train_style` from a painting and a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
 
@@ -176,21 +195,33 @@ def train_style_from_files(
         style: an image file, or a name out of data/styles.
         images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
         out: the network's file, .safetensors.
-        size: pixels a side of the photographs in a step; smaller photographs are left out.
-        fit: "stretch" makes each photograph a square, as the published code does; "crop" takes random squares of it.
-        settings: see `train_style`.
+        recipe: whose settings are taken that are not given, "paper" or "quick"; see `recipes`. None takes the paper's
+            on a GPU, else the quick one.
+        given: see `train_style`; `initial` may also be "random", or "base", the network that comes with the project for
+            others to start from; `fit` "stretch" makes each photograph a square, as the published code does, "crop"
+            takes random squares of it. Photographs smaller than `size` are left out.
 
     Raises:
         ReplicationError: a number is outside of its range, or a file or folder is missing or damaged, or cannot be
             written.
     """
-    check(size=size, **settings)
+    check(**given)
+    name = recipe or ("quick" if default_device() == "cpu" else "paper")
+    settings = recipe_settings(name, **given)
+    size, fit, initial = settings["size"], settings.pop("fit"), settings.pop("initial")
+    initial = {BASE: BASE_NETWORK, RANDOM: None}.get(initial, initial)
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     out, painting = network_path(out), style_picture(style)
-    if settings.get("initial"):
-        load_network(settings["initial"])  # damaged ones are named before photographs are decoded
+    if initial:
+        load_network(initial)  # damaged ones are named before photographs are decoded
     folder = coco2014() if images == "coco2014" else images
     photographs = load_photographs(folder, size if fit == "stretch" else max(size, SHORT_SIDE), fit, least=size)
+    if recipe is None and name == "quick":
+        logging.getLogger(__name__).info(
+            "no GPU: the quick recipe, %d steps, of which 2,500 take about a quarter of an hour on two cores; "
+            "the paper's settings are --recipe paper",
+            settings["steps"],
+        )
     with process_group():
-        train_style(painting, photographs.to(default_device()), out, size=size, **settings)
+        train_style(painting, photographs.to(default_device()), out, initial=initial, **settings)

@@ -1,0 +1,71 @@
+"""The penalty on lattices, against a loop over its definition and on patterns whose value is known; the measure."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from replication.data import content_picture, style_picture
+from replication.images import square
+from replication.lattice import lattice, lattice_peak
+
+
+def positions(side=100):
+    return torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+
+
+def of_grey(pattern):
+    return (pattern.double() / 255).expand(1, 3, -1, -1)
+
+
+def by_hand(image):
+    """The definition, a window, a channel and a place at a time."""
+    values = []
+    for channel in 255 * image.numpy():
+        taps = np.array([1, 2, 2, 2, 1]) / 8
+        smooth = ndimage.convolve1d(ndimage.convolve1d(channel, taps, 0), taps, 1)
+        detail = (channel - smooth)[2:-2, 2:-2]
+        for top in range(0, detail.shape[0] - 31, 32):
+            for left in range(0, detail.shape[1] - 31, 32):
+                window = detail[top : top + 32, left : left + 32]
+                means = np.array([window[i::4, j::4].mean() for i in range(4) for j in range(4)])
+                values.append(((means - means.mean()) ** 2).mean())
+    return np.mean(values)
+
+
+def test_it_is_its_definition():
+    images = torch.rand(2, 3, 75, 110, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert lattice(images).numpy() == pytest.approx([by_hand(image) for image in images], rel=1e-9)
+
+
+def test_lattices_of_period_2_and_4_count_in_full():
+    y, x = positions()
+    assert lattice(of_grey(128 + 3.0 * (-1.0) ** (x + y))).item() == pytest.approx(9, rel=1e-5)
+    assert lattice(of_grey(128 + 3.0 * (-1.0) ** x)).item() == pytest.approx(9, rel=1e-5)
+    assert lattice(of_grey(128 + 4 * torch.cos(torch.pi * y / 2))).item() == pytest.approx(8, rel=1e-5)
+
+
+def test_ramps_other_periods_and_grain_hardly_count():
+    y, x = positions()
+    grain = torch.randn(100, 100, generator=torch.Generator().manual_seed(0))
+    assert lattice(of_grey(100.0 + x + y / 2)).item() < 1e-9
+    assert lattice(of_grey(128 + 10 * torch.cos(2 * torch.pi * x / 5))).item() < 50 / 40
+    assert lattice(of_grey(128 + 10 * grain)).item() < 100 / 40  # the mean of 64 pixels has a 64th of their variance
+
+
+def test_its_gradient_takes_a_lattice_away():
+    y, x = positions()
+    image = of_grey(128 + 3.0 * (-1.0) ** (x + y)).requires_grad_()
+    (gradient,) = torch.autograd.grad(lattice(image).sum(), image)
+    inside = (gradient * (-1.0) ** (x + y))[..., 8:92, 8:92]
+    assert inside.min() > 0
+
+
+@pytest.mark.parametrize("period", [2, 4])
+def test_photographs_and_paintings_have_no_peak_and_a_faint_lattice_makes_one(period):
+    photograph, painting = (square(p.image, 256).mean(1) for p in (content_picture("chelsea"), style_picture("ejiri")))
+    y, x = positions(256)
+    faint = 2.5 / 255 * (torch.cos(2 * torch.pi * x / period) + torch.cos(2 * torch.pi * y / period))
+    assert 0.7 < lattice_peak(photograph, period) < 1.1
+    assert 0.7 < lattice_peak(painting, period) < 1.1
+    assert lattice_peak(photograph + faint, period) > 1.2
