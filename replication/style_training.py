@@ -205,9 +205,9 @@ def train_style_from_files(
         ReplicationError: a number is outside of its range, or a file or folder is missing or damaged, or cannot be
             written.
     """
-    check(**given)
     name = recipe or ("quick" if default_device() == "cpu" else "paper")
     settings = recipe_settings(name, **given)
+    check(**settings)
     size, fit, initial = settings["size"], settings.pop("fit"), settings.pop("initial")
     initial = {BASE: BASE_NETWORK, RANDOM: None}.get(initial, initial)
     keep_freed_memory()

@@ -69,7 +69,7 @@ def options():
 @pytest.mark.parametrize(("command", "action"), options(), ids=lambda each: getattr(each, "dest", each))
 def test_an_option_takes_what_is_in_its_range_and_nothing_else(command, action, capsys):
     assert "options.number" in f"{action.type.__module__}.{action.type.__qualname__}"
-    assert action.default is None or RANGES[action.dest].holds(action.default)
+    assert action.default in (None, argparse.SUPPRESS) or RANGES[action.dest].holds(action.default)
     for wrong in ["", "5 5", "0x", *map(str, wrong_values(action.dest)[:4])]:
         with pytest.raises(SystemExit) as stopped:
             main([command, *COMMANDS[command], f"{action.option_strings[0]}={wrong}"])

@@ -43,7 +43,7 @@ def folder(tmp_path):
 def train(folder, steps, *more, launcher=()):
     arguments = ["--style", "great_wave", "--images", folder / "in", "--out", folder / "net.safetensors"]
     size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
-    command = ["train-style", *map(str, [*arguments, *size, *more])]
+    command = ["train-style", "--recipe", "paper", *map(str, [*arguments, *size, *more])]
     return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache")
 
 
