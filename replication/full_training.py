@@ -72,7 +72,8 @@ def _training(path: Path, steps: int | None, size: int | None) -> Training:
         begin, train = (partial(call, **options) for call in (super_resolution_trainer, train_super_resolution))
         batch_size = super_resolution_training.BATCH_SIZE
     found = (had["steps"], had.get("size", had.get("patch")), had["batch_size"])
-    plain = not any(had.get(name) for name in ("initial", "warmup", "cooldown", "flip"))
+    plain = not any(had.get(name) for name in ("initial", "warmup", "cooldown", "flip", "lattice_weight"))
+    plain = plain and had.get("optimizer", "adam") == "adam"
     return Training(name, *wanted, begin, train, plain and found == (*wanted, batch_size))
 
 
