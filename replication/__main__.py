@@ -214,6 +214,9 @@ def _add_train_super_resolution(commands: Any) -> None:
     add_number(add, "--blur", help="sigma of the Gaussian before a patch is made smaller (default: 1, for srcnn 0)")
     add("--kernels", type=kernels, default=(9, 5, 5), help="of srcnn, 9-5-5 or 9-1-5")
     add("--initial", metavar="FILE", help="a trained network to start from")
+    add_number(
+        add, "--lattice-weight", default=0.0, help="of a penalty on patterns of up to `factor` pixels, not SRCNN's"
+    )
     add_paper_training(add, 200_000)
     train.set_defaults(
         command=_calls("super_resolution_training", "train_super_resolution_from_files"),

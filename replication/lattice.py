@@ -4,34 +4,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PERIOD = 4  # pixels, after two transposed convolutions of stride 2
 WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
-LOW_PASS = (0.125, 0.25, 0.25, 0.25, 0.125)  # a filter that lets through neither period 2 nor period 4
 BINS = 2  # of a spectrum, around a frequency
 BESIDE = (4, 12)  # bins below it
 
 
-def lattice(image: Tensor) -> Tensor:
-    """What repeats every 4 pixels, every 2 included, as a mean square over windows of 32 x 32 pixels.
+def lattice(image: Tensor, period: int = 4) -> Tensor:
+    """What repeats every `period` pixels, or every half or quarter of them, as a mean square over squares of 32 pixels.
 
-    In a window, pixels at the same place modulo 4 are averaged: a lattice stays, grain and texture average out. So a
-    network may draw what it wants, as long as that does not depend on the position modulo 4.
+    In a square, pixels at the same place modulo the period are averaged: a lattice stays, grain and texture average
+    out. So a network may draw what it wants, as long as that does not depend on the position modulo the period.
 
     Args:
-        image: (B, 3, H, W) in [0, 1], of at least 36 pixels a side.
+        image: (B, 3, H, W) in [0, 1], or a difference of such images, of at least 32 pixels a side and the period.
+        period: 2 to the number of transposed convolutions of stride 2; at most 8.
 
     Returns:
         The value of each image in squared grey levels, of 255, (B,).
     """
     pixels = 255 * image.flatten(0, 1)[:, None]
-    taps = torch.tensor(LOW_PASS, dtype=pixels.dtype, device=pixels.device)
+    taps = pixels.new_ones(period + 1) / period  # a low pass that lets through neither the period nor its parts
+    taps[[0, -1]] /= 2
     smooth = F.conv2d(F.conv2d(pixels, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-    detail = pixels[..., 2:-2, 2:-2] - smooth
+    detail = F.pad(pixels, [-period // 2] * 4) - smooth
     rows, columns = (side // WINDOW for side in detail.shape[2:])
-    windows = detail[..., : rows * WINDOW, : columns * WINDOW].unflatten(3, (columns, -1, PERIOD))
-    phases = windows.unflatten(2, (rows, -1, PERIOD)).mean((3, 6))  # (3 B, 1, rows, PERIOD, columns, PERIOD)
-    phases = phases - phases.mean((3, 5), keepdim=True)
-    return phases.square().mean((1, 2, 3, 4, 5)).unflatten(0, image.shape[:2]).mean(1)
+    squares = detail[..., : rows * WINDOW, : columns * WINDOW].unflatten(3, (columns, -1, period))
+    places = squares.unflatten(2, (rows, -1, period)).mean((3, 6))  # (3 B, 1, rows, period, columns, period)
+    places = places - places.mean((3, 5), keepdim=True)
+    return places.square().mean((1, 2, 3, 4, 5)).unflatten(0, image.shape[:2]).mean(1)
 
 
 def lattice_peak(images: Tensor, period: int) -> float:

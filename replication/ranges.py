@@ -160,6 +160,8 @@ def check_together(**values: Any) -> None:
         raise RangeError(f"patch must be a multiple of factor, {values['factor']}; got {values['patch']}")
     if given("patch", "blur") and 4 * values["blur"] >= values["patch"] - 1:
         raise RangeError(f"blur must be less than a quarter of patch, {values['patch']}; got {values['blur']}")
+    if values.get("lattice_weight") and given("patch", "factor") and values["patch"] < 32 + values["factor"]:
+        raise RangeError(f"patch must be at least 32 + factor with a lattice_weight; got {values['patch']}")
     weights = ("content_weight", "style_weight", "tv_weight")
     if given(*weights) and not any(values[name] for name in weights):
         raise RangeError(f"one of {', '.join(weights)} must be more than 0")

@@ -12,6 +12,7 @@ from replication.data import coco2014
 from replication.device import default_device, keep_freed_memory
 from replication.errors import ReplicationError
 from replication.files import sha256
+from replication.lattice import lattice
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss
 from replication.network_files import load_network, network_path, save_network, state_path
@@ -33,6 +34,13 @@ class Reconstruction(NamedTuple):
     reconstruction: Tensor
 
 
+class WithLattice(NamedTuple):
+    """The loss of each image and the penalty on lattices, weighted, (B,) each."""
+
+    reconstruction: Tensor
+    lattice: Tensor
+
+
 def super_resolution_trainer(
     photographs: Photographs,
     *,
@@ -44,6 +52,7 @@ def super_resolution_trainer(
     blur: float | None = None,
     kernels: Sequence[int] = KERNELS,
     initial: Path | str | None = None,
+    lattice_weight: float = 0,
     seed: int = 0,
     precision: str = "float32",
     **options: Any,
@@ -60,6 +69,8 @@ def super_resolution_trainer(
         blur: of the patches before they are made smaller; see `low_resolution`. None takes the paper's 1, for SRCNN 0.
         kernels: of SRCNN, 9-5-5 or 9-1-5.
         initial: a network's file to start from instead of random weights; what it was trained with may be another loss.
+        lattice_weight: of a penalty on lattices that the image has and the photograph has not, with the losses
+            "feature" and "pixel"; see `lattice`. The paper has none.
         seed: of the random weights and of the batches.
         precision: of the convolutions, "float32" or "bfloat16".
         options: those of `Trainer`.
@@ -69,7 +80,7 @@ def super_resolution_trainer(
         ReplicationError: the initial network is damaged, or enlarges by another factor.
     """
     blur = (0.0 if loss == "srcnn" else BLUR) if blur is None else blur
-    numbers = {"patch": patch, "blur": blur, "batch_size": batch_size, "seed": seed}
+    numbers = {"patch": patch, "blur": blur, "batch_size": batch_size, "lattice_weight": lattice_weight, "seed": seed}
     check_training(factor=factor, loss=loss, kernels=kernels, precision=precision, **numbers)
     photographs.check_crops(patch)
     device = photographs.device
@@ -77,18 +88,22 @@ def super_resolution_trainer(
     network = _network(factor, loss, kernels, initial).to(device)
     phi = LossNetwork([FEATURE_LAYER], dtype=getattr(torch, precision)).to(device) if loss == "feature" else None
 
-    def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> Reconstruction:
+    def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> Reconstruction | WithLattice:
         small = low_resolution(y, factor, blur)
         if loss == "srcnn":
             return Reconstruction(_pixel_loss(predict(luminance(bicubic(small, factor))), luminance(y)))
         y_hat = predict(small)
-        return Reconstruction(_feature_loss(phi, y_hat, y) if phi else _pixel_loss(y_hat, y))
+        reconstruction = _feature_loss(phi, y_hat, y) if phi else _pixel_loss(y_hat, y)
+        if not lattice_weight:
+            return Reconstruction(reconstruction)
+        return WithLattice(reconstruction, lattice_weight * lattice(y_hat - y, factor))
 
     def batch(step: int) -> Tensor:
         return photographs.batch(step, batch_size, patch, seed, flip)
 
     settings = {"network": network.configuration, "factor": factor, "loss": loss, "photographs": photographs.record}
     settings |= {"batch_size": batch_size, "patch": patch, "flip": flip, "blur": blur, "seed": seed}
+    settings |= {"lattice_weight": lattice_weight} if lattice_weight else {}
     settings |= {"initial": sha256(Path(initial).read_bytes())} if initial else {}
     return Trainer(network, losses, batch, settings, bfloat16=precision == "bfloat16", **options), phi
 
@@ -164,7 +179,8 @@ def train_super_resolution(
         photographs, initial=initial, precision=precision, state=state_path(out), **options
     )
     log = trainer.run(steps, out.stem)
-    columns = {name: [line[name] for line in log] for name in ("step", *Reconstruction._fields, "learning_rate")}
+    terms = WithLattice._fields if "lattice" in log[0] else Reconstruction._fields
+    columns = {name: [line[name] for line in log] for name in ("step", *terms, "learning_rate")}
     run = SimpleNamespace(
         command="train-super-resolution",
         device=trainer.device.type,

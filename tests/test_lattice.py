@@ -18,31 +18,35 @@ def of_grey(pattern):
     return (pattern.double() / 255).expand(1, 3, -1, -1)
 
 
-def by_hand(image):
+def by_hand(image, period):
     """The definition, a window, a channel and a place at a time."""
     values = []
     for channel in 255 * image.numpy():
-        taps = np.array([1, 2, 2, 2, 1]) / 8
+        taps = np.array([1, *[2] * (period - 1), 1]) / (2 * period)
         smooth = ndimage.convolve1d(ndimage.convolve1d(channel, taps, 0), taps, 1)
-        detail = (channel - smooth)[2:-2, 2:-2]
+        margin = period // 2
+        detail = (channel - smooth)[margin:-margin, margin:-margin]
         for top in range(0, detail.shape[0] - 31, 32):
             for left in range(0, detail.shape[1] - 31, 32):
                 window = detail[top : top + 32, left : left + 32]
-                means = np.array([window[i::4, j::4].mean() for i in range(4) for j in range(4)])
+                means = np.array([window[i::period, j::period].mean() for i in range(period) for j in range(period)])
                 values.append(((means - means.mean()) ** 2).mean())
     return np.mean(values)
 
 
-def test_it_is_its_definition():
+@pytest.mark.parametrize("period", [4, 8])
+def test_it_is_its_definition(period):
     images = torch.rand(2, 3, 75, 110, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert lattice(images).numpy() == pytest.approx([by_hand(image) for image in images], rel=1e-9)
+    expected = [by_hand(image, period) for image in images]
+    assert lattice(images, period).numpy() == pytest.approx(expected, rel=1e-9)
 
 
-def test_lattices_of_period_2_and_4_count_in_full():
+def test_lattices_of_the_period_and_its_parts_count_in_full():
     y, x = positions()
     assert lattice(of_grey(128 + 3.0 * (-1.0) ** (x + y))).item() == pytest.approx(9, rel=1e-5)
     assert lattice(of_grey(128 + 3.0 * (-1.0) ** x)).item() == pytest.approx(9, rel=1e-5)
     assert lattice(of_grey(128 + 4 * torch.cos(torch.pi * y / 2))).item() == pytest.approx(8, rel=1e-5)
+    assert lattice(of_grey(128 + 4 * torch.cos(torch.pi * y / 4)), 8).item() == pytest.approx(8, rel=1e-5)
 
 
 def test_ramps_other_periods_and_grain_hardly_count():

@@ -17,6 +17,7 @@ from replication.errors import ReplicationError
 from replication.files import sha256
 from replication.images import load_image, resize, save_image, square, to_pixels
 from replication.inference import for_inference
+from replication.lattice import lattice
 from replication.network_files import load_network, save_network, steps_trained, training_log
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork
 from replication.photographs import photographs_of
@@ -198,6 +199,7 @@ def photographs():
         ({"loss": "srcnn", "factor": 8}, "factor must be 4 for srcnn; got 8"),
         ({"patch": 32, "blur": 9.0}, "blur must be less than a quarter of patch, 32; got 9"),
         ({"blur": -1.0}, "blur must be a finite number of pixels, at least 0; got -1"),
+        ({"patch": 32, "lattice_weight": 1}, "patch must be at least 32 . factor with a lattice_weight; got 32"),
         ({"patch": 128}, "crops of 128 x 128 do not fit into photographs of 96 pixels a side"),
         ({"loss": "srcnn", "kernels": (9, 4, 5)}, "the kernels are .*; got .9, 4, 5."),
     ],
@@ -225,6 +227,17 @@ def test_the_losses_are_those_of_section_3(photographs, weights):
             y_hat, y = (phi(image)["relu2_2"] for image in (y_hat, y))
         wanted = (y_hat - y).double().square().sum((1, 2, 3)) / y[0].numel()
         assert trainer.run(1)[0]["reconstruction"] == pytest.approx(wanted.mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+def test_the_penalty_is_on_the_lattice_that_the_photograph_has_not(photographs, weights, factor):
+    options = {"loss": "pixel", "patch": 48, "factor": factor, "log_every": 1, "lattice_weight": 3}
+    trainer, _ = super_resolution_trainer(photographs, **options)
+    y = trainer.batch(0)
+    difference = trainer.network(low_resolution(y, factor, 1.0)).detach() - y
+    line = trainer.run(1)[0]
+    assert line["lattice"] == pytest.approx(3 * lattice(difference, factor).mean().item(), rel=1e-4)
+    assert line["reconstruction"] == pytest.approx(difference.square().mean().item(), rel=1e-4)
 
 
 def test_two_halves_are_the_whole_and_the_record_says_how_it_came_about(photographs, tmp_path):
