@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_upscale(commands)
     benchmark = commands.add_parser("benchmark", help="time the networks and the baseline on this machine")
     add = benchmark.add_argument
-    add("subject", choices=["baseline", "style", "super-resolution", "convolutions", "memory"])
+    add("subject", choices=["baseline", "style", "super-resolution", "convolutions", "memory", "training"])
     add("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
     benchmark.set_defaults(command=_benchmark, interrupted="no table was written, the same command starts over")
     for command in commands.choices.values():
