@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     readme = commands.add_parser("readme", help="write the README's tables from figures/paper")
     readme.set_defaults(command=_calls("readme", "write_readme"), interrupted="the same command starts over")
     _add_train_style(commands)
+    _add_baseline_curves(commands)
     _add_stylize(commands)
     _add_train_super_resolution(commands)
     _add_train_in_full(commands)
@@ -181,6 +182,23 @@ def _add_train_style(commands: Any) -> None:
     train.set_defaults(
         command=_calls("style_training", "train_style_from_files"),
         interrupted="the same command goes on with the training",
+    )
+
+
+def _add_baseline_curves(commands: Any) -> None:
+    curves = commands.add_parser(
+        "baseline-curves",
+        help="compute what networks are judged by, for data/baseline_curves: the objective of 500 iterations",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = curves.add_argument
+    add("--style", required=True, help="a name out of data/styles")
+    add_number(add, "--count", default=50, help="photographs, of val/ under REPLICATION_DATA")
+    add_number(add, "--size", default=256, help="pixels a side")
+    add("--precision", choices=PRECISIONS, default="bfloat16", help="of the convolutions")
+    curves.set_defaults(
+        command=_calls("baseline_curves", "baseline_curves"),
+        interrupted="finished curves are kept, the same command goes on",
     )
 
 

@@ -10,6 +10,7 @@ from replication.benchmark_convolutions import benchmark_convolutions
 from replication.benchmark_memory import benchmark_memory
 from replication.benchmark_style import benchmark_style
 from replication.benchmark_super_resolution import benchmark_super_resolution
+from replication.benchmark_training import benchmark_training
 from replication.device import free_memory
 from replication.errors import ReplicationError
 from replication.files import FIGURES, need_checkout
@@ -25,6 +26,7 @@ BENCHMARKS: tuple[Callable[[str], Any], ...] = (
     benchmark_super_resolution,
     benchmark_convolutions,
     benchmark_memory,
+    benchmark_training,
 )
 
 

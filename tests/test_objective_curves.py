@@ -21,7 +21,7 @@ def images(weights):
 
 def test_each_image_has_the_curve_that_it_has_alone(images, tmp_path):
     content, style = images
-    curves, first = objective_curves(*images, kept=tmp_path, dtype=torch.float64, **OPTIONS)
+    curves, first, _ = objective_curves(*images, kept=tmp_path, dtype=torch.float64, **OPTIONS)
     assert curves.shape == (4, 3)
     for number, image in enumerate(content.split(1)):
         alone = gatys(image, style, iterations=3, tv_weight=1e-4, dtype=torch.float64)
@@ -43,7 +43,7 @@ def test_a_call_that_was_stopped_goes_on(images, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "gatys", stopped)
     with pytest.raises(KeyboardInterrupt):
         objective_curves(*images, kept=tmp_path / "kept", **OPTIONS)
-    curves, first = objective_curves(*images, kept=tmp_path / "kept", **OPTIONS)
+    curves, first, _ = objective_curves(*images, kept=tmp_path / "kept", **OPTIONS)
     assert calls == [2, 1, 1]
     assert torch.equal(curves, whole[0])
     assert torch.equal(first, whole[1])
@@ -52,8 +52,8 @@ def test_a_call_that_was_stopped_goes_on(images, tmp_path, monkeypatch):
 
 
 def test_curves_of_other_code_or_arguments_stay_unused(images, tmp_path, monkeypatch):
-    before, _ = objective_curves(*images, kept=tmp_path, **OPTIONS)
-    other, _ = objective_curves(*images, kept=tmp_path, **OPTIONS | {"tv_weight": 1e-5})
+    before, *_ = objective_curves(*images, kept=tmp_path, **OPTIONS)
+    other, *_ = objective_curves(*images, kept=tmp_path, **OPTIONS | {"tv_weight": 1e-5})
     assert not torch.equal(before, other)
     monkeypatch.setattr(module, "sources_digest", lambda: "other")
     objective_curves(*images, kept=tmp_path, **OPTIONS)

@@ -1,0 +1,102 @@
+"""The baseline's curves that come with the project: how they are made, when they are taken, that they are today's."""
+
+import json
+
+import pytest
+import torch
+
+from replication import baseline_curves as module
+from replication import objective_curves as reader
+from replication.baseline import gatys, image_digest
+from replication.baseline_curves import FOLDER, baseline_curves, curve_settings, known_curves
+from replication.data import content_picture, style_picture, validation_pictures
+from replication.errors import ReplicationError
+from replication.images import save_image, square
+from replication.objective_curves import objective_curves
+
+NAMES = ("chelsea", "coffee")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, weights):
+    """Two photographs in val/, a place for the curves, and a baseline of four iterations."""
+    (tmp_path / "val").mkdir()
+    for name in NAMES:
+        save_image(square(content_picture(name).image, 48), tmp_path / "val" / f"{name}.png")
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "curves")
+    for each in (module, reader):
+        monkeypatch.setattr(each, "ITERATIONS", 4)
+    (tmp_path / "curves").mkdir()
+    return tmp_path
+
+
+def photographs():
+    return torch.cat([square(picture.image, 48) for picture in validation_pictures(2)[0]])
+
+
+def style():
+    return square(style_picture("great_wave").image, 256)
+
+
+def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
+    path = baseline_curves("great_wave", 1, 48, precision="float32")
+    calls = []
+
+    def counted(*arguments, **options):
+        calls.append(options["label"])
+        return gatys(*arguments, **options)
+
+    monkeypatch.setattr(module, "gatys", counted)
+    assert baseline_curves("great_wave", 2, 48, precision="float32") == path
+    assert calls == ["coffee, 2 of 2"]
+    y_hat = gatys(photographs(), style(), iterations=4)
+    expected = {image_digest(y): curve for y, curve in zip(photographs().split(1), y_hat.losses.total.T, strict=True)}
+    known = known_curves(style())
+    assert known.keys() == expected.keys()
+    for digest, curve in known.items():
+        torch.testing.assert_close(curve, expected[digest], rtol=1e-4, atol=0)
+    record = json.loads(path.read_text())
+    assert record["settings"].items() >= (curve_settings(style()) | {"size": 48, "precision": "float32"}).items()
+    assert record["provenance"]["inputs"][0]["name"] == "great_wave"
+
+
+def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(folder):
+    options = {"together": 2, "kept": folder / "kept", "label": "test", "iterations": 3}
+    computed = objective_curves(photographs(), style(), **options)
+    assert computed.known == 0
+    baseline_curves("great_wave", 2, 48, precision="float32")
+    for path in (folder / "kept").glob("*"):
+        path.unlink()
+    found = objective_curves(photographs(), style(), **options)
+    assert found.known == 1
+    torch.testing.assert_close(found.objective, computed.objective, rtol=1e-4, atol=0)
+    assert objective_curves(photographs(), style(), **options, tv_weight=1e-4).known == 0
+    assert objective_curves(photographs(), style(), **options, seed=1).known == 0
+    assert objective_curves(photographs(), style(), **options | {"iterations": 5}).known == 0
+
+
+def test_too_few_photographs_and_damaged_or_other_curves_are_named(folder):
+    with pytest.raises(ReplicationError, match="3 photographs are wanted in val/ under REPLICATION_DATA"):
+        baseline_curves("great_wave", 3, 48)
+    path = baseline_curves("great_wave", 1, 48)
+    with pytest.raises(ReplicationError, match="great_wave_48.json has curves of other settings; remove it"):
+        baseline_curves("great_wave", 1, 48, seed=1)
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(ReplicationError, match="great_wave_48.json is damaged"):
+        known_curves(style())
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_those_in_the_repository_are_of_todays_baseline(path, weights):
+    record = json.loads(path.read_text())
+    settings = record["settings"]
+    picture = validation_pictures(1)[0][0]
+    y = square(picture.image, settings["size"])
+    painting = square(style_picture(path.stem.rpartition("_")[0]).image, 256)
+    assert curve_settings(painting, settings["seed"]).items() <= settings.items()
+    stored = record["curves"][image_digest(y)]["objective"]
+    today = gatys(y, painting, iterations=6, seed=settings["seed"], dtype=getattr(torch, settings["precision"]))
+    assert stored[:7] == pytest.approx(today.losses.total[:, 0].tolist(), rel=0.02)
