@@ -39,6 +39,7 @@ from replication.training import Trainer
 
 NUMBERS = (int, float, int | None, float | None)
 COMMANDS = {
+    "baseline-curves": ["--style", "great_wave"],
     "train-style": ["--style", "great_wave", "--images", "nowhere", "--out", "a.safetensors"],
     "train-super-resolution": ["--images", "nowhere", "--out", "a.safetensors"],
     "train-in-full": ["--images", "nowhere"],
