@@ -32,7 +32,7 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "bflo
     """Compute the curves that are not there yet, with the published code's weights; each is kept when it is done.
 
     Args:
-        style: a name out of data/styles.
+        style: see `style_picture`.
         count: validation photographs.
         size: pixels a side of their squares.
         precision: of the convolutions.
@@ -49,7 +49,8 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "bflo
     check(count=count, size=size, precision=precision, seed=seed)
     need_checkout("baseline-curves")
     keep_freed_memory()
-    path, device, painting = FOLDER / f"{style}_{size}.json", default_device(), style_picture(style)
+    device, painting = default_device(), style_picture(style)
+    path = FOLDER / f"{painting.name}_{size}.json"
     pictures, missing = validation_pictures(count)
     if missing or len(pictures) < count:
         raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")

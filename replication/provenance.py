@@ -17,7 +17,7 @@ from replication.files import DATA, ROOT, sha256
 from replication.loss_network import LossNetwork
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
-SOURCES = ("replication", "notebooks", "data", ":!data/checkpoints")  # trainings replace those
+SOURCES = ("replication", "notebooks", "data", ":!data/checkpoints", ":!data/baseline_curves")  # what commands write
 
 
 def provenance(run: SimpleNamespace, network: LossNetwork | None, inputs: Sequence[Picture]) -> dict[str, Any]:

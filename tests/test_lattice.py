@@ -57,6 +57,11 @@ def test_ramps_other_periods_and_grain_hardly_count():
     assert lattice(of_grey(128 + 10 * grain)).item() < 100 / 40  # the mean of 64 pixels has a 64th of their variance
 
 
+def test_an_image_that_is_too_small_is_refused():
+    with pytest.raises(ValueError, match="a lattice shows in 40 pixels a side and more; got .1, 3, 39, 60."):
+        lattice(torch.zeros(1, 3, 39, 60), 8)
+
+
 def test_its_gradient_takes_a_lattice_away():
     y, x = positions()
     image = of_grey(128 + 3.0 * (-1.0) ** (x + y)).requires_grad_()
