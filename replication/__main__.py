@@ -195,7 +195,7 @@ def _add_baseline_curves(commands: Any) -> None:
     add("--style", required=True, help="a name out of data/styles")
     add_number(add, "--count", default=50, help="photographs, of val/ under REPLICATION_DATA")
     add_number(add, "--size", default=256, help="pixels a side")
-    add("--precision", choices=PRECISIONS, default="bfloat16", help="of the convolutions")
+    add_precision(add)
     curves.set_defaults(
         command=_calls("baseline_curves", "baseline_curves"),
         interrupted="finished curves are kept, the same command goes on",

@@ -60,7 +60,7 @@ def objective_curves(
         ValueError, FloatingPointError: see `gatys`.
     """
     check(together=together)
-    curves = known_curves(style, seed, **weights) if iterations <= ITERATIONS else {}
+    curves = known_curves(style, seed, dtype=dtype, **weights) if iterations <= ITERATIONS else {}
     found = [curves.get(image_digest(y)) for y in content.split(1)]
     computed = [number for number, curve in enumerate(found) if curve is None or number == 0]
     options = {"iterations": iterations, "seed": seed, "dtype": dtype} | weights

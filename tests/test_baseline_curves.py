@@ -40,7 +40,7 @@ def style():
 
 
 def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
-    path = baseline_curves("great_wave", 1, 48, precision="float32")
+    path = baseline_curves("great_wave", 1, 48)
     calls = []
 
     def counted(*arguments, **options):
@@ -48,7 +48,7 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
         return gatys(*arguments, **options)
 
     monkeypatch.setattr(module, "gatys", counted)
-    assert baseline_curves("great_wave", 2, 48, precision="float32") == path
+    assert baseline_curves("great_wave", 2, 48) == path
     assert calls == ["coffee, 2 of 2"]
     y_hat = gatys(photographs(), style(), iterations=4)
     expected = {image_digest(y): curve for y, curve in zip(photographs().split(1), y_hat.losses.total.T, strict=True)}
@@ -57,7 +57,7 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
     for digest, curve in known.items():
         torch.testing.assert_close(curve, expected[digest], rtol=1e-4, atol=0)
     record = json.loads(path.read_text())
-    assert record["settings"].items() >= (curve_settings(style()) | {"size": 48, "precision": "float32"}).items()
+    assert record["settings"] == curve_settings(style()) | {"size": 48}
     assert record["provenance"]["inputs"][0]["name"] == "great_wave"
 
 
@@ -65,7 +65,7 @@ def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(fold
     options = {"together": 2, "kept": folder / "kept", "label": "test", "iterations": 3}
     computed = objective_curves(photographs(), style(), **options)
     assert computed.known == 0
-    baseline_curves("great_wave", 2, 48, precision="float32")
+    baseline_curves("great_wave", 2, 48)
     for path in (folder / "kept").glob("*"):
         path.unlink()
     found = objective_curves(photographs(), style(), **options)
@@ -73,6 +73,7 @@ def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(fold
     torch.testing.assert_close(found.objective, computed.objective, rtol=1e-4, atol=0)
     assert objective_curves(photographs(), style(), **options, tv_weight=1e-4).known == 0
     assert objective_curves(photographs(), style(), **options, seed=1).known == 0
+    assert objective_curves(photographs(), style(), **options, dtype=torch.bfloat16).known == 0
     assert objective_curves(photographs(), style(), **options | {"iterations": 5}).known == 0
 
 
@@ -96,7 +97,8 @@ def test_those_in_the_repository_are_of_todays_baseline(path, weights):
     picture = validation_pictures(1)[0][0]
     y = square(picture.image, settings["size"])
     painting = square(style_picture(path.stem.rpartition("_")[0]).image, 256)
-    assert curve_settings(painting, settings["seed"]).items() <= settings.items()
+    dtype = getattr(torch, settings["dtype"].removeprefix("torch."))
+    assert curve_settings(painting, settings["seed"], dtype=dtype).items() <= settings.items()
     stored = record["curves"][image_digest(y)]["objective"]
-    today = gatys(y, painting, iterations=6, seed=settings["seed"], dtype=getattr(torch, settings["precision"]))
+    today = gatys(y, painting, iterations=6, seed=settings["seed"], dtype=dtype)
     assert stored[:7] == pytest.approx(today.losses.total[:, 0].tolist(), rel=0.02)
