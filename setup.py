@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: `data` is installed as `replication/shipped`; see `replication.files`."""
+"""What pyproject.toml cannot say: `data` is installed as `replication/shipped`; see `replication.io.files`."""
 
 from setuptools import find_namespace_packages, find_packages, setup
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from replication.ranges import check
+from replication.io.ranges import check
 
 HISTORY = 100  # curvature pairs, as in the published code's baseline
 CURVATURE = 1e-10  # a pair is skipped unless s'y exceeds this, as in torch.optim.LBFGS

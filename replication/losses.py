@@ -1,12 +1,18 @@
 """The losses of section 3.2, each on its own: at least float32, one value for each image of the batch."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
+
+from replication.config import PAPER
+from replication.io.ranges import check
+from replication.io.weights import Weights
+from replication.loss_network import LossNetwork
 
 
 def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
@@ -103,3 +109,178 @@ def _mixed(psi: Tensor, mixing: Tensor) -> Tensor:
 
 def _full(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class Terms(NamedTuple):
+    """The weighted terms of the objective, (B,) each, and their sum."""
+
+    content: Tensor
+    style: Tensor
+    total_variation: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The objective, (B,)."""
+        return self.content + self.style + self.total_variation
+
+
+class Objective(nn.Module):
+    """How far an image is from the content of one image and the style of another (equation 5).
+
+    The default weights are those of the published code; the paper prints none but the range of the total variation's.
+
+    Args:
+        y_style: the style image (1, 3, H, W) in [0, 1]. Its Gram matrices are computed here, once.
+        content_layer: "relu3_3", or "relu2_2" as in arXiv v1.
+        style_layers: names of layers.
+        content_weight: of the feature reconstruction loss.
+        style_weight: of the style reconstruction loss of each layer.
+        tv_weight: of the total variation, in the paper 1e-6 to 1e-4, chosen by style.
+        style_form: "mean" takes the mean over the C*C entries of the difference of two Gram matrices, as the published
+            code, to which the weights 1 and 5 belong; "sum" is equation 4 to the letter, C*C times as large at each
+            layer, where a weight of 2.5e-4 gives a term of the same size.
+        weights, dtype: of the loss network; see `LossNetwork`.
+
+    Raises:
+        RangeError: a weight that is negative or not finite, or all of them are 0.
+        ValueError: an unknown layer or form, or a style image that the loss network does not take.
+    """
+
+    def __init__(
+        self,
+        y_style: Tensor,
+        *,
+        content_layer: str = PAPER.content_layer,
+        style_layers: Sequence[str] = PAPER.style_layers,
+        content_weight: float = PAPER.content_weight,
+        style_weight: float = PAPER.style_weight,
+        tv_weight: float = PAPER.tv_weight,
+        style_form: str = PAPER.style_form,
+        weights: Weights | None = None,
+        dtype: torch.dtype = torch.float32,
+    ):
+        super().__init__()
+        check(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+        if not style_layers:
+            raise ValueError("the style needs at least one layer")
+        if style_form not in ("mean", "sum"):
+            raise ValueError(f"style_form is 'mean' or 'sum'; got {style_form!r}")
+        self.content_layer, self.style_layers = content_layer, tuple(style_layers)
+        self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
+        self.style_form = style_form
+        self.network = LossNetwork([content_layer, *style_layers], weights, dtype).to(y_style.device)
+        with torch.no_grad():
+            features = self.network(finite(y_style, "style image"), self.style_layers)
+        for layer in self.style_layers:
+            self.register_buffer(f"gram_{layer}", gram_matrix(features[layer]), persistent=False)
+
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, but for the style image, as JSON takes it."""
+        names = ("content_layer", "style_layers", "content_weight", "style_weight", "tv_weight", "style_form")
+        network = {"weights": self.network.weights.sha256, "dtype": str(next(self.network.parameters()).dtype)}
+        return {name: getattr(self, name) for name in names} | network
+
+    @torch.no_grad()
+    def content_target(self, y_content: Tensor) -> Tensor:
+        """The features that `forward` compares with, of images (B, 3, H, W) in [0, 1]: (B, C, H', W'), float32.
+
+        Raises:
+            ValueError: a shape that the loss network does not take.
+        """
+        features = self.network(y_content, [self.content_layer])[self.content_layer]
+        return features.to(torch.promote_types(features.dtype, torch.float32))
+
+    def forward(self, y_hat: Tensor, target: Tensor) -> Terms:
+        """The terms for images `y_hat` (B, 3, H, W) in [0, 1].
+
+        Args:
+            y_hat: the images.
+            target: from `content_target`, of images of the same size; batch B or 1.
+
+        Raises:
+            ValueError: the target is of another size.
+        """
+        features = self.network(y_hat)
+        found = features[self.content_layer]
+        if target.shape[1:] != found.shape[1:] or len(target) not in (1, len(found)):
+            raise ValueError(
+                f"the content target {tuple(target.shape)} does not match the features {tuple(found.shape)}: "
+                "make it from images of the same size and number"
+            )
+        style = sum(self._style_loss(layer, features[layer]) for layer in self.style_layers)
+        return Terms(
+            self.content_weight * feature_reconstruction_loss(found, target),
+            self.style_weight * style,
+            self.tv_weight * total_variation(y_hat),
+        )
+
+    def _style_loss(self, layer: str, features: Tensor) -> Tensor:
+        loss = style_reconstruction_loss(gram_matrix(features), getattr(self, f"gram_{layer}"))
+        return loss / features.shape[1] ** 2 if self.style_form == "mean" else loss
+
+
+def finite(image: Tensor, name: str) -> Tensor:
+    """`image` itself; this waits for the device.
+
+    Raises:
+        ValueError: it has pixels that are not finite; the message calls it `name`.
+    """
+    if not image.isfinite().all():
+        raise ValueError(f"the {name} has pixels that are not finite")
+    return image
+
+
+WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
+BINS = 2  # of a spectrum, around a frequency
+BESIDE = (4, 12)  # bins below it
+
+
+def lattice(image: Tensor, period: int = 4) -> Tensor:
+    """What repeats every `period` pixels, or every half or quarter of them, as a mean square over squares of 32 pixels.
+
+    In a square, pixels at the same place modulo the period are averaged: a lattice stays, grain and texture average
+    out. So a network may draw what it wants, as long as that does not depend on the position modulo the period.
+
+    Args:
+        image: (B, 3, H, W) in [0, 1], or a difference of such images, of at least 32 pixels a side and the period.
+        period: 2 to the number of transposed convolutions of stride 2; at most 8.
+
+    Returns:
+        The value of each image in squared grey levels, of 255, (B,).
+
+    Raises:
+        ValueError: a smaller image.
+    """
+    if min(image.shape[2:]) < WINDOW + period:
+        raise ValueError(f"a lattice shows in {WINDOW + period} pixels a side and more; got {tuple(image.shape)}")
+    pixels = 255 * image.flatten(0, 1)[:, None]
+    taps = pixels.new_ones(period + 1) / period  # a low pass that lets through neither the period nor its parts
+    taps[[0, -1]] /= 2
+    smooth = F.conv2d(F.conv2d(pixels, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
+    detail = F.pad(pixels, [-period // 2] * 4) - smooth
+    rows, columns = (side // WINDOW for side in detail.shape[2:])
+    squares = detail[..., : rows * WINDOW, : columns * WINDOW].unflatten(3, (columns, -1, period))
+    places = squares.unflatten(2, (rows, -1, period)).mean((3, 6))  # (3 B, 1, rows, period, columns, period)
+    places = places - places.mean((3, 5), keepdim=True)
+    return places.square().mean((1, 2, 3, 4, 5)).unflatten(0, image.shape[:2]).mean(1)
+
+
+def lattice_peak(images: Tensor, period: int) -> float:
+    """How far the energy of a lattice stands out of the spectrum: near 0.9 for photographs and paintings.
+
+    Args:
+        images: luminance (B, H, H).
+        period: of the lattice, in pixels, 2 or 4.
+
+    Returns:
+        The mean energy of the frequencies around that of the lattice, along either axis, over that of those below it.
+    """
+    energy = torch.fft.fft2(images - images.mean((1, 2), keepdim=True)).abs().square().sum(0)
+    below = (
+        images.shape[2] // period - torch.fft.fftfreq(images.shape[2], device=images.device).mul(images.shape[2]).abs()
+    )
+
+    def mean(bins: Tensor) -> Tensor:
+        return energy[bins].mean() + energy[:, bins].mean()
+
+    return (mean(below.abs() <= BINS) / mean((BESIDE[0] <= below) & (below <= BESIDE[1]))).item()

@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from replication.ranges import FACTORS
+from replication.io.ranges import FACTORS
 
 FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
@@ -260,3 +262,21 @@ def _norm(norm: str, channels: int) -> nn.Module:
     nn.init.uniform_(layer.weight, 0, 1)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Network:
+    """A copy that gives the same images faster, in evaluation mode, the convolutions in `dtype`.
+
+    Batch norm is folded into the convolutions before it.
+    """
+    network = copy.deepcopy(network).eval()
+    for module in [*network.modules()]:
+        if isinstance(module, nn.Sequential):
+            for i in range(len(module) - 1):
+                if isinstance(module[i + 1], nn.BatchNorm2d):
+                    module[i] = fuse_conv_bn_eval(module[i], module[i + 1], isinstance(module[i], nn.ConvTranspose2d))
+                    module[i + 1] = nn.Identity()
+    return network.requires_grad_(False).to(dtype, memory_format=torch.channels_last)

@@ -3,10 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from replication.ranges import check
-
-LEARNING_RATE = 1e-3  # of Adam; section 4.1
-KERNEL_RATE = 5e-3  # of Muon
+from replication.config import TrainingConfig
 
 
 class Optimizers:
@@ -17,34 +14,23 @@ class Optimizers:
 
     Args:
         network: whose parameters are trained.
-        optimizer: "adam", the paper's, or "muon".
-        learning_rate: of Adam.
-        kernel_rate: of Muon, what the singular values of a step are near, times sqrt(max(1, rows / columns)).
-
-    Raises:
-        RangeError: a learning rate is outside of its range, or there is no such optimizer.
+        config: the optimizer, "adam" or "muon"; the learning rate of Adam; and the kernels' of Muon, what the singular
+            values of a step are near, times sqrt(max(1, rows / columns)).
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: str = "adam",
-        learning_rate: float = LEARNING_RATE,
-        kernel_rate: float = KERNEL_RATE,
-    ):
-        check(optimizer=optimizer, learning_rate=learning_rate, kernel_rate=kernel_rate)
+    def __init__(self, network: nn.Module, config: TrainingConfig):
         self.parameters = dict(network.named_parameters())
-        is_kernel = {name: optimizer == "muon" and p.ndim == 4 for name, p in self.parameters.items()}
+        is_kernel = {name: config.optimizer == "muon" and p.ndim == 4 for name, p in self.parameters.items()}
         self.kernels = {name: self.parameters[name] for name, found in is_kernel.items() if found}
         self.transposed = {f"{name}.weight" for name, m in network.named_modules() if isinstance(m, nn.ConvTranspose2d)}
         self.parameters |= {
             name: nn.Parameter(self._matrix(name, p.detach()).clone()) for name, p in self.kernels.items()
         }
         others = [p for name, p in self.parameters.items() if name not in self.kernels]
-        self.parts = [torch.optim.Adam(others, lr=learning_rate, fused=True)]
+        self.parts = [torch.optim.Adam(others, lr=config.learning_rate, fused=True)]
         if self.kernels:
             matrices = [self.parameters[name] for name in self.kernels]
-            self.parts.append(torch.optim.Muon(matrices, lr=kernel_rate, weight_decay=0))
+            self.parts.append(torch.optim.Muon(matrices, lr=config.kernel_rate, weight_decay=0))
         self.rates = [part.param_groups[0]["lr"] for part in self.parts]
 
     @property

@@ -1,25 +1,173 @@
-"""Style transfer by a trained network: one forward pass, for images of any size."""
+"""Style transfer by a trained network (section 4.1): training it on a painting, and stylising images of any size."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from replication.batch import Transform, transform_files
-from replication.device import default_device, give_back_memory, keep_freed_memory
-from replication.errors import ReplicationError
-from replication.inference import for_inference
-from replication.instance_norm import with_statistics
-from replication.network_files import NETWORKS, load_network
-from replication.networks import STRIDE, ImageTransformationNetwork
-from replication.ranges import check
-from replication.tiles import fill, padded, pieces
+from replication.config import PAPER, StyleConfig
+from replication.io.checkpoints import (
+    NETWORKS,
+    load_network,
+    network_path,
+    recorded,
+    save_network,
+    state_path,
+)
+from replication.io.downloads import coco2014
+from replication.io.files import ReplicationError, sha256
+from replication.io.image_files import Transform, transform_files
+from replication.io.images import Picture, square
+from replication.io.photographs import SHORT_SIDE, Photographs, load_photographs, style_picture
+from replication.io.provenance import provenance
+from replication.io.ranges import check
+from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
+from replication.losses import Objective, Terms, lattice
+from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
+from replication.tiles import fill, padded, pieces, with_statistics
+from replication.training import Trainer, first_process, process_group
 
+BASE = NETWORKS / "base.safetensors"
 SHIPPED = NETWORKS / "style"
+WARMUP_START = 1e-3  # of the style weight
 TILE = 1024  # pixels a side
 REACH = 52  # pixels around a tile that have a say in it: 40 through the blocks, 11 through the rest, in steps of 4
+
+
+class WithLattice(NamedTuple):
+    """The terms of the objective and the penalty on lattices, weighted, (B,) each."""
+
+    content: Tensor
+    style: Tensor
+    total_variation: Tensor
+    lattice: Tensor
+
+
+def style_trainer(
+    style: Picture, photographs: Photographs, config: StyleConfig = PAPER, **options: Any
+) -> tuple[Trainer, Objective]:
+    """What trains a network that gives any photograph the style of one painting, on the device of the photographs.
+
+    The style weight rises over `warmup` steps by the same factor each. The paper has none; without it a network first
+    learns the texture alone, and to keep the photograph late.
+
+    Args:
+        style: the painting; its largest centred square is taken.
+        photographs: to train on.
+        config: the initial network's norm may be the other one.
+        options: `state`, `save_every` and `log_every` of `Trainer`.
+
+    Raises:
+        RangeError: a photograph is smaller than `size`.
+        ValueError: an argument that the network or the objective does not take.
+        ReplicationError: the initial network is damaged.
+    """
+    photographs.check_crops(config.size)
+    device, dtype = photographs.device, getattr(torch, config.precision)
+    objective = Objective(_painted(style, config.style_size).to(device), dtype=dtype, **config.objective)
+    torch.manual_seed(config.seed)
+    network = ImageTransformationNetwork(**config.network).to(device)
+    inputs = {"style": style.provenance(), "photographs": photographs.record}
+    if path := initial_path(config):
+        initial, _ = load_network(path, ImageTransformationNetwork)
+        network.load_state_dict(initial.state_dict(), strict=False)  # only batch norm has statistics
+        inputs["initial"] = sha256(path.read_bytes())
+
+    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms | WithLattice:
+        y_hat = predict(y_content)
+        terms = objective(y_hat, objective.content_target(y_content))
+        if config.warmup:
+            terms = terms._replace(style=terms.style * WARMUP_START ** max(0, 1 - step / config.warmup))
+        return WithLattice(*terms, config.lattice_weight * lattice(y_hat)) if config.lattice_weight else terms
+
+    def batch(step: int) -> Tensor:
+        return photographs.batch(step, config.batch_size, config.size, config.seed, config.flip)
+
+    return Trainer(network, losses, batch, config, inputs, **options), objective
+
+
+def initial_path(config: StyleConfig) -> Path | None:
+    """The file that a training starts from; None for random weights."""
+    if config.initial is None:
+        return None
+    return BASE if config.initial == "base" else Path(config.initial)
+
+
+def _painted(style: Picture, size: int) -> Tensor:
+    """The painting as the training takes it; that it has to be enlarged for that, the log says."""
+    if (side := min(style.image.shape[2:])) < size:
+        logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, size)
+    return square(style.image, size)
+
+
+def train_style(
+    style: Picture, photographs: Photographs, out: Path | str, config: StyleConfig = PAPER, **options: Any
+) -> list[dict[str, Any]]:
+    """Train a style network and write it; the same call goes on with a run that was stopped.
+
+    Args:
+        style, photographs, config, options: see `style_trainer`.
+        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
+            training, .state.safetensors.
+
+    Returns:
+        The lines of the log.
+
+    Raises:
+        ValueError: an argument that the network, the objective or the photographs do not take.
+        ReplicationError: a file is damaged, belongs to another run or cannot be written.
+        FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
+    """
+    out = network_path(out)
+    trainer, objective = style_trainer(style, photographs, config, state=state_path(out), **options)
+    log = trainer.run(out.stem)
+    if first_process():
+        run = SimpleNamespace(
+            command="train-style", device=trainer.device.type, seed=config.seed, photographs=photographs.record
+        )
+        record = recorded(config, log, provenance(run, objective.network, [style]))
+        if path := initial_path(config):
+            record["initial"] = load_network(path, ImageTransformationNetwork)[1]
+        save_network(trainer.network, out, record)
+    return log
+
+
+def train_style_from_files(style: str, images: str, out: Path | str, config: StyleConfig = PAPER) -> None:
+    """`train_style` from a painting and a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
+
+    Args:
+        style: an image file, or a name out of data/styles.
+        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded. Photographs smaller than `size` are
+            left out.
+        out: the network's file, .safetensors.
+        config: of the training.
+
+    Raises:
+        ReplicationError: a file or folder is missing or damaged, or cannot be written.
+    """
+    keep_freed_memory()
+    torch.backends.cudnn.deterministic = True
+    out, painting = network_path(out), style_picture(style)
+    if path := initial_path(config):
+        load_network(path, ImageTransformationNetwork)  # damaged ones are named before photographs are decoded
+    folder = coco2014() if images == "coco2014" else images
+    side = config.size if config.fit == "stretch" else max(config.size, SHORT_SIDE)
+    photographs = load_photographs(folder, side, config.fit, least=config.size)
+    with process_group():
+        train_style(painting, photographs.to(default_device()), out, config)
+
+
+def painting_of(record: dict[str, Any]) -> Picture:
+    """The painting that a network was trained on, from its record.
+
+    Raises:
+        ReplicationError: it is neither in data/styles nor in styles/ under `REPLICATION_DATA`.
+    """
+    return style_picture(record["provenance"]["inputs"][0]["name"])
 
 
 def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[str, Any]]:
@@ -29,12 +177,12 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
     if str(name) in style_names():
-        return load_network(SHIPPED / f"{name}.safetensors")
+        return load_network(SHIPPED / f"{name}.safetensors", ImageTransformationNetwork)
     if not Path(name).suffix:
         raise ReplicationError(
             f"there is no style {name!r}: give a .safetensors file or one of {', '.join(style_names())}"
         )
-    return load_network(name)
+    return load_network(name, ImageTransformationNetwork)
 
 
 def style_names() -> list[str]:

@@ -1,22 +1,29 @@
 """Super-resolution: low-resolution images, and enlarging images of any size by a trained network (section 4.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from replication.batch import Transform, transform_files
-from replication.device import default_device, give_back_memory, keep_freed_memory
-from replication.errors import ReplicationError
-from replication.images import resize, to_pixels
-from replication.inference import for_inference
-from replication.network_files import NETWORKS, load_network
-from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork
-from replication.ranges import check
+from replication.config import SuperResolutionConfig
+from replication.io.checkpoints import NETWORKS, load_network, network_path, recorded, save_network, state_path
+from replication.io.downloads import coco2014
+from replication.io.files import ReplicationError, sha256
+from replication.io.image_files import Transform, transform_files
+from replication.io.images import resize, to_pixels
+from replication.io.photographs import SHORT_SIDE, Photographs, load_photographs
+from replication.io.provenance import provenance
+from replication.io.ranges import check
+from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
+from replication.loss_network import LossNetwork
+from replication.losses import feature_reconstruction_loss, lattice
+from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork, for_inference
 from replication.tiles import fill, part_of, pieces
+from replication.training import Trainer, first_process, process_group
 
 SHIPPED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
@@ -220,3 +227,145 @@ def upscale_files(
 def _loaded(path: Path | str) -> SuperResolutionNetwork | SRCNNUpscaler:
     network, _ = load_network(path, (SuperResolutionNetwork, SRCNN))
     return SRCNNUpscaler(network) if isinstance(network, SRCNN) else network
+
+
+FEATURE_LAYER = "relu2_2"  # section 4.2
+PAPER = SuperResolutionConfig()
+
+
+class Reconstruction(NamedTuple):
+    """The loss of each image, (B,)."""
+
+    reconstruction: Tensor
+
+
+class WithLattice(NamedTuple):
+    """The loss of each image and the penalty on lattices, weighted, (B,) each."""
+
+    reconstruction: Tensor
+    lattice: Tensor
+
+
+def super_resolution_trainer(
+    photographs: Photographs, config: SuperResolutionConfig = PAPER, **options: Any
+) -> tuple[Trainer, LossNetwork | None]:
+    """What trains a network to enlarge photographs, on their device, and the loss network if there is one.
+
+    The loss is the feature reconstruction loss at relu2_2 (equation 2), or the pixel loss, of the image; for SRCNN the
+    pixel loss of its luminance.
+
+    Args:
+        photographs: to take patches of.
+        config: what the initial network was trained with may be another loss. The penalty on lattices is on what the
+            image has and the photograph has not; see `lattice`.
+        options: `state`, `save_every` and `log_every` of `Trainer`.
+
+    Raises:
+        RangeError: photographs smaller than the patch.
+        ReplicationError: the initial network is damaged, or enlarges by another factor.
+    """
+    photographs.check_crops(config.patch)
+    device = photographs.device
+    torch.manual_seed(config.seed)
+    network = _network(config).to(device)
+    is_feature, dtype = config.loss == "feature", getattr(torch, config.precision)
+    phi = LossNetwork([FEATURE_LAYER], dtype=dtype).to(device) if is_feature else None
+
+    def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> Reconstruction | WithLattice:
+        small = low_resolution(y, config.factor, config.blur)
+        if config.loss == "srcnn":
+            return Reconstruction(_pixel_loss(predict(luminance(bicubic(small, config.factor))), luminance(y)))
+        y_hat = predict(small)
+        reconstruction = _feature_loss(phi, y_hat, y) if phi else _pixel_loss(y_hat, y)
+        if not config.lattice_weight:
+            return Reconstruction(reconstruction)
+        return WithLattice(reconstruction, config.lattice_weight * lattice(y_hat - y, config.factor))
+
+    def batch(step: int) -> Tensor:
+        return photographs.batch(step, config.batch_size, config.patch, config.seed, config.flip)
+
+    inputs = {"photographs": photographs.record}
+    if config.initial:
+        inputs["initial"] = sha256(Path(config.initial).read_bytes())
+    return Trainer(network, losses, batch, config, inputs, **options), phi
+
+
+def _network(config: SuperResolutionConfig) -> nn.Module:
+    """A network of random weights, or of those of a file."""
+    network = SRCNN(config.kernels) if config.loss == "srcnn" else SuperResolutionNetwork(config.factor)
+    if config.initial:
+        found = load_network(config.initial, type(network))[0]
+        if found.configuration != network.configuration:
+            raise ReplicationError(f"{config.initial} has {found.configuration}; wanted is {network.configuration}")
+        network.load_state_dict(found.state_dict())
+    return network
+
+
+def _pixel_loss(y_hat: Tensor, y: Tensor) -> Tensor:
+    """||y_hat - y||^2 / (C H W) of each image, (B,), on the scale 0..1 (section 3.2)."""
+    return nn.functional.mse_loss(y_hat, y, reduction="none").mean((1, 2, 3))
+
+
+def _feature_loss(phi: LossNetwork, y_hat: Tensor, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        target = phi(y)[FEATURE_LAYER]
+    return feature_reconstruction_loss(phi(y_hat)[FEATURE_LAYER], target)
+
+
+def train_super_resolution(
+    photographs: Photographs, out: Path | str, config: SuperResolutionConfig = PAPER, **options: Any
+) -> list[dict[str, Any]]:
+    """Train a network and write it; the same call goes on with a run that was stopped.
+
+    Args:
+        photographs, config, options: see `super_resolution_trainer`.
+        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
+            training, .state.safetensors.
+
+    Returns:
+        The lines of the log.
+
+    Raises:
+        ValueError: an argument that does not fit.
+        ReplicationError: a file is damaged, belongs to another run or cannot be written.
+        FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
+    """
+    out = network_path(out)
+    trainer, phi = super_resolution_trainer(photographs, config, state=state_path(out), **options)
+    log = trainer.run(out.stem)
+    if first_process():
+        run = SimpleNamespace(
+            command="train-super-resolution",
+            device=trainer.device.type,
+            seed=config.seed,
+            photographs=photographs.record,
+            **({} if phi else {"precision": config.precision}),
+        )
+        record = recorded(config, log, provenance(run, phi, []))
+        if config.initial:
+            record["initial"] = load_network(config.initial, type(trainer.network))[1]
+        save_network(trainer.network, out, record)
+    return log
+
+
+def train_super_resolution_from_files(images: str, out: Path | str, config: SuperResolutionConfig = PAPER) -> None:
+    """`train_super_resolution` from a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
+
+    Args:
+        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded. The photographs are resized, their
+            shorter side to 288 pixels or the patch; those that are smaller than the patch are left out.
+        out: the network's file, .safetensors.
+        config: of the training.
+
+    Raises:
+        ReplicationError: a file or folder is missing or damaged, or cannot be written.
+    """
+    keep_freed_memory()
+    torch.backends.cudnn.deterministic = True
+    out = network_path(out)
+    _network(config)  # a damaged initial network is named before photographs are decoded
+    folder = coco2014() if images == "coco2014" else images
+    side = max(config.patch, SHORT_SIDE)
+    photographs = load_photographs(folder, side, count=config.count, least=config.patch)
+    with process_group():
+        train_super_resolution(photographs.to(default_device()), out, config)

@@ -1,13 +1,21 @@
 """Networks on images of any size, tile by tile, so that memory is bounded by one tile."""
 
+import copy
+import math
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import product
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_weights
+from tqdm import tqdm
 
-from replication.networks import STRIDE
-from replication.progress import progress_bar
+from replication.io.files import ReplicationError
+from replication.io.runtime import progress_bar
+from replication.networks import FILTERS, STRIDE, ImageTransformationNetwork, ResidualBlock
 
 Source = Callable[[slice, slice], Tensor]  # gives some rows and columns of an image, in units
 Piece = tuple[slice, slice, Tensor]  # rows and columns of a result, in pixels, and what it has there
@@ -90,3 +98,124 @@ def padded(image: Tensor, margin: int) -> tuple[Source, tuple[int, int]]:
 def cropped(layers: nn.Module) -> int:
     """By how much layers make an image smaller at each side: one for each of their convolutions without padding."""
     return sum(isinstance(layer, nn.Conv2d) and not any(layer.padding) for layer in layers.modules())
+
+
+REACH = 2  # units of 4 pixels around a tile that have a say in it: before the blocks, in one of them, or behind them
+BAND = 16  # rows that are summed up at a time, so that they stay in the cache
+
+
+def with_statistics(
+    network: ImageTransformationNetwork, image: Tensor, tile: int, name: str = ""
+) -> ImageTransformationNetwork:
+    """A copy of a network whose instance norms are fixed at what they do to this image, and folded.
+
+    The statistics are those of the whole image, over the very positions that a norm sees, layer by layer: up to the
+    residual blocks computed from the image, from there on from the features at a quarter of the size. These lie in a
+    temporary file, 128 values for 16 pixels in the network's precision.
+
+    Args:
+        network: in evaluation mode.
+        image: (1, 3, H, W) in [0, 1].
+        tile: units of 4 pixels.
+        name: of the image, for the progress bar and errors.
+
+    Raises:
+        ReplicationError: there is no space for the temporary file.
+    """
+    network = copy.deepcopy(network)
+    layers, dtype = network.layers, network.layers[0].weight.dtype
+    numbers = [i for i, layer in enumerate(layers) if isinstance(layer, ResidualBlock)]
+    front, blocks, rear = layers[: numbers[0]], layers[numbers[0] : numbers[-1] + 1], layers[numbers[-1] + 1 :]
+    part, size = padded(image, network.margin)
+
+    def scaled(rows: slice, columns: slice) -> Tensor:
+        return (2 * part(rows, columns) - 1).to(dtype, memory_format=torch.channels_last)
+
+    crop = cropped(blocks[0])
+    lead = REACH - crop  # how far above and left of its result a block reads, and so where the result is put
+    features = _Features(size, lead * len(blocks), dtype, image.device)
+    norms = sum(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules())
+    with features.in_a_file(name), progress_bar(norms + 1 + len(blocks), f"{name} statistics".strip()) as bar:
+        _fold(front, scaled, size, tile, bar)
+        features.replace(pieces(front, scaled, size, tile, REACH), 0)
+        bar.update()
+        for block in blocks:
+            _fold(block.layers, features.part, size, tile, bar)
+            features.replace(pieces(block, features.part, size, tile, REACH, crop=crop), lead)
+            bar.update()
+            size = tuple(side - 2 * crop for side in size)
+        _fold(rear, features.part, size, tile, bar)
+    network.layers = nn.Sequential(*front, *blocks, *rear)
+    return network
+
+
+class _Features:
+    """The features of a whole image, in a file that is mapped anew for each part of them, so that they take no memory.
+
+    Args:
+        size: rows and columns.
+        room: how many more there are above and to the left, which later features move into.
+    """
+
+    def __init__(self, size: tuple[int, int], room: int, dtype: torch.dtype, device: torch.device):
+        self.shape = (size[0] + room, size[1] + room, FILTERS[-1])
+        self.room, self.dtype, self.device = room, dtype, device
+
+    @contextmanager
+    def in_a_file(self, name: str) -> Iterator[None]:
+        """Where there are features; the file has its space from the start: a mapped one that lacks it is fatal."""
+        need = math.prod(self.shape) * self.dtype.itemsize
+        with tempfile.NamedTemporaryFile() as file:
+            try:
+                if hasattr(os, "posix_fallocate"):  # macOS has none
+                    os.posix_fallocate(file.fileno(), 0, need)
+            except OSError as error:
+                raise ReplicationError(
+                    f"{name or 'the image'} takes {need / 1e9:.1f} GB of disk space for a while, which "
+                    f"{tempfile.gettempdir()} does not have ({error.strerror}); set TMPDIR to a folder that has"
+                ) from error
+            self.name = file.name
+            yield
+
+    def part(self, rows: slice, columns: slice) -> Tensor:
+        """Some rows and columns."""
+        return self._mapped()[..., rows, columns].to(self.device)
+
+    def replace(self, found: Iterable[Piece], lead: int) -> None:
+        """Put other features in their place, `lead` rows higher and as many columns to the left."""
+        for piece in found:
+            fill(self._mapped(lead), [piece])
+        self.room -= lead
+
+    def _mapped(self, lead: int = 0) -> Tensor:
+        height, width, channels = self.shape
+        flat = torch.from_file(self.name, shared=True, size=height * width * channels, dtype=self.dtype)
+        return flat.view(1, height, width, channels).permute(0, 3, 1, 2)[..., self.room - lead :, self.room - lead :]
+
+
+def _fold(layers: nn.Sequential, source: Source, size: tuple[int, int], tile: int, bar: tqdm) -> None:
+    """Fold the instance norms of these layers, in their order, into the convolutions before them."""
+    for i, norm in enumerate(layers):
+        if isinstance(norm, nn.InstanceNorm2d):
+            before, convolution = layers[:i], layers[i - 1]
+            mean, variance = _moments(pieces(before, source, size, tile, REACH, crop=cropped(before)))
+            convolution.weight, convolution.bias = fuse_conv_bn_weights(
+                *(convolution.weight, convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias),
+                transpose=isinstance(convolution, nn.ConvTranspose2d),
+            )
+            layers[i] = nn.Identity()
+            bar.update()
+
+
+def _moments(found: Iterable[Piece]) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel, (C,) in float64, merged piece by piece as Chan, Golub and LeVeque do."""
+    count, mean, squares = 0, 0.0, 0.0
+    for values in (band.double() for *_, piece in found for band in piece.split(BAND, 2)):
+        number = values[0, 0].numel()
+        own = values.mean((0, 2, 3))
+        difference, total = own - mean, count + number
+        deviations = values.sub_(own[:, None, None]).square_().sum((0, 2, 3))
+        squares += deviations + difference**2 * count * number / total
+        mean += difference * number / total
+        count = total
+    return mean, squares / count

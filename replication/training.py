@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +14,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from replication.checkpoint import deferred_interrupts, load_checkpoint, save_checkpoint
-from replication.compilation import compile_in_place
-from replication.errors import ReplicationError
-from replication.files import rounded, write_atomically
-from replication.optimizers import KERNEL_RATE, LEARNING_RATE, Optimizers
-from replication.progress import progress_bar
-from replication.ranges import check
+from replication.config import TrainingConfig
+from replication.io.checkpoints import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.io.files import ReplicationError, rounded, write_atomically
+from replication.io.ranges import RangeError, check
+from replication.io.runtime import progress_bar
+from replication.optimizers import Optimizers
 
 
 @contextmanager
@@ -52,12 +53,8 @@ class Trainer:
         losses: maps a function that applies the network, a batch of images, and the step to the weighted terms of the
             loss, a named tuple of values (B,), one for each image. Their sum, mean over the batch, is minimised.
         batch: the images (B, 3, H, W) of a step.
-        settings: what has to be the same for a state file to be of this run, as JSON takes it.
-        optimizer, learning_rate, kernel_rate: see `Optimizers`.
-        cooldown: the learning rates fall linearly to zero over this many steps at the end; the paper has none.
-        bfloat16: whether the network's convolutions compute in bfloat16 (autocast); the parameters stay in float32.
-        compiled: None, or how `torch.compile` joins the network's operations, "default" or "graphs"; see
-            `compile_in_place`. For a GPU; a CPU gains nothing, since its time goes into convolutions.
+        config: steps, optimizer, precision and compilation; the parameters stay in float32.
+        inputs: what else has to be the same for a state file to be of this run, as JSON takes it.
         state: the file, written every `save_every` seconds, on Ctrl-C and SIGTERM, and at the end. Beside it lies the
             log, of suffix .jsonl.
         save_every: seconds.
@@ -66,7 +63,7 @@ class Trainer:
 
     Raises:
         RangeError: a number is outside of its range.
-        ValueError, ReplicationError: it cannot be `compiled` so.
+        ValueError, ReplicationError: it cannot be compiled so.
     """
 
     def __init__(
@@ -74,55 +71,54 @@ class Trainer:
         network: nn.Module,
         losses: Callable[[Callable[[Tensor], Tensor], Tensor, int], NamedTuple],
         batch: Callable[[int], Tensor],
-        settings: dict[str, Any],
+        config: TrainingConfig,
+        inputs: dict[str, Any] | None = None,
         *,
-        optimizer: str = "adam",
-        learning_rate: float = LEARNING_RATE,
-        kernel_rate: float = KERNEL_RATE,
-        cooldown: int = 0,
-        bfloat16: bool = False,
-        compiled: str | None = None,
         state: Path | str | None = None,
         save_every: float = 60,
         log_every: int = 50,
     ):
-        check(cooldown=cooldown, save_every=save_every, log_every=log_every)
-        self.network, self.losses, self.batch = network, losses, batch
+        check(save_every=save_every, log_every=log_every)
+        self.network, self.losses, self.batch, self.config = network, losses, batch, config
         self.device = next(network.parameters()).device
-        self.cooldown, self.bfloat16 = cooldown, bfloat16
-        self.settings = settings | {"learning_rate": learning_rate, "cooldown": cooldown}
-        self.settings |= {"optimizer": optimizer} | ({"kernel_rate": kernel_rate} if optimizer == "muon" else {})
-        self.settings |= {"bfloat16": bfloat16, "compiled": compiled or False}
+        self.inputs = inputs or {}
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
-        if compiled:
-            compile_in_place(network, compiled)
-        self.optimizers = Optimizers(network, optimizer, learning_rate, kernel_rate)
+        if config.compiled:
+            compile_in_place(network, config.compiled)
+        self.optimizers = Optimizers(network, config)
         self.parallel = DistributedDataParallel(network) if distributed.is_initialized() else network
         self.step, self.log = 0, []
         self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log, and their number
         self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
 
-    def run(self, steps: int, label: str = "training") -> list[dict[str, Any]]:
-        """Train until `steps` steps are done, going on from the state file where there is one.
+    def run(self, label: str = "training", until: int | None = None) -> list[dict[str, Any]]:
+        """Train, going on from the state file where there is one.
+
+        Args:
+            label: what the progress bar says.
+            until: the number of steps after which to stop; None for all. A later call goes on.
 
         Returns:
             The lines of the log, from the first step on.
 
         Raises:
-            RangeError: `steps` is not positive, or less than the cooldown.
+            RangeError: `until` is not positive, or more than the steps.
             ReplicationError: the state file is damaged, or of another run or a longer one, or the log of a finished run
                 is gone.
             FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
-        check(steps=steps, cooldown=self.cooldown)
+        steps = until or self.config.steps
+        check(steps=steps)
+        if steps > self.config.steps:
+            raise RangeError(f"until must be at most steps, {self.config.steps}; got {steps}")
         self._load(steps)
         self.network.train()
         first, started = self.step, time.monotonic()
         saved = started
         with deferred_interrupts() as interrupted, progress_bar(steps, label, self.step, first_process()) as bar:
             while self.step < steps:
-                images = self.advance(steps)
+                images = self.advance()
                 last = self.step == steps
                 log = last or self.step % self.log_every == 0
                 stop = self._interrupted(interrupted(), log)
@@ -134,7 +130,7 @@ class Trainer:
                 bar.update()
                 if stop or last or time.monotonic() - saved > self.save_every:
                     self._check(label)
-                    self._save(steps)
+                    self._save()
                     saved = time.monotonic()
                 if stop:
                     advice = f"; the same call goes on from {self.path}" if self.path else ""
@@ -143,14 +139,13 @@ class Trainer:
             raise ReplicationError(f"{self._log_path()} is gone; put it back, or remove {self.path} to start anew")
         return self.log
 
-    def advance(self, steps: int) -> int:
-        """One step of a run of `steps`; returns the number of its images, on all processes together."""
-        left = (steps - self.step) / self.cooldown if self.cooldown else 1
+    def advance(self) -> int:
+        """One step; returns the number of its images, on all processes together."""
         images = self.batch(self.step)
         self.network.zero_grad()  # first, so that no gradient outlives the graph that it came from
         terms = self.losses(self._predict, _part(images), self.step)
         sum(term.mean() for term in terms).backward()
-        self.optimizers.step(min(1, left))
+        self.optimizers.step(self._share())
         means = {name: term.detach().mean() for name, term in terms._asdict().items()}
         finite = torch.stack([*means.values()]).isfinite().all()
         self.bad = torch.where((self.bad < 0) & ~finite, self.step, self.bad)
@@ -158,6 +153,11 @@ class Trainer:
         self.sums = {name: mean + self.sums.get(name, 0) for name, mean in means.items()}
         self.step += 1
         return len(images)
+
+    def _share(self) -> float:
+        """The share of the learning rates that this step takes."""
+        decay = self.config.lr_decay * self.config.steps
+        return min(1, (self.config.steps - self.step) / decay) if decay else 1
 
     def _interrupted(self, here: bool, log: bool) -> bool:
         """Whether to stop now. Several processes stop at the same step, one where a line is logged."""
@@ -169,7 +169,7 @@ class Trainer:
         return log and bool(flag)
 
     def _predict(self, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             return self.parallel(images)
 
     def _check(self, label: str) -> None:
@@ -199,7 +199,7 @@ class Trainer:
     def _log_path(self) -> Path:
         return self.path.with_suffix("").with_suffix(".jsonl")
 
-    def _save(self, steps: int) -> None:
+    def _save(self) -> None:
         if not self.path or not first_process():
             return
         if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
@@ -208,15 +208,18 @@ class Trainer:
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizers.state().items()}
         tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
         tensors["step"] = torch.tensor(self.step)
-        save_checkpoint(self.path, {k: v.cpu().contiguous() for k, v in tensors.items()}, self._settings(steps))
+        save_checkpoint(self.path, {k: v.cpu().contiguous() for k, v in tensors.items()}, self._settings())
 
-    def _settings(self, steps: int) -> dict[str, Any]:
-        """With a cooldown the number of steps has to be the same, too."""
-        return self.settings | ({"steps": steps} if self.cooldown else {})
+    def _settings(self) -> dict[str, Any]:
+        """What has to be the same; while the learning rates do not fall, a run may have more steps than before."""
+        settings = asdict(self.config) | self.inputs
+        for name in ("initial",) if self.config.lr_decay else ("initial", "steps"):  # `inputs` has its digest
+            settings.pop(name)
+        return settings
 
     def _load(self, steps: int) -> None:
         """Go on from the state file, if it is there."""
-        tensors = load_checkpoint(self.path, self._settings(steps)) if self.path else None
+        tensors = load_checkpoint(self.path, self._settings()) if self.path else None
         if tensors is None:
             return
         self.step = int(tensors.pop("step"))
@@ -242,3 +245,41 @@ def _part(images: Tensor) -> Tensor:
     if len(images) % processes:
         raise ReplicationError(f"a batch of {len(images)} cannot be shared out equally to {processes} processes")
     return images.chunk(processes)[distributed.get_rank()]
+
+
+MODES = {"default": "default", "graphs": "reduce-overhead"}  # the second captures CUDA graphs
+
+
+def can_compile() -> bool:
+    """Whether there is the C++ compiler that `torch.compile` needs."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def compile_in_place(network: nn.Module, mode: str) -> None:
+    """Let `torch.compile` join the operations of a network, which takes a C++ compiler and a minute at the first call.
+
+    Args:
+        network: on the device where it runs.
+        mode: "default", or "graphs", where a GPU also runs them from CUDA graphs. Its results are overwritten by those
+            of the next call.
+
+    Raises:
+        ValueError: an unknown mode, or graphs without a GPU.
+        ReplicationError: there is no C++ compiler.
+    """
+    network.compile(mode=_checked(mode, next(network.parameters()).device.type), dynamic=False)
+
+
+def compiled(function: Callable[..., Any], mode: str, device: str) -> Callable[..., Any]:
+    """The same of a function that computes on `device`; see `compile_in_place`."""
+    return torch.compile(function, mode=_checked(mode, device), dynamic=False)
+
+
+def _checked(mode: str, device: str) -> str:
+    if mode not in MODES:
+        raise ValueError(f"a way to compile is {' or '.join(MODES)}; got {mode!r}")
+    if mode == "graphs" and device != "cuda":
+        raise ValueError("CUDA graphs need a GPU; compile with the default")
+    if not can_compile():
+        raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compile")
+    return MODES[mode]

@@ -9,7 +9,7 @@ import pytest
 from commands import ROOT, run_command
 from filelock import FileLock
 
-from replication.files import cache_folder
+from replication.io.files import cache_folder
 
 MARKED = "REPLICATION_DATA_OF_MARKED_TESTS"
 OUT_OF_REACH = "http://127.0.0.1:9"  # a proxy that is not there
@@ -40,7 +40,7 @@ def _data_folder(request, monkeypatch):
 @pytest.fixture(scope="session")
 def weights():
     """The paper's VGG-16, fetched where the cache does not have it."""
-    from replication.weights import vgg16_weights
+    from replication.io.weights import vgg16_weights
 
     return vgg16_weights()
 
@@ -55,8 +55,8 @@ def weights_file(weights, monkeypatch):
 @pytest.fixture(scope="session")
 def photograph():
     """scikit-image's cat, 64 x 64."""
-    from replication.data import content_picture
-    from replication.images import square
+    from replication.io.images import square
+    from replication.io.photographs import content_picture
 
     return square(content_picture("chelsea").image, 64)
 

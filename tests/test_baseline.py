@@ -9,13 +9,12 @@ import torch
 from commands import TIMEOUT, Process
 from safetensors.torch import load_file, save_file
 
-from replication.baseline import gatys, iterations_to
-from replication.data import content_picture, style_picture
-from replication.errors import ReplicationError
-from replication.images import square
+from replication.baseline import gatys, iterations_to, white_noise
+from replication.io.files import ReplicationError
+from replication.io.images import square
+from replication.io.photographs import content_picture, style_picture
 from replication.lbfgs import LBFGS
-from replication.objective import Objective
-from replication.optimisation import white_noise
+from replication.losses import Objective
 
 ITERATIONS = 60
 

@@ -8,11 +8,10 @@ import torch
 from replication import baseline_curves as module
 from replication import objective_curves as reader
 from replication.baseline import gatys, image_digest
-from replication.baseline_curves import FOLDER, baseline_curves, curve_settings, known_curves
-from replication.data import content_picture, style_picture, validation_pictures
-from replication.errors import ReplicationError
-from replication.images import save_image, square
-from replication.objective_curves import objective_curves
+from replication.io.files import ReplicationError
+from replication.io.images import save_image, square
+from replication.io.photographs import content_picture, style_picture, validation_pictures
+from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, objective_curves
 
 NAMES = ("chelsea", "coffee")
 

@@ -14,12 +14,10 @@ import torch
 from commands import run_command
 from PIL import Image
 
-from replication.batch import Transform, transform_files
-from replication.data import content_picture
-from replication.errors import ReplicationError, explained
-from replication.files import check_writable, write_atomically
-from replication.image_folders import image_files
-from replication.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
+from replication.io.files import ReplicationError, check_writable, explained, write_atomically
+from replication.io.image_files import Transform, image_files, transform_files
+from replication.io.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
+from replication.io.photographs import content_picture
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 48, 64)
 KINDS = ("jpg", "jpeg", "jfif", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "gif")

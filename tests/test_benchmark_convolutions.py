@@ -7,8 +7,8 @@ import torch
 from commands import run_command
 from torch import nn
 
-from replication.benchmark_convolutions import METHODS, WORKS, _Recorder, bare_convolutions
-from replication.timing import convolution_flops
+from replication.report.benchmark_convolutions import METHODS, WORKS, _Recorder, bare_convolutions
+from replication.report.timing import convolution_flops
 
 
 def test_the_bare_convolutions_are_those_of_the_call_forward_and_backward():

@@ -9,10 +9,10 @@ import pytest
 from commands import run_command
 from filelock import FileLock
 
-from replication.cache import cached
-from replication.errors import ReplicationError
-from replication.images import save_image
-from replication.optimisation import white_noise
+from replication.baseline import white_noise
+from replication.io.downloads import cached
+from replication.io.files import ReplicationError
+from replication.io.images import save_image
 
 KEY = "0123456789abcdef"
 

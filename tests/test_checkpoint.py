@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from replication.checkpoint import deferred_interrupts, load_checkpoint, save_checkpoint
-from replication.errors import ReplicationError
+from replication.io.checkpoints import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.io.files import ReplicationError
 
 SETTINGS = {"seed": 3, "layers": ("relu1_2", "relu2_2")}
 

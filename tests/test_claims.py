@@ -5,10 +5,9 @@ import json
 import pytest
 
 from replication import ledger
-from replication.claims import CLAIMS, judge_record
-from replication.data import VALIDATION
-from replication.files import ROOT
-from replication.judgement import word
+from replication.io.files import ROOT
+from replication.io.photographs import VALIDATION
+from replication.report.claims import CLAIMS, judge_record, word
 
 PAPER = sorted(path for path in (ROOT / "figures" / "paper").glob("*.json") if path.stem in CLAIMS)
 

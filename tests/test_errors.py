@@ -2,7 +2,7 @@
 
 import pytest
 
-from replication.errors import last_words, reason
+from replication.io.files import last_words, reason
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from replication import figures
-from replication.data import content_picture
-from replication.figures import panels, save_figure
-from replication.judgement import Check, Judgement, word
+from replication.io.photographs import content_picture
+from replication.io.provenance import commit, provenance
+from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
-from replication.provenance import commit, provenance
-from replication.tables import text_table
-from replication.weights import DIGEST
+from replication.report.claims import Check, Judgement, word
+from replication.report.figures import panels, save_figure
+from replication.report.tables import text_table
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_provenance_tells_all(record):
 def test_commit_is_that_of_the_clone_or_unknown(monkeypatch, tmp_path):
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert commit().removesuffix("+changes") == head
-    monkeypatch.setattr("replication.provenance.ROOT", tmp_path / "copy")
+    monkeypatch.setattr("replication.io.provenance.ROOT", tmp_path / "copy")
     (tmp_path / "copy").mkdir()
     assert commit() == "unknown"
     identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")

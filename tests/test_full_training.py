@@ -8,15 +8,15 @@ import pytest
 from commands import run_command
 
 from replication import full_scale, full_training
-from replication.data import content_picture
-from replication.device import default_device
-from replication.errors import ReplicationError
-from replication.full_training import train_in_full, trainings
-from replication.images import save_image, square
-from replication.network_files import load_network
+from replication.io.checkpoints import load_network
+from replication.io.files import ReplicationError
+from replication.io.images import save_image, square
+from replication.io.photographs import content_picture
+from replication.io.provenance import circumstances, provenance
+from replication.io.runtime import default_device
 from replication.networks import SRCNN
-from replication.provenance import circumstances, provenance
-from replication.tables import save_table
+from replication.report.recipes import train_in_full, trainings
+from replication.report.tables import save_table
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from PIL import Image, ImageCms
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.transform import resize as reference_resize
 
-from replication.data import PHOTOGRAPHS, content_picture, style_picture
-from replication.errors import ReplicationError
-from replication.images import from_pixels, load_image, resize, save_image, square, to_pixels
+from replication.io.files import ReplicationError
+from replication.io.images import from_pixels, load_image, resize, save_image, square, to_pixels
+from replication.io.photographs import PHOTOGRAPHS, content_picture, style_picture
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     save_image(torch.zeros(1, 3, 8, 8), path)
     before = path.read_bytes()
     code = (
-        "import resource, sys, torch; from replication.images import save_image\n"
+        "import resource, sys, torch; from replication.io.images import save_image\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "save_image(torch.rand(1, 3, 64, 64), sys.argv[1])"
     )

@@ -12,9 +12,9 @@ from conftest import copy_project
 from PIL import Image
 from safetensors.torch import save_file
 
-from replication.data import content_picture, style_picture
-from replication.images import load_image, save_image
-from replication.provenance import sources_digest
+from replication.io.images import load_image, save_image
+from replication.io.photographs import content_picture, style_picture
+from replication.io.provenance import sources_digest
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def contents(environment):
 
 
 def test_the_wheel_holds_the_code_and_the_data_of_the_project(environment, tmp_path):
-    tell = "import replication.provenance as p; print(p.__file__, p.commit(), p.sources_digest())"
+    tell = "import replication.io.provenance as p; print(p.__file__, p.commit(), p.sources_digest())"
     told = installed(environment, "-c", tell, cwd=tmp_path)
     file, commit, sources = told.stdout.split()
     assert file.startswith(str(environment))
@@ -109,7 +109,7 @@ def test_what_works_on_the_project_itself_says_that_it_needs_a_clone(environment
 
 
 def test_an_installed_package_writes_tables_where_the_user_stands(environment, tmp_path):
-    write = "from replication.tables import save_table as s; print(*s('some', [{'seconds': 1}], {'profile': 'smoke'}))"
+    write = "from replication.report.tables import save_table as s; print(*s('some', [{'seconds': 1}], {'profile': 'smoke'}))"
     written = installed(environment, "-c", write, cwd=tmp_path)
     assert written.stdout == "figures/smoke/some.json figures/smoke/some.csv\n"
     assert all((tmp_path / path).exists() for path in written.stdout.split())

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from replication import instance_norm
-from replication.data import content_picture
-from replication.errors import ReplicationError
-from replication.images import resize
-from replication.inference import for_inference
-from replication.instance_norm import with_statistics
-from replication.networks import ImageTransformationNetwork
+from replication.io.files import ReplicationError
+from replication.io.images import resize
+from replication.io.photographs import content_picture
+from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import style_network, stylize
+from replication.tiles import with_statistics
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 300, 421)
 

@@ -9,8 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from tqdm import tqdm
 
-from replication.errors import ReplicationError
-from replication.kernel import ENGINE
+from replication.io.files import ReplicationError
+from replication.report.runner import ENGINE
 
 
 @pytest.fixture

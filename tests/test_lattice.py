@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from replication.data import content_picture, style_picture
-from replication.images import square
-from replication.lattice import lattice, lattice_peak
+from replication.io.images import square
+from replication.io.photographs import content_picture, style_picture
+from replication.losses import lattice, lattice_peak
 
 
 def positions(side=100):

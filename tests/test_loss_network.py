@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchvision.models import vgg16
 
+from replication.io.weights import CONVOLUTIONS
 from replication.loss_network import LAYERS, MEAN, LossNetwork
-from replication.weights import CONVOLUTIONS
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import convolve
 
-from replication.metrics import (
+from replication.baseline import white_noise
+from replication.evaluation import (
     compare,
     falls,
     gradient_correlation,
@@ -16,7 +17,6 @@ from replication.metrics import (
     spatial_correlation,
     ssim,
 )
-from replication.optimisation import white_noise
 
 
 def test_psnr_is_ten_log_of_one_over_the_squared_error(photograph):

@@ -6,13 +6,18 @@ import nbformat
 import pytest
 from conftest import OUT_OF_REACH
 
-from replication.claims import CLAIMS, judge_record
-from replication.data import PHOTOGRAPHS, VALIDATION, Picture, content_picture, stand_ins, validation_pictures
-from replication.files import ROOT
-from replication.images import save_image, square
-from replication.judgement import Check, Judgement
-from replication.photographs import training_photographs
-from replication.super_resolution_evaluation import NO_SET, pictures_of
+from replication.evaluation import NO_SET, pictures_of
+from replication.io.files import ROOT
+from replication.io.images import Picture, save_image, square
+from replication.io.photographs import (
+    PHOTOGRAPHS,
+    VALIDATION,
+    content_picture,
+    stand_ins,
+    training_photographs,
+    validation_pictures,
+)
+from replication.report.claims import CLAIMS, Check, Judgement, judge_record
 
 
 @pytest.fixture(scope="session")

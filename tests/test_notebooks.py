@@ -13,9 +13,9 @@ from commands import TIMEOUT, run_command
 from PIL import Image
 
 from replication import ledger, runner
-from replication.claims import CLAIMS
-from replication.files import ROOT, data_folder
-from replication.image_folders import image_files
+from replication.io.files import ROOT, data_folder
+from replication.io.image_files import image_files
+from replication.report.claims import CLAIMS
 
 pytestmark = pytest.mark.slow
 

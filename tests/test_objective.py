@@ -4,12 +4,12 @@ import pytest
 import torch
 from torchvision.models import vgg16
 
-from replication.data import content_picture, style_picture
-from replication.images import square
+from replication.baseline import white_noise
+from replication.io.images import square
+from replication.io.photographs import content_picture, style_picture
+from replication.io.weights import CONVOLUTIONS
 from replication.loss_network import MEAN
-from replication.objective import STYLE_LAYERS, Objective
-from replication.optimisation import white_noise
-from replication.weights import CONVOLUTIONS
+from replication.losses import STYLE_LAYERS, Objective
 
 PLACES = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22}  # in torchvision's `features`
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from replication.errors import ReplicationError
+from replication.io.files import ReplicationError
 from replication.optimizers import Optimizers
 
 

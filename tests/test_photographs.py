@@ -8,10 +8,9 @@ import torch
 from PIL import Image
 
 from replication import photographs as module
-from replication.data import content_picture
-from replication.errors import ReplicationError
-from replication.images import load_image, resize, to_pixels
-from replication.photographs import Photographs, load_photographs, photographs_of
+from replication.io.files import ReplicationError
+from replication.io.images import load_image, resize, to_pixels
+from replication.io.photographs import Photographs, content_picture, load_photographs, photographs_of
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_the_pixels_are_those_of_the_resized_files(folder):
 
 def test_files_are_decoded_once_and_again_when_they_change(folder, monkeypatch):
     first = load_photographs(folder, 48)
-    monkeypatch.setattr("replication.photographs.load_image", None)
+    monkeypatch.setattr("replication.io.photographs.load_image", None)
     again = load_photographs(folder, 48)
     assert torch.equal(first.pixels, again.pixels)
     assert first.record == again.record

@@ -12,9 +12,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from replication import readme
-from replication.files import ROOT
-from replication.ledger import ledger, sources
-from replication.settings import PROFILES, SETTINGS
+from replication.io.files import ROOT
+from replication.report.profiles import PROFILES, SETTINGS
+from replication.report.summary import ledger, sources
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

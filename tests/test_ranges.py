@@ -12,29 +12,32 @@ import pytest
 import torch
 
 from replication.__main__ import _parser, main
-from replication.baseline import gatys
-from replication.data import content_picture, style_picture, validation_pictures
-from replication.errors import ReplicationError
-from replication.files import ROOT
-from replication.full_training import train_in_full
+from replication.baseline import Adam, empty_losses, gatys, white_noise
+from replication.io.checkpoints import save_network
+from replication.io.files import ROOT, ReplicationError
+from replication.io.photographs import (
+    content_picture,
+    load_photographs,
+    photographs_of,
+    style_picture,
+    validation_pictures,
+)
+from replication.io.ranges import RANGES, SEVERAL, RangeError, check
 from replication.lbfgs import LBFGS
-from replication.network_files import save_network
+from replication.losses import Objective
 from replication.networks import SuperResolutionNetwork
-from replication.objective import Objective
-from replication.optimisation import Adam, empty_losses, white_noise
-from replication.photographs import load_photographs, photographs_of
-from replication.ranges import RANGES, SEVERAL, RangeError, check
-from replication.runner import run_notebooks
-from replication.settings import SETTINGS
-from replication.style_training import style_trainer, train_style, train_style_from_files
-from replication.style_transfer import stylize_files
-from replication.super_resolution import upscale, upscale_files
-from replication.super_resolution_training import (
+from replication.report.profiles import SETTINGS
+from replication.report.recipes import train_in_full
+from replication.report.runner import run_notebooks
+from replication.report.timing import interleaved
+from replication.style_transfer import style_trainer, stylize_files, train_style, train_style_from_files
+from replication.super_resolution import (
     super_resolution_trainer,
     train_super_resolution,
     train_super_resolution_from_files,
+    upscale,
+    upscale_files,
 )
-from replication.timing import interleaved
 from replication.training import Trainer
 
 NUMBERS = (int, float, int | None, float | None)

@@ -5,13 +5,11 @@ import json
 import pytest
 from commands import run_command
 
-from replication.data import content_picture
-from replication.errors import ReplicationError
-from replication.files import sha256
-from replication.images import save_image, square
-from replication.ranges import check
-from replication.recipes import PAPER, QUICK, recipe
-from replication.style_training import BASE_NETWORK
+from replication.io.files import ReplicationError, sha256
+from replication.io.images import save_image, square
+from replication.io.photographs import content_picture
+from replication.io.ranges import check
+from replication.style_transfer import BASE_NETWORK, PAPER, QUICK, recipe
 
 
 def test_what_is_given_takes_the_place_of_the_recipes():

@@ -10,10 +10,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from replication import files, provenance, runner, settings
 from replication import ledger as module_of_ledger
-from replication.device import default_device
-from replication.images import save_image
-from replication.optimisation import white_noise
-from replication.provenance import device_name
+from replication.baseline import white_noise
+from replication.io.images import save_image
+from replication.io.provenance import device_name
+from replication.io.runtime import default_device
 
 
 @pytest.mark.parametrize(

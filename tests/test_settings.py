@@ -8,11 +8,11 @@ import pytest
 from commands import TIMEOUT
 from nbformat.v4 import new_code_cell, new_notebook
 
-from replication.errors import ReplicationError
-from replication.images import save_image
-from replication.optimisation import white_noise
-from replication.runner import run_notebooks
-from replication.settings import PROFILES, SETTINGS, checked, start
+from replication.baseline import white_noise
+from replication.io.files import ReplicationError
+from replication.io.images import save_image
+from replication.report.profiles import PROFILES, SETTINGS, checked, start
+from replication.report.runner import run_notebooks
 
 PARAMETERS = {"content": "chelsea", "size": None, "iterations": None, "tv_strength": {"relu2_2": 1e-5}, "seed": 0}
 
@@ -144,7 +144,7 @@ def test_papermill_hands_over_lists_numbers_and_none_in_text(tmp_path):
     start = f"run = start('05_style_transfer', profile, {', '.join(f'{name}={name}' for name in names)})"
     cells = [
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-        new_code_cell(f"from replication.settings import start\n{start}\nprint(list(vars(run).values())[3:])"),
+        new_code_cell(f"from replication.report.profiles import start\n{start}\nprint(list(vars(run).values())[3:])"),
     ]
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(new_notebook(cells=cells, metadata=spec), tmp_path / "in.ipynb")

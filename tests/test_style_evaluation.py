@@ -6,12 +6,12 @@ import pytest
 import torch
 from commands import run_command
 
-from replication.benchmark_training import RUNS
-from replication.data import content_picture, style_picture
-from replication.images import square
+from replication.evaluation import style_scores
+from replication.io.images import square
+from replication.io.photographs import content_picture, style_picture
+from replication.losses import Objective
 from replication.networks import ImageTransformationNetwork
-from replication.objective import Objective
-from replication.style_evaluation import style_scores
+from replication.report.benchmark_training import RUNS
 
 
 def test_scores_are_means_of_the_terms_and_a_lattice_shows_in_the_peaks(weights):

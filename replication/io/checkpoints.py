@@ -1,0 +1,207 @@
+"""The state of a long run in one file, and the interrupts that should not lose it."""
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from replication.io.files import (
+    DATA,
+    ReplicationError,
+    check_writable,
+    reason,
+    rounded,
+    sha256,
+    write_atomically,
+    write_json,
+)
+
+
+def save_checkpoint(path: Path | str, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+    """Write tensors, and what they belong to, as a safetensors file that is whole or not there.
+
+    Args:
+        path: the file.
+        tensors: the state.
+        settings: what has to be the same for the run to go on from here, as JSON takes it.
+
+    Raises:
+        ReplicationError: the file could not be written; an older one is still there.
+    """
+    write_atomically(path, safetensors.torch.save(tensors, {"settings": json.dumps(settings)}))
+
+
+def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Tensor] | None:
+    """Read what `save_checkpoint` wrote; None where there is no such file.
+
+    Raises:
+        ReplicationError: the file is damaged or no checkpoint, or it belongs to other settings, which are named.
+    """
+    if not Path(path).exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            saved = json.loads((file.metadata() or {})["settings"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ReplicationError(
+            f"{path} is damaged or no checkpoint ({reason(error)}); remove it to start anew"
+        ) from error
+    settings = json.loads(json.dumps(settings))
+    other = [name for name in {**saved, **settings} if saved.get(name) != settings.get(name)]
+    if other:
+        raise ReplicationError(
+            f"{path} belongs to a run with another {', '.join(other)}; use another file, or remove it to start anew"
+        )
+    return tensors
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[Callable[[], bool]]:
+    """Inside, Ctrl-C and SIGTERM are noted rather than raised; the function that it gives tells whether one came.
+
+    So a run can stop where its state is consistent. A second one is raised at once. Outside the main thread, which
+    alone receives signals, nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    noted: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(noted)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+NETWORKS = DATA / "checkpoints"  # those that come with the project
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def network_path(path: Path | str) -> Path:
+    """The path of a network's file, checked before the network is trained.
+
+    Raises:
+        ReplicationError: the suffix is not .safetensors, or it or the state beside it could not be written.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ReplicationError(f"{path}: the suffix of a network's file is .safetensors")
+    for each in (Path(path), state_path(path)):
+        check_writable(each)
+    return Path(path)
+
+
+def state_path(path: Path | str) -> Path:
+    """Where the state of the training of a network lies, beside its file."""
+    return Path(path).with_suffix(".state.safetensors")
+
+
+def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -> None:
+    """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
+
+    Args:
+        network: one of `networks`, on any device.
+        path: the file, .safetensors.
+        record: how it came about, as JSON takes it.
+
+    Raises:
+        ReplicationError: another suffix, or a file could not be written.
+    """
+    path, record = network_path(path), rounded(record)
+    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
+    kind, configuration = type(network).__name__, network.configuration
+    header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}
+    content = safetensors.torch.save(stored, header)
+    write_atomically(path, content)
+    write_json(path.with_suffix(".json"), {"network": configuration, "sha256": sha256(content)} | record)
+
+
+def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ...]) -> tuple[Network, dict[str, Any]]:
+    """Read what `save_network` wrote.
+
+    Args:
+        path: the file.
+        kind: the class of the network, or several to choose from.
+
+    Returns:
+        The network, on the CPU, in float32 and in evaluation mode, and its record.
+
+    Raises:
+        ReplicationError: no such file, a damaged one, or one that holds another kind of network.
+    """
+    kinds = {each.__name__: each for each in (kind if isinstance(kind, tuple) else (kind,))}
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            record = json.loads(header["record"])
+            found = header["kind"]
+            if found not in kinds:
+                wanted = " or ".join(kinds)
+                raise ReplicationError(f"{path} holds another kind of network, {found}; wanted is {wanted}")
+            network = kinds[found](**json.loads(header["network"]))
+            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except ReplicationError:
+        raise
+    except FileNotFoundError:
+        raise ReplicationError(f"{path} does not exist") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise ReplicationError(f"{path} is damaged or no network of this project ({reason(error)})") from error
+    return network.eval(), record
+
+
+def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any]) -> dict[str, Any]:
+    """The record of a network: its configuration, a dataclass, the columns of its log, the last losses, and where from.
+
+    Of the initial network there is the name alone; its own record says the rest.
+    """
+    columns = {
+        name: [line[name] for line in log] for name in log[0] if name not in ("images_per_second", "seconds_left")
+    }
+    losses = {name: values[-1] for name, values in columns.items() if name not in ("step", "learning_rate")}
+    settings = asdict(config)
+    settings["initial"] = settings["initial"] and Path(settings["initial"]).stem
+    return {"config": settings, "final_losses": losses, "provenance": provenance, "log": columns}
+
+
+def training_log(record: dict[str, Any]) -> dict[str, list[float]]:
+    """The columns of the log of a network's whole training, from its record.
+
+    That of the network that it started from comes first, if its loss was the same; the steps go on.
+    """
+    history = [record]
+    while (earlier := history[0].get("initial")) and _loss(earlier) == _loss(record):
+        history.insert(0, earlier)
+    columns: dict[str, list[float]] = {
+        name: [] for name in record["log"] if all(name in each["log"] for each in history)
+    }
+    done = 0
+    for each in history:
+        for name, column in columns.items():
+            column.extend(done + value if name == "step" else value for value in each["log"][name])
+        done += each["log"]["step"][-1]
+    return columns
+
+
+def _loss(record: dict[str, Any]) -> str | None:
+    return record["config"].get("loss")
+
+
+def steps_trained(record: dict[str, Any]) -> int:
+    """All steps that a network had, with those of the networks that it started from."""
+    return record["log"]["step"][-1] + (steps_trained(record["initial"]) if "initial" in record else 0)

@@ -1,0 +1,247 @@
+"""Files in the cache: read without a lock; where one is missing or damaged, one process at a time makes it."""
+
+import json
+import logging
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import pooch
+from filelock import FileLock, Timeout
+
+from replication.io.files import DATA, ReplicationError, cache_folder, cause, data_folder, reason
+from replication.io.images import FORMATS, Picture, format_of, load_image, pixel_digest
+
+log = logging.getLogger(__name__)
+
+KEY = re.compile("[0-9a-f]{16}")  # the name of a file that belongs to certain inputs
+Contents = TypeVar("Contents")
+
+
+def cached(path: Path, read: Callable[[Path], Contents], make: Callable[[Path], Any]) -> Contents:
+    """What a file or folder of the cache holds; it is made where it is not there or damaged.
+
+    What is whole is read without a lock, so that a cache that cannot be written will do.
+
+    Args:
+        path: of the file.
+        read: gives the contents, or raises ReplicationError where they are not whole.
+        make: writes the file, whole or not at all; what it begins is named ".<stem of path>.<anything>", beside it.
+
+    Raises:
+        ReplicationError: it has to be made, and the cache cannot be written; or what `make` raises.
+    """
+    try:
+        return read(path)
+    except ReplicationError as error:
+        if os.path.exists(path):  # Path.exists raises where a folder may not be entered
+            log.warning("%s; it is made again", error)
+    with _locked(path):
+        with suppress(ReplicationError):  # another process has made it meanwhile
+            return read(path)
+        make(path)
+        return read(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a path of the cache, whose folder is made, and clear of what killed processes had begun."""
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(path.with_suffix(".lock")))
+            _clear(path)
+        except (OSError, NotImplementedError) as error:  # the second: a file system without locks
+            raise ReplicationError(
+                f"the cache {path.parent} cannot be written ({reason(error)}); mend that, or set REPLICATION_CACHE to "
+                "a folder that can be"
+            ) from error
+        yield
+
+
+def _clear(path: Path) -> None:
+    """Remove what was begun for `path`, whose lock is held, and for its neighbours whose lock nobody holds."""
+    for lock in path.parent.glob("*.lock"):
+        begun = [*path.parent.glob(f".{lock.stem}.*")]
+        if lock.stem == path.stem:
+            _remove(begun)
+        elif begun and KEY.fullmatch(lock.stem):
+            with suppress(Timeout), FileLock(lock, timeout=0):
+                _remove(begun)
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+log = logging.getLogger(__name__)
+
+COCO, COCO_MD5 = "http://images.cocodataset.org/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88"
+SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100"}
+DIGESTS = json.loads((DATA / "evaluation_sets.json").read_text())  # of the pixels, by set and name
+GREY = ("bridge",)  # one channel as published, which the paper's protocol measures as it is
+SOURCES = (
+    "https://huggingface.co/datasets/eugenesiow/{name}/resolve/main/data/{name}_HR.tar.gz",
+    "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
+)
+TIMEOUT = (5, 20)  # seconds, to reach a server and between two parts of its answer
+UNREACHED: dict[str, str] = {}  # servers that did not answer, and why: this process does not ask them again
+
+
+class DownloadError(ReplicationError):
+    """A set is not to be had here."""
+
+
+class TestPicture(NamedTuple):
+    """A picture of a set, and whether it has one channel."""
+
+    __test__ = False  # for pytest
+
+    picture: Picture
+    grey: bool
+
+
+def evaluation_set(name: str) -> list[TestPicture]:
+    """The pictures of "set5", "set14" or "bsd100", in the order of their names, each checked by its pixels' digest.
+
+    Raises:
+        ValueError: an unknown set.
+        ReplicationError: a file under `REPLICATION_DATA` is missing or another image.
+        DownloadError: it is not there, and no source could be read.
+    """
+    if name not in SETS:
+        raise ValueError(f"the sets are {', '.join(SETS)}; got {name!r}")
+    folder = data_folder()
+    if folder is not None and (folder / "sr" / name).is_dir():
+        return _pictures(folder / "sr" / name, f"REPLICATION_DATA/sr/{name}")
+    return cached(cache_folder() / "evaluation" / name, partial(_pictures, origin=SETS[name]), _download)
+
+
+def _pictures(folder: Path, origin: str) -> list[TestPicture]:
+    """Those of the set that the folder is named after."""
+    digests, name = DIGESTS[folder.name], SETS[folder.name]
+    missing = [image for image in digests if not (folder / f"{image}.png").exists()]
+    if missing:
+        raise ReplicationError(
+            f"{folder} lacks {len(missing)} of the {len(digests)} images of {name}: {missing[0]}.png does not exist; "
+            "add them or remove the folder"
+        )
+    pictures = []
+    for image, digest in digests.items():
+        path = folder / f"{image}.png"
+        picture = Picture(load_image(path), image, origin)
+        if pixel_digest(picture.image) != digest:
+            raise ReplicationError(f"{path} is not the {image} of {name}; replace or remove the file")
+        pictures.append(TestPicture(picture, image in GREY))
+    return pictures
+
+
+def _download(folder: Path) -> None:
+    """Fill a folder of the cache from the first source that has all images of the set that it is named after."""
+    name, tried = SETS[folder.name], []
+    for source in SOURCES:
+        url = source.format(name=name)
+        try:
+            _fetch(url, folder)
+        except (ReplicationError, OSError, ValueError) as error:
+            tried.append((url, cause(error)))
+            continue
+        for each in tried:
+            log.warning("%s is not to be had from %s: %s", name, *each)
+        return
+    raise DownloadError(
+        f"{name} could not be downloaded; tried {', '.join(f'{url} ({reason})' for url, reason in tried)}. Try "
+        f"again where these are reached, or put its images into sr/{folder.name} under REPLICATION_DATA"
+    )
+
+
+def _fetch(url: str, folder: Path) -> None:
+    """Take the images of all sets out of an archive; which is which, their pixels say."""
+    log.info("fetching %s: %s", SETS[folder.name], url)
+    pooch.get_logger().setLevel(logging.WARNING)  # it would print the digest of the archive
+    files = {digest: Path(each, f"{image}.png") for each, images in DIGESTS.items() for image, digest in images.items()}
+    missing = {*DIGESTS[folder.name].values()}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        for path in _images(_retrieved(url, temporary), Path(temporary)):
+            if (digest := _digest(path)) in files:
+                target = folder.parent / files[digest]
+                target.parent.mkdir(exist_ok=True)
+                path.replace(target)
+                missing.discard(digest)
+    if missing:
+        raise ReplicationError(f"{len(missing)} of its {len(DIGESTS[folder.name])} images are not in the archive")
+
+
+def _retrieved(url: str, folder: str) -> str:
+    """The path of the downloaded archive."""
+    server = urlsplit(url).netloc
+    if server in UNREACHED:
+        raise ReplicationError(UNREACHED[server])
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    try:
+        return pooch.retrieve(url, None, fname="archive", path=folder, downloader=downloader)
+    except OSError as error:
+        if getattr(error, "response", error) is None:  # one of requests' errors, without an answer
+            UNREACHED[server] = cause(error)
+        raise
+
+
+def _digest(path: Path) -> str | None:
+    """Of a file's pixels; None where it is no image."""
+    try:
+        return pixel_digest(load_image(path))
+    except ReplicationError as error:
+        log.warning("left out: %s", error)
+        return None
+
+
+def _images(archive: str, folder: Path) -> Iterator[Path]:
+    """The images of an archive, each as a file."""
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if member.isfile() and format_of(member.name) in FORMATS:
+                    path = folder / Path(member.name).name
+                    path.write_bytes(tar.extractfile(member).read())
+                    yield path
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ReplicationError("it is no archive, or a damaged one") from error
+
+
+def coco2014() -> Path:
+    """The folder of MS-COCO train2014, the paper's photographs: 82,783 of them; downloaded (13.5 GB) if missing.
+
+    Raises:
+        ReplicationError: the download failed or is not the published archive, or the cache cannot be written.
+    """
+    return cached(cache_folder() / "coco2014" / "train2014", _folder, _download_coco)
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ReplicationError(f"{path} is not there")
+    return path
+
+
+def _download_coco(folder: Path) -> None:
+    try:
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            unzip = pooch.Unzip(extract_dir=".")
+            name = f"{folder.name}.zip"
+            pooch.retrieve(COCO, f"md5:{COCO_MD5}", fname=name, path=temporary, processor=unzip, progressbar=True)
+            Path(temporary, folder.name).replace(folder)
+    except (OSError, ValueError) as error:
+        raise ReplicationError(
+            f"MS-COCO could not be downloaded ({cause(error)}); try again, or give a folder of photographs"
+        ) from error

@@ -1,0 +1,204 @@
+"""The image files of a folder, and what of it is left out."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from replication.io.files import ReplicationError, check_writable, explained
+from replication.io.images import (
+    ANIMATED,
+    FORMATS,
+    Frame,
+    check_format,
+    format_of,
+    frame_count,
+    image_size,
+    load_frames,
+    load_image,
+    save_frames,
+)
+
+log = logging.getLogger(__name__)
+
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+
+
+def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warning) -> list[Path]:
+    """The images of a folder and its subfolders, by extension, in the order of their paths.
+
+    Hidden files and folders, and those of operating systems, are no images. A folder that is linked to counts once.
+    How many files are of other kinds is logged.
+
+    Args:
+        folder: where to look.
+        unreadable: is told of each subfolder that cannot be read, and of each link that leads nowhere, in one line.
+    """
+    found, others = [], Counter()
+    for path in _files(Path(folder), unreadable):
+        if format_of(path) in FORMATS:
+            found.append(path)
+        else:
+            others[path.suffix.lower() or "no suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        log.warning("left out of %s, files of other kinds: %s", folder, kinds)
+    return sorted(found)
+
+
+def _files(folder: Path, unreadable: Callable[[str], None]) -> Iterator[Path]:
+    """All files that are not hidden; what is linked to comes last, so that a folder is found where it really is."""
+    waiting, seen = [folder], set()
+    while waiting:
+        start = waiting.pop(0)
+        for parent, folders, files in os.walk(start, onerror=lambda error: unreadable(_reason(error))):
+            here = os.path.realpath(parent)
+            if here in seen:
+                folders.clear()
+                continue
+            seen.add(here)
+            folders[:] = [name for name in sorted(folders) if not _hidden(name)]
+            waiting += [Path(parent, name) for name in folders if os.path.islink(os.path.join(parent, name))]
+            for path in (Path(parent, name) for name in files if not _hidden(name)):
+                if path.is_file():
+                    yield path
+                elif path.is_symlink():
+                    unreadable(f"{path} is a link that leads nowhere; correct or remove it")
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in SYSTEM_FOLDERS
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.filename} cannot be read ({error.strerror}); check its permissions"
+
+
+log = logging.getLogger(__name__)
+
+
+class Transform(NamedTuple):
+    """What is done to each image.
+
+    Attributes:
+        apply: from an image (1, 3, H, W) and the name of its file to the result, (1, 3, scale H, scale W).
+        scale: how many times as large the result is.
+        smallest: pixels that a side needs.
+    """
+
+    apply: Callable[[Tensor, str], Tensor]
+    scale: int = 1
+    smallest: int = 1
+
+
+def transform_files(
+    inputs: Sequence[Path | str], out: Path | str, transform: Transform, overwrite: bool = False
+) -> list[ReplicationError]:
+    """Transform image files, and the images in folders; what cannot be done is told before the first is computed.
+
+    The folders within a folder are mirrored. Of an animation each frame is transformed, where the result's format holds
+    one. Results that are there already are kept.
+
+    Args:
+        inputs: files and folders. What lies in the output folder is no input.
+        out: a folder, where each result has the name of its input; or, for one file, a file. What is no folder yet and
+            has a suffix is a file, unless it ends in a slash.
+        transform: what is done.
+        overwrite: whether results that are there are made anew.
+
+    Returns:
+        What could not be done; all others are.
+
+    Raises:
+        ReplicationError: several inputs and one output file, or no output could be written.
+    """
+    failed: list[ReplicationError] = []
+
+    def leave_out(reason: str) -> None:
+        log.warning("left out: %s", reason)
+        failed.append(ReplicationError(reason))
+
+    pairs = _targets([Path(path) for path in inputs], os.fspath(out), leave_out)
+    kept = (
+        []
+        if overwrite
+        else [target for source, target in pairs if os.path.isfile(target) and not _same(source, target)]
+    )
+    if kept:
+        log.info("kept, since they are there: %d results, %s first; --overwrite makes them anew", len(kept), kept[0])
+    work = [pair for pair in pairs if pair[1] not in set(kept) and _possible(*pair, transform, leave_out)]
+    for number, (source, target) in enumerate(work, 1):
+        try:
+            _transform_file(source, target, transform)
+        except Exception as error:
+            if (reason := explained(error)) is None:
+                raise
+            leave_out(reason if isinstance(error, ReplicationError) else f"{source}: {reason}")
+        else:
+            log.info("[%d/%d] %s", number, len(work), target)
+    return failed
+
+
+def _transform_file(source: Path, target: Path, transform: Transform) -> None:
+    animated = format_of(target) in ANIMATED and format_of(source) in ANIMATED
+    if (animated or format_of(target) == format_of(source) == "TIFF") and frame_count(source) > 1:
+        frames = (frame._replace(image=transform.apply(frame.image, source.name)) for frame in load_frames(source))
+    else:
+        frames = iter([Frame(transform.apply(load_image(source), source.name), 0, 1)])
+    save_frames(frames, target)
+
+
+def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
+    """Which file each image becomes."""
+    is_file = bool(Path(out).suffix) and not out.endswith((os.sep, "/")) and not os.path.isdir(out)
+    single = len(inputs) == 1 and not os.path.isdir(inputs[0])
+    if is_file and (format_of(out) in FORMATS) != single:
+        wrong = f"files of the suffix {Path(out).suffix!r} are not written" if single else "it is the name of one file"
+        raise ReplicationError(f"{out}: {wrong}; for a folder give {out}/")
+    if is_file and single:
+        return [(inputs[0], Path(out))]
+    names = {}
+    for path in inputs:
+        for source, name in _named(path, Path(out), leave_out):
+            names.setdefault(Path(os.path.realpath(source)), (source, name))
+    if len({name for _, name in names.values()}) < len(names):  # two of one name: with their folders they differ
+        above = Path(os.path.commonpath([os.path.abspath(source.parent) for source, _ in names.values()]))
+        names = {key: (source, Path(os.path.abspath(source)).relative_to(above)) for key, (source, _) in names.items()}
+    return [(source, Path(out) / name) for source, name in names.values()]
+
+
+def _named(path: Path, out: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[Path, Path]]:
+    """The image files of an input, each with its path below the output folder."""
+    if not os.path.isdir(path):
+        yield path, Path(path.name)
+        return
+    results = out.resolve() if out.resolve() != path.resolve() else None
+    found = [each for each in image_files(path, leave_out) if results not in each.resolve().parents]
+    if not found:
+        leave_out(f"{path} holds no images")
+    for each in found:
+        yield each, each.relative_to(path)
+
+
+def _same(source: Path, target: Path) -> bool:
+    return os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target)
+
+
+def _possible(source: Path, target: Path, transform: Transform, leave_out: Callable[[str], None]) -> bool:
+    """Whether the header of a file, the format of its result and the place for that allow the work."""
+    try:
+        height, width = image_size(source)
+        if min(height, width) < transform.smallest:
+            raise ReplicationError(f"{source} is too small: a side needs at least {transform.smallest} pixels")
+        if _same(source, target):
+            raise ReplicationError(f"{target} would replace its input; choose another output")
+        check_writable(target)
+        check_format(target, transform.scale * height, transform.scale * width)
+    except ReplicationError as error:
+        leave_out(str(error))
+        return False
+    return True

@@ -1,0 +1,285 @@
+"""Images as tensors (1, 3, H, W), RGB in [0, 1]: read any photograph correctly, resize, save."""
+
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pillow_heif
+import torch
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+from replication.io.files import ReplicationError, explained, sha256, write_atomically
+
+log = logging.getLogger(__name__)
+
+pillow_heif.register_heif_opener()
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
+FORMATS = (*LOSSY, "PNG", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")  # that are looked for in folders and written
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+QUALITY = 95  # of those that lose something
+ANY_FORMAT = 8192  # pixels a side that every format takes
+PHOTOMETRIC = 262  # the tag of TIFF that is 0 where white is 0
+
+
+class Picture(NamedTuple):
+    """An image (1, 3, H, W) in [0, 1], its name, and where it came from."""
+
+    image: Tensor
+    name: str
+    origin: str
+
+    def provenance(self) -> dict[str, str]:
+        """What a figure records of an input: name, origin, SHA-256 of the decoded pixels."""
+        return {"name": self.name, "origin": self.origin, "sha256": pixel_digest(self.image)}
+
+
+class Frame(NamedTuple):
+    """A picture of an animation, or a page: (1, 3, H, W) in [0, 1].
+
+    Attributes:
+        duration: milliseconds for which it is shown.
+        loop: how often the animation is shown; 0 for ever.
+    """
+
+    image: Tensor
+    duration: float
+    loop: int
+
+
+def format_of(path: Path | str) -> str | None:
+    """Pillow's name of the format that a suffix says, "JPEG"; None where it says none."""
+    return Image.registered_extensions().get(Path(path).suffix.lower())
+
+
+def load_image(path: Path | str) -> Tensor:
+    """Read an image file; of one that holds several pictures, the first, with a word.
+
+    Turned by its EXIF orientation, converted from its ICC profile to sRGB, transparency laid on white; grey, palette,
+    CMYK and 16-bit grey images become RGB.
+
+    Returns:
+        (1, 3, H, W), float32 in [0, 1].
+
+    Raises:
+        ReplicationError: no such file, not an image, cut short, floating point, over Pillow's 179 megapixels.
+    """
+    with _opened(path) as file:
+        if (count := getattr(file, "n_frames", 1)) > 1:
+            log.warning("%s holds %d pictures; one is taken", path, count)
+        return _image(file, path)
+
+
+def load_frames(path: Path | str) -> Iterator[Frame]:
+    """All pictures of an image file, each as `load_image` reads it.
+
+    Raises:
+        ReplicationError: see `load_image`.
+    """
+    with _opened(path) as file:
+        for i in range(getattr(file, "n_frames", 1)):
+            file.seek(i)
+            image = _image(file, path)
+            yield Frame(image, file.info.get("duration", 0), file.info.get("loop", 1))
+
+
+def image_size(path: Path | str) -> tuple[int, int]:
+    """Height and width of an image file, by its header, as it lies there: EXIF may turn it.
+
+    Raises:
+        ReplicationError: see `load_image`; what the header does not tell is not noticed.
+    """
+    with _opened(path) as file:
+        return file.height, file.width
+
+
+def frame_count(path: Path | str) -> int:
+    """How many frames an animation has, or a TIFF file pages; 1 for other formats, whose second picture is a preview.
+
+    Raises:
+        ReplicationError: see `load_image`.
+    """
+    with _opened(path) as file:
+        return getattr(file, "n_frames", 1) if file.format in (*ANIMATED, "TIFF") else 1
+
+
+def save_image(image: Tensor, path: Path | str) -> None:
+    """Write an image (1, 3, H, W), rounded to 8 bits, in the format that the suffix of `path` names.
+
+    Raises:
+        ValueError: the shape is another, or a value is not finite.
+        ReplicationError: the suffix names no format, or one for smaller images, or the file cannot be written.
+    """
+    save_frames([Frame(image, 0, 1)], path)
+
+
+def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
+    """Write an animation, or the pages of a TIFF file; one frame is an image. See `save_image`.
+
+    Args:
+        frames: taken one at a time, and kept in 8 bits.
+    """
+    path = Path(path)
+    pictures, durations, loop = [], [], 1
+    for frame in frames:
+        pictures.append(Image.fromarray(to_pixels(frame.image)))
+        durations.append(frame.duration)
+        loop = frame.loop
+    several: dict[str, Any] = {}
+    if len(pictures) > 1:
+        several = {"save_all": True, "append_images": pictures[1:], "duration": durations}
+        several |= {} if (loop, format_of(path)) == (1, "GIF") else {"loop": loop}  # which GIF says by silence
+    content = _encoded(pictures[0], path, **several)
+    write_atomically(path, content)
+
+
+def check_format(path: Path | str, height: int = 1, width: int = 1) -> None:
+    """Refuse a file whose format cannot be written, or not at this size.
+
+    Raises:
+        ReplicationError: the suffix names no format that is written here, or one for smaller images.
+    """
+    path = Path(path)
+    if format_of(path) not in FORMATS:
+        raise ReplicationError(f"{path}: files of the suffix {path.suffix!r} are not written; use .png or .jpg")
+    if max(height, width) > ANY_FORMAT:
+        for strip in ((width, min(height, 64)), (min(width, 64), height)):
+            _encoded(Image.new("RGB", strip), path)
+
+
+def _encoded(picture: Image.Image, path: Path, **options: Any) -> bytes:
+    kind = format_of(path)
+    if kind not in FORMATS:
+        check_format(path)
+    content = io.BytesIO()
+    try:
+        picture.save(content, kind, **({"quality": QUALITY} if kind in LOSSY else {}), **options)
+    except MemoryError:
+        raise
+    except Exception as error:  # each of Pillow's encoders has its own for an image that is too large
+        size, reason = f"{picture.width} x {picture.height} pixels", " ".join(str(error).split())
+        raise ReplicationError(f"{path}: {kind} does not take {size} ({reason}); use .png") from error
+    return content.getvalue()
+
+
+def from_pixels(pixels: np.ndarray) -> Tensor:
+    """8-bit pixels (H, W, 3) as an image (1, 3, H, W) in [0, 1]."""
+    image = torch.empty(1, 3, *pixels.shape[:2])
+    image[0] = torch.tensor(pixels).permute(2, 0, 1)
+    return image.div_(255)  # in place: of a large image each copy counts
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """An image (1, 3, H, W) as 8-bit pixels (H, W, 3): clipped to [0, 1], rounded to the nearest.
+
+    Raises:
+        ValueError: the shape is another, or a value is not finite.
+    """
+    if image.ndim != 4 or image.shape[:2] != (1, 3):
+        raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
+    if not torch.stack(image.detach().aminmax()).isfinite().all():
+        raise ValueError("the image has values that are not finite")
+    pixels = np.empty((*image.shape[2:], 3), np.uint8)
+    for i, channel in enumerate(image.detach()[0]):  # one by one: of a large image each copy counts
+        pixels[..., i] = channel.float().clamp(0, 1).mul_(255).round_().byte().cpu()
+    return pixels
+
+
+def pixel_digest(image: Tensor) -> str:
+    """SHA-256 of the image's 8-bit pixels in row order, the identity of an input in a figure's provenance."""
+    return sha256(to_pixels(image).tobytes())
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic interpolation (a = -0.5), antialiased, clipped to [0, 1].
+
+    Args:
+        image: (B, 3, H, W) in [0, 1].
+    """
+    return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def square(image: Tensor, size: int) -> Tensor:
+    """The largest centred square of `image` (B, 3, H, W), resized to `size` x `size`."""
+    side = min(image.shape[2:])
+    top, left = ((length - side) // 2 for length in image.shape[2:])
+    return resize(image[..., top : top + side, left : left + side], size, size)
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[Image.Image]:
+    """An image file, whose errors become one line that names it."""
+    try:
+        with Image.open(path) as file:
+            yield file
+    except ReplicationError:
+        raise
+    except FileNotFoundError:
+        raise ReplicationError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise ReplicationError(f"{path} is a folder, not an image file") from None
+    except Image.DecompressionBombError as error:
+        raise ReplicationError(f"{path} is too large ({error}); make it smaller first") from None
+    except MemoryError as error:
+        raise ReplicationError(f"{path}: {explained(error)}") from error
+    except Exception as error:  # Pillow's decoders raise of every kind on damaged files
+        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split())
+        raise ReplicationError(f"{path} could not be read as an image ({reason}); replace the file") from error
+
+
+def _image(file: Image.Image, path: Path | str) -> Tensor:
+    """The picture that an opened file is at."""
+    file.load()
+    inverted = getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0  # a turned copy has lost it
+    return from_pixels(np.asarray(_rgb(ImageOps.exif_transpose(file), path, inverted)))
+
+
+def _rgb(image: Image.Image, path: Path | str, inverted: bool) -> Image.Image:
+    """An image of any mode in 8-bit sRGB, laid on white; `inverted`: white is 0, which Pillow mends below 16 bits."""
+    profile, alpha = image.info.get("icc_profile"), _alpha(image)
+    if image.mode == "F":
+        raise ReplicationError(f"{path} holds floating-point pixels of unknown range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        grey = _grey(image, path)
+        image = Image.fromarray(255 - grey if inverted else grey)
+    if image.mode in ("LA", "La", "1"):
+        image = image.convert("L")
+    elif image.mode in ("P", "PA", "RGBA", "RGBa"):
+        image = image.convert("RGB")
+    image = _to_srgb(image, profile, path)
+    if alpha is None:
+        return image
+    log.warning("%s: its transparency is laid on white", path)
+    return Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+
+
+def _alpha(image: Image.Image) -> Image.Image | None:
+    """How opaque each pixel is, in 8 bits; None where all are."""
+    if image.mode.startswith("I"):
+        if (clear := image.info.get("transparency")) is None:
+            return None
+        return Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+    return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+
+
+def _grey(image: Image.Image, path: Path | str) -> np.ndarray:
+    """8-bit pixels (H, W) of a 16-bit grey image, some of which Pillow keeps in 32 bits."""
+    grey = np.asarray(image, dtype=np.float64)
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ReplicationError(f"{path} holds 32-bit pixels; save it with 8 or 16 bits")
+    return np.round(grey / 257).astype(np.uint8)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None, path: Path | str) -> Image.Image:
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (OSError, ImageCms.PyCMSError) as error:
+            log.warning("%s: its ICC profile does not fit and is ignored (%s)", path, error)
+    return image.convert("RGB")

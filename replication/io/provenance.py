@@ -1,0 +1,111 @@
+"""Where a result comes from: enough to make it again, and nothing that changes from run to run."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from replication.io.files import DATA, ROOT, sha256
+from replication.io.images import Picture
+from replication.io.runtime import default_device
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
+SOURCES = ("replication", "notebooks", "data", ":!data/checkpoints", ":!data/baseline_curves")  # what commands write
+
+
+def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence[Picture]) -> dict[str, Any]:
+    """Commit, settings, seed, device, precision, versions, and digests of weights and inputs.
+
+    Args:
+        run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`, and a
+            profile where it has one, and `stand_ins` where something took the place of the paper's input.
+        network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
+        inputs: the images that went in.
+    """
+    settings = vars(run).copy()
+    others = settings.pop("stand_ins", {})
+    return {
+        "commit": commit(),
+        "sources": sources_digest(),
+        **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
+        "seed": settings.pop("seed"),
+        "device": device_name(settings.pop("device")),
+        "precision": precision(network) if network else precision_name(settings.pop("precision"), run.device),
+        "settings": settings,
+        "versions": versions(),
+        **({"weights": _weights(network)} if network else {}),
+        "inputs": [picture.provenance() for picture in inputs],
+        **({"stand_ins": others} if others else {}),
+    }
+
+
+def _weights(network: nn.Module) -> dict[str, str]:
+    return {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256}
+
+
+def commit() -> str:
+    """The commit of the code, with "+changes" where code or data, trained networks apart, differ from it.
+
+    It is "unknown" outside a git clone: in a copy and in an installed package, where `sources_digest` still tells the
+    code.
+    """
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return "unknown"
+    return head + ("+changes" if _git("status", "--porcelain", "--", *SOURCES) else "")
+
+
+def circumstances(*more: Path) -> dict[str, Any]:
+    """What a result depends on beside its settings: code and data with `more` files, the device, and versions."""
+    return {"sources": sources_digest(*more), "device": device_name(default_device()), "versions": versions()}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that compute."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def sources_digest(*more: Path) -> str:
+    """SHA-256 of the code and of the data that come with the project, and of `more` files: when a result is of today.
+
+    Unlike the commit it does not change with what has no part in a result, and tells one change from another.
+    """
+    data = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
+    named = {Path("data", path.relative_to(DATA)): path for path in data}
+    named |= {path.relative_to(ROOT): path for path in (*(ROOT / "replication").rglob("*.py"), *more)}
+    digests = {name.as_posix(): sha256(named[name].read_bytes()) for name in sorted(named)}
+    return sha256(json.dumps(digests).encode())
+
+
+def device_name(device: str) -> str:
+    """The name of the GPU, or the CPU's with the number of threads."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def precision(network: nn.Module) -> str:
+    """The precision of the convolutions: "float32", "bfloat16", or "float32 (TF32)" on a GPU that rounds so."""
+    weight = next(network.parameters())
+    return precision_name(str(weight.dtype).removeprefix("torch."), weight.device.type)
+
+
+def precision_name(dtype: str, device: str) -> str:
+    """The precision of convolutions whose values are stored as "float32" or "bfloat16"; see `precision`."""
+    return dtype + (" (TF32)" if (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32 else "")
+
+
+def _git(*arguments: str) -> str | None:
+    own = (f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}")  # never that of a repository around the project
+    try:
+        result = subprocess.run(["git", *own, *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:  # git is not installed
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -1,0 +1,78 @@
+"""The device that is computed on, and how the process holds its memory."""
+
+import ctypes
+import gc
+import io
+import platform
+
+import torch
+from tqdm import tqdm
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
+
+
+def default_device() -> str:
+    """ "cuda" where there is a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep the memory of freed tensors for the next ones, instead of giving it back to the system.
+
+    On a CPU every large tensor otherwise starts with fresh pages, which the system has to clear, and the larger the
+    images the more that costs. Does nothing where the C library is not glibc.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def give_back_memory() -> None:
+    """Give what `keep_freed_memory` has kept back to the system, before work of another kind makes no use of it."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def free_memory() -> None:
+    """Give back the GPU memory that is not in use, with what compiled functions hold."""
+    torch.compiler.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class _NotebookBar(tqdm):
+    """tqdm that draws itself by updating one display of the running cell."""
+
+    def __init__(self, *args, **kwargs):
+        self.handle = None
+        super().__init__(*args, file=io.StringIO(), ascii=False, **kwargs)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Show the bar's state; called by tqdm."""
+        from IPython.display import display
+
+        data = {"text/plain": msg if msg is not None else str(self)}
+        if self.handle is None:
+            self.handle = display(data, raw=True, display_id=True)
+        else:
+            self.handle.update(data, raw=True)
+
+
+def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> tqdm:
+    """A bar over `total` iterations, `done` of them before now; not `shown`, it does nothing.
+
+    Call `update()` after each, `set_postfix(loss=...)` to show a value. It is redrawn twice a second at the
+    most. Use it in a `with` statement.
+    """
+    settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5, "dynamic_ncols": False}
+    settings["disable"] = not shown
+    return _NotebookBar(**settings, ncols=80) if _in_notebook() else tqdm(**settings)
+
+
+def _in_notebook() -> bool:
+    try:
+        return get_ipython().__class__.__name__ == "ZMQInteractiveShell"
+    except NameError:
+        return False

@@ -1,0 +1,184 @@
+"""The objective of the baseline over its iterations, for many images (section 4.1, Fig. 5)."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from replication.baseline import ITERATIONS, gatys, image_digest
+from replication.config import PAPER
+from replication.io.checkpoints import load_checkpoint, save_checkpoint
+from replication.io.files import DATA, ReplicationError, need_checkout, reason, sha256, write_atomically
+from replication.io.images import square
+from replication.io.photographs import style_picture, validation_pictures
+from replication.io.provenance import device_name, provenance, sources_digest
+from replication.io.ranges import check
+from replication.io.runtime import default_device, keep_freed_memory
+from replication.loss_network import LossNetwork
+from replication.losses import Objective
+from replication.style_transfer import SIZE
+
+
+class Curves(NamedTuple):
+    """What `objective_curves` found.
+
+    Attributes:
+        objective: after 0, 1, ... iterations, (iterations + 1, B), on the CPU.
+        first: the baseline's image for the first of the images, (1, 3, H, W).
+        known: how many curves were not computed, but come with the project.
+    """
+
+    objective: Tensor
+    first: Tensor
+    known: int
+
+
+def objective_curves(
+    content: Tensor,
+    style: Tensor,
+    *,
+    together: int,
+    kept: Path,
+    label: str,
+    iterations: int = ITERATIONS,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    **weights: Any,
+) -> Curves:
+    """The baseline's curve for each image; what comes with the project is not computed, but for the first image's.
+
+    What is done is kept, so that a call that was stopped goes on.
+
+    Args:
+        content: (B, 3, H, W) in [0, 1].
+        style: (1, 3, H', W') in [0, 1], on the same device.
+        together: images solved side by side.
+        kept: a folder for the curves that are finished. Those of other arguments, code or device stay unused.
+        label: what the progress bar says.
+        iterations, seed: see `gatys`.
+        dtype, weights: see `Objective`.
+
+    Raises:
+        ReplicationError: a kept file is damaged, or cannot be written.
+        RangeError: `together` is not positive.
+        ValueError, FloatingPointError: see `gatys`.
+    """
+    check(together=together)
+    curves = known_curves(style, seed, dtype=dtype, **weights) if iterations <= ITERATIONS else {}
+    found = [curves.get(image_digest(y)) for y in content.split(1)]
+    computed = [number for number, curve in enumerate(found) if curve is None or number == 0]
+    options = {"iterations": iterations, "seed": seed, "dtype": dtype} | weights
+    objective, first = _solved(content[computed], style, together=together, kept=kept, label=label, **options)
+    for number, curve in zip(computed, objective.unbind(1), strict=True):
+        found[number] = curve
+    return Curves(torch.stack([curve[: iterations + 1] for curve in found], 1), first, len(content) - len(computed))
+
+
+def _solved(
+    content: Tensor, style: Tensor, *, together: int, kept: Path, label: str, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """The curves of these images, (iterations + 1, B), and the baseline's image for the first of them."""
+    common = {name: str(value) for name, value in options.items()} | {"style": image_digest(style)}
+    common |= {"sources": sources_digest(), "device": device_name(content.device.type)}
+    found = []
+    for number, part in enumerate(content.split(together), 1):
+        settings = common | {"content": image_digest(part)}
+        path = kept / f"{sha256(json.dumps(settings).encode())[:16]}.safetensors"
+        tensors = load_checkpoint(path, settings)
+        if tensors is None:
+            of = f"{label}, part {number} of {-(-len(content) // together)}"
+            solved = gatys(part, style, label=of, **options)
+            tensors = {"objective": solved.losses.total, "image": solved.image[:1].cpu()}
+            save_checkpoint(path, tensors, settings)
+        found.append(tensors)
+    return torch.cat([tensors["objective"] for tensors in found], 1), found[0]["image"]
+
+
+FOLDER = DATA / "baseline_curves"
+VERSION = 1  # of the baseline; another one where its values change by more than rounding
+DIGITS = 5
+
+
+def baseline_curves(style: str, count: int, size: int, *, precision: str = "float32", seed: int = 0) -> Path:
+    """Compute the curves that are not there yet, with the published code's weights; each is kept when it is done.
+
+    Args:
+        style: see `style_picture`.
+        count: validation photographs.
+        size: pixels a side of their squares.
+        precision: of the convolutions. L-BFGS takes another way in bfloat16, so that it has curves of its own.
+        seed: of the white noise.
+
+    Returns:
+        The file, data/baseline_curves/<style>_<size>.json.
+
+    Raises:
+        RangeError: a number is outside of its range.
+        ReplicationError: the package alone is installed, there are too few photographs, or the file is damaged, of
+            other settings, or cannot be written.
+    """
+    check(count=count, size=size, precision=precision, seed=seed)
+    need_checkout("baseline-curves")
+    keep_freed_memory()
+    device, painting = default_device(), style_picture(style)
+    path = FOLDER / f"{painting.name}_{size}.json"
+    pictures, missing = validation_pictures(count)
+    if missing or len(pictures) < count:
+        raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")
+    y_style = square(painting.image, SIZE).to(device)
+    dtype = getattr(torch, precision)
+    settings = curve_settings(y_style, seed, dtype=dtype) | {"size": size}
+    kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}
+    if kept["settings"] != settings:
+        raise ReplicationError(f"{path} has curves of other settings; remove it to compute them anew")
+    run = SimpleNamespace(command="baseline-curves", device=device, **settings)
+    network = LossNetwork(PAPER.style_layers, dtype=dtype).to(device)
+    for number, picture in enumerate(pictures, 1):
+        y = square(picture.image, size).to(device)
+        if (digest := image_digest(y)) not in kept["curves"]:
+            label = f"{picture.name}, {number} of {count}"
+            solved = gatys(y, y_style, iterations=ITERATIONS, seed=seed, dtype=dtype, label=label)
+            curve = [float(f"{value:.{DIGITS}g}") for value in solved.losses.total[:, 0].tolist()]
+            kept["curves"][digest] = {"name": picture.name, "objective": curve}
+            record = kept | {"provenance": provenance(run, network, [painting])}
+            write_atomically(path, json.dumps(record).encode())
+    return path
+
+
+def curve_settings(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, Any]:
+    """What curves of a size have in common, as JSON takes it.
+
+    Args:
+        style: (1, 3, H, W) in [0, 1].
+        seed: of the white noise.
+        objective: arguments of `Objective`.
+    """
+    settings = {"version": VERSION, "style": image_digest(style), "seed": seed} | Objective(
+        style, **objective
+    ).settings()
+    return json.loads(json.dumps(settings))
+
+
+def known_curves(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, Tensor]:
+    """The curves of these settings that come with the project, (501,), by the digest of the photograph.
+
+    Raises:
+        ReplicationError: a file is damaged.
+    """
+    wanted, found = curve_settings(style, seed, **objective), {}
+    for path in sorted(FOLDER.glob("*.json")):
+        kept = _read(path)
+        if wanted.items() <= kept["settings"].items():
+            found |= {digest: torch.tensor(curve["objective"]) for digest, curve in kept["curves"].items()}
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(path.read_text())
+        return {name: kept[name] for name in ("settings", "curves")}
+    except (OSError, ValueError, KeyError) as error:
+        raise ReplicationError(f"{path} is damaged ({reason(error)}); fetch it again, or remove it") from error

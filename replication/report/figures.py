@@ -1,0 +1,151 @@
+"""Figures that read without their notebook, each with the numbers behind it in a JSON file."""
+
+import io
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from replication.io.files import FIGURES, write_atomically, write_json
+from replication.io.images import to_pixels
+from replication.report.claims import Judgement
+
+DPI = 150
+COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
+DASHES = ("-", "--", "-.", ":")
+STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 12, "figure.titleweight": "bold"}
+
+
+class Plot(NamedTuple):
+    """Curves to draw below the images: x and y by label; y is logarithmic.
+
+    Attributes:
+        lines: horizontal ones, height by label.
+        band: lower and upper limits around the first curve.
+        points: whether the curves are marked where they are known, and x is logarithmic too.
+    """
+
+    title: str
+    xlabel: str
+    ylabel: str
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]]
+    lines: dict[str, float] = {}  # noqa: RUF012
+    band: Sequence[Sequence[float]] = ()
+    points: bool = False
+
+
+def panels(
+    rows: Sequence[Sequence[tuple[Tensor, str]]], title: str, caption: str, plots: Sequence[Plot] = ()
+) -> Figure:
+    """Images in rows, each with its own title above it; a heading on top, curves and the caption below.
+
+    Args:
+        rows: (image (1, 3, H, W), panel title) by row; rows of equal length; there may be none.
+        title: the figure's heading.
+        caption: the claim, and what is to be seen.
+        plots: side by side under the images.
+    """
+    columns = len(rows[0]) if rows else 3 * len(plots)
+    lines = textwrap.fill(caption, 26 * columns)
+    heading, foot = 0.4, 0.25 + 0.16 * (lines.count("\n") + 1)
+    above = 0.07 + 0.16 * max((label.count("\n") + 1 for row in rows for _, label in row), default=0)  # an image
+    curves = 3.4 if plots else 0
+    width, height = 1.9 * columns, (1.9 + above) * len(rows) + heading + curves + foot
+    figure = plt.figure(figsize=(width, height))  # before the context, whose end undoes what a notebook's backend sets
+    with plt.rc_context(STYLE):
+        top, bottom = 1 - (heading + above) / height, (foot + curves) / height
+        grid = {"left": 0.01, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.04, "hspace": above / 1.9}
+        cells = figure.add_gridspec(max(len(rows), 1), columns, **grid)
+        for cell, (image, label) in zip(cells, (panel for row in rows for panel in row), strict=False):
+            ax = figure.add_subplot(cell)
+            ax.imshow(to_pixels(image))
+            ax.set_title(label)
+            ax.set_axis_off()
+        if plots:
+            top, bottom = (foot + curves - 0.45) / height, (foot + 0.5) / height
+            grid = {"left": 0.75 / width, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.22}
+            for ax, plot in zip(
+                figure.add_gridspec(1, len(plots), **grid).subplots(squeeze=False)[0], plots, strict=True
+            ):
+                _draw(ax, plot)
+        figure.suptitle(title, y=1 - 0.12 / height, va="top")
+        figure.text(0.5, foot / height - 0.08 / height, lines, ha="center", va="top")
+    return figure
+
+
+def table(text: str, title: str, caption: str) -> Figure:
+    """A table as a picture: a heading, the text in letters of equal width, and the caption below.
+
+    Args:
+        text: from `tables.text_table`.
+    """
+    lines = text.splitlines()
+    width = max(6, 0.075 * max(map(len, lines)) + 0.3)
+    below = textwrap.fill(caption, int(13 * width))
+    foot = 0.25 + 0.16 * (below.count("\n") + 1)
+    height = 0.5 + 0.16 * len(lines) + foot
+    figure = plt.figure(figsize=(width, height))  # before the context, whose end undoes what a notebook's backend sets
+    with plt.rc_context(STYLE):
+        figure.add_axes((0, 0, 1, 1)).set_axis_off()  # a notebook shows no figure without axes
+        figure.text(0.15 / width, 1 - 0.45 / height, text, family="monospace", va="top", linespacing=1.25)
+        figure.suptitle(title, y=1 - 0.12 / height, va="top")
+        figure.text(0.5, (foot - 0.08) / height, below, ha="center", va="top")
+    return figure
+
+
+def _draw(ax: Axes, plot: Plot) -> None:
+    for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
+        marker = "o" if plot.points else None
+        ax.semilogy(x, y, label=label, color=color, linestyle=dashes, marker=marker, linewidth=1.6)
+    if plot.band:
+        ax.fill_between(next(iter(plot.curves.values()))[0], *plot.band, color=COLORS[0], alpha=0.2, linewidth=0)
+    if plot.points:
+        ticks = next(iter(plot.curves.values()))[0]
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    for (label, height), dashes in zip(plot.lines.items(), DASHES[1:], strict=False):
+        ax.axhline(height, label=label, color="0.45", linestyle=dashes, linewidth=1)
+    ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
+    ax.grid(alpha=0.3)
+    ax.legend(edgecolor="none")
+
+
+def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenance: dict[str, Any]) -> list[Path]:
+    """Write `figures/<profile>/<figure>.png` and `.json`; the PNG carries the provenance in a chunk of that name.
+
+    The same figure, numbers and provenance give the same bytes.
+
+    Args:
+        figure: the picture.
+        judgement: from `claims.judge`.
+        results: the numbers, as JSON takes them.
+        provenance: from `provenance.provenance`; its "profile" chooses the folder.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        ReplicationError: a file could not be written.
+    """
+    name = judgement.figure
+    record = {"figure": name, "claim": judgement.claim, "verdict": judgement.verdict}
+    numbers = FIGURES / provenance["profile"] / f"{name}.json"
+    png = save_picture(figure, name, provenance)
+    write_json(numbers, record | {"results": results, "provenance": provenance})
+    return [png, numbers]
+
+
+def save_picture(figure: Figure, name: str, provenance: dict[str, Any]) -> Path:
+    """Write the PNG alone; see `save_figure`."""
+    path = FIGURES / provenance["profile"] / f"{name}.png"
+    picture = io.BytesIO()
+    metadata = {"Title": name, "Software": None, "Provenance": json.dumps(provenance)}
+    figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)
+    write_atomically(path, picture.getvalue())
+    return path

@@ -1,0 +1,159 @@
+"""How each network that comes with the project is trained, as data, and the queue that trains them: `train-all`."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from replication.config import PAPER, QUICK, StyleConfig, SuperResolutionConfig
+from replication.io.checkpoints import NETWORKS
+from replication.io.files import ReplicationError, need_checkout, rounded, write_atomically
+from replication.io.ranges import PROFILES
+from replication.report.curves import baseline_curves
+from replication.style_transfer import train_style_from_files
+from replication.super_resolution import train_super_resolution_from_files
+
+
+class Style(NamedTuple):
+    """A style network: its painting, a name out of data/styles, and how it is trained."""
+
+    painting: str
+    config: StyleConfig
+
+
+class Curves(NamedTuple):
+    """Curves of the baseline for Fig. 5: see `baseline_curves`."""
+
+    painting: str
+    count: int
+    size: int
+
+
+Job = Style | SuperResolutionConfig | Curves
+
+SMALL = replace(QUICK, steps=2400, batch_size=2, size=128, initial=None)
+BATCH_NORM = replace(QUICK, norm="batch", batch_size=4)
+ENLARGING = SuperResolutionConfig(
+    steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="bfloat16", loss="pixel"
+)
+FEATURE = {"loss": "feature", "lattice_weight": 600.0}
+PAINTINGS = (
+    "poppies",
+    "village_street_in_auvers",
+    "composition_viii",
+    "moulin_de_la_galette",
+    "ejiri",
+    "the_harvesters",
+    "summertime",
+)
+OVERNIGHT: dict[str, Job] = {
+    "base_128": Style("great_wave", SMALL),
+    "base": Style("great_wave", replace(QUICK, steps=5000, initial="base_128")),
+    **{f"style/{painting}_instance": Style(painting, QUICK) for painting in PAINTINGS},
+    "super_resolution/x4_pixel": ENLARGING,
+    "super_resolution/x4_feature": replace(ENLARGING, **FEATURE),
+    "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
+    "super_resolution/x8_feature": replace(ENLARGING, factor=8, patch=128, **FEATURE),
+    "great_wave_256": Curves("great_wave", 50, 256),
+    "great_wave_512": Curves("great_wave", 10, 512),
+    "great_wave_1024": Curves("great_wave", 4, 1024),
+}
+QUEUES: dict[str, dict[str, Job]] = {
+    "overnight": OVERNIGHT,
+    "paper": {
+        **{f"style/{name}": Style(name, replace(PAPER, tv_weight=1e-4)) for name in ("great_wave", *PAINTINGS[:3])},
+        "style/great_wave_instance": Style("great_wave", replace(PAPER, norm="instance")),
+        "super_resolution/srcnn_x4": SuperResolutionConfig(loss="srcnn"),
+        **{
+            f"super_resolution/x{factor}_{loss}": SuperResolutionConfig(factor=factor, loss=loss)
+            for factor in (4, 8)
+            for loss in ("pixel", "feature")
+        },
+    },
+    "quick": {"base_128": Style("great_wave", replace(SMALL, steps=20, lr_decay=0.5))},
+    "smoke": {
+        "first": Style("great_wave", replace(SMALL, steps=2, size=64, style_size=64)),
+        "style/second": Style("great_wave", replace(QUICK, steps=1, size=64, style_size=64, initial="first")),
+        "super_resolution/third": replace(ENLARGING, steps=1, patch=32),
+    },
+}
+
+
+def train_all(images: str, profile: str, out: Path | str = "training", only: Sequence[str] = ()) -> None:
+    """Work off the queue of a profile; the same call goes on where it was stopped.
+
+    A network is done where that of the project has the very configuration of its recipe. One that is trained takes the
+    place of the project's; those without a folder in their name serve others to start from.
+
+    Args:
+        images: a folder of photographs, or "coco2014".
+        profile: "overnight", "paper", "quick" or "smoke"; the last two try it out and leave the project's networks.
+        out: a folder for networks, logs and states.
+        only: names, ("style/poppies_instance", "x4_pixel"); empty for all.
+
+    Raises:
+        ReplicationError: the package alone is installed, an unknown profile or name, or a training fails.
+        KeyboardInterrupt: after the state was saved.
+    """
+    need_checkout("train-all")
+    if profile not in QUEUES:
+        raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
+    out, jobs = Path(out), _selected(QUEUES[profile], only)
+    shipped = profile in ("overnight", "paper")
+    print(pd.DataFrame([_plan(name, job, out) for name, job in jobs.items()]).to_string(index=False), flush=True)
+    for number, (name, job) in enumerate(jobs.items(), 1):
+        if _is_done(name, job, out):
+            continue
+        print(f"[{number}/{len(jobs)}] {name}", flush=True)
+        started = time.monotonic()
+        _work(name, job, images, out)
+        if shipped and not isinstance(job, Curves) and "_128" not in name:
+            for suffix in (".safetensors", ".json"):
+                write_atomically(NETWORKS / f"{name}{suffix}", (out / f"{name}{suffix}").read_bytes())
+        print(f"  done in {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+
+
+def _work(name: str, job: Job, images: str, out: Path) -> None:
+    path = out / f"{name}.safetensors"
+    if isinstance(job, Curves):
+        baseline_curves(job.painting, job.count, job.size)
+    elif isinstance(job, SuperResolutionConfig):
+        train_super_resolution_from_files(images, path, job)
+    else:
+        initial = job.config.initial
+        if initial and (start := out / f"{initial}.safetensors").exists():
+            initial = str(start)
+        train_style_from_files(job.painting, images, path, replace(job.config, initial=initial))
+
+
+def _selected(queue: dict[str, Job], only: Sequence[str]) -> dict[str, Job]:
+    """The jobs of these names, with their folder or without it; all where there are none."""
+    unknown = [name for name in only if not any(name in (full, full.split("/")[-1]) for full in queue)]
+    if unknown:
+        raise ReplicationError(f"unknown network {', '.join(unknown)}; there are {', '.join(queue)}")
+    return {name: job for name, job in queue.items() if not only or name in only or name.split("/")[-1] in only}
+
+
+def _is_done(name: str, job: Job, out: Path) -> bool:
+    """Whether there is a network of this recipe, in `out` or in the project."""
+    if isinstance(job, Curves):
+        return False  # `baseline_curves` itself keeps what is done
+    wanted = rounded(json.loads(json.dumps(asdict(job.config if isinstance(job, Style) else job))))
+    paths = (out / f"{name}.json", NETWORKS / f"{name}.json")
+    return any(json.loads(path.read_text()).get("config") == wanted for path in paths if path.exists())
+
+
+def _plan(name: str, job: Job, out: Path) -> dict[str, Any]:
+    """A line of the plan: steps in all, done, and the minutes left by its log."""
+    if isinstance(job, Curves):
+        return {"job": name, "steps": job.count, "done": "", "minutes left": ""}
+    config, log = job.config if isinstance(job, Style) else job, out / f"{name}.jsonl"
+    last = json.loads(log.read_text().splitlines()[-1]) if log.exists() else {"step": 0, "seconds_left": None}
+    if _is_done(name, job, out):
+        last = {"step": config.steps, "seconds_left": 0}
+    left = "" if last["seconds_left"] is None else round(last["seconds_left"] / 60)
+    return {"job": name, "steps": config.steps, "done": last["step"], "minutes left": left}

@@ -1,0 +1,309 @@
+"""papermill's engine of this project: the notebook's process, always of this Python, and why it died if it did."""
+
+import ast
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from replication.io.files import (
+    FIGURES,
+    ROOT,
+    ReplicationError,
+    data_folder,
+    kept_folder,
+    last_words,
+    need_checkout,
+    one_line,
+    reason,
+    sha256,
+)
+from replication.io.image_files import image_files
+from replication.io.provenance import circumstances
+from replication.io.ranges import check
+from replication.io.weights import vgg16_weights
+from replication.report.profiles import checked
+from replication.report.summary import sources
+from replication.report.tables import text_table
+
+ENGINE = "replication"  # its name
+
+
+class _Client(PapermillNotebookClient):
+    """papermill's client, which takes this Python's kernel, and shows the notebook's progress bar in the terminal."""
+
+    def __init__(self, manager: Any, bar: tqdm, folder: Path, **options: Any):
+        super().__init__(manager, on_cell_executed=self._count, **options)
+        self.bar, self.folder = bar, folder
+
+    def create_kernel_manager(self) -> Any:
+        """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path."""
+        self.kernel = super().create_kernel_manager()
+        specs = type(self.kernel.kernel_spec_manager)(kernel_dirs=[])
+        try:
+            specs.get_kernel_spec(self.kernel_name)
+        except KeyError as error:
+            raise ReplicationError(
+                f"{sys.executable} has no ipykernel, or a broken one; pip install --force-reinstall ipykernel"
+            ) from error
+        self.kernel.kernel_spec_manager, self.kernel.connection_file = specs, str(self.folder / "kernel.json")
+        return self.kernel
+
+    def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Pass on the text of displays that are rewritten in place, which is what a progress bar is."""
+        content = message["content"]
+        if message["msg_type"] in ("display_data", "update_display_data") and content.get("transient"):
+            self.bar.set_description_str(content["data"].get("text/plain", ""))
+        return super().process_message(message, cell, cell_index)
+
+    def _count(self, **_: Any) -> None:
+        self.bar.set_description_str("", refresh=False)
+        self.bar.update()
+
+
+class _Engine(Engine):
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, start_timeout: int = 60, **_: Any
+    ) -> Any:
+        with TemporaryDirectory() as folder, Path(folder, "stderr").open("w+b") as errors:
+            client = _Client(
+                nb_man,
+                bar,
+                Path(folder),
+                kernel_name=kernel_name,
+                startup_timeout=start_timeout,
+                timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),
+                iopub_timeout=60,
+                shutdown_kernel="immediate",
+                extra_arguments=["--log-level=ERROR"],
+            )
+            try:
+                return client.execute(stderr=errors)
+            except ReplicationError:
+                raise
+            except RuntimeError as error:
+                raise ReplicationError(_cause(error, client.kernel.provisioner, errors)) from error
+
+
+def _cause(error: Exception, provisioner: Any, errors: BinaryIO) -> str:
+    """Why a kernel did not start, or died."""
+    process = provisioner and provisioner.process
+    code = process.poll() if process else None
+    errors.seek(0)
+    said = last_words(errors.read().decode(errors="replace"))
+    if code is None:
+        ended = f"its kernel failed ({reason(error)})"
+    elif code == -signal.SIGKILL:
+        ended = "its kernel died of SIGKILL, probably since memory ran out; free memory or lower `size`"
+    elif code < 0:
+        ended = f"its kernel died of {signal.Signals(-code).name}"
+    else:
+        ended = f"its kernel ended with exit code {code}"
+    return f"{ended}: {said}" if said else ended
+
+
+papermill_engines.register(ENGINE, _Engine)
+
+
+LEDGER = "10_paper_against_ours"  # reads the files of the other figures
+TIME_LIMIT = {"paper": 6 * 3600, "quick": 1800, "smoke": 300}  # seconds a notebook
+
+
+def run_notebooks(
+    profile: str,
+    only: Sequence[str] = (),
+    parameters: dict[str, Any] | None = None,
+    time_limit: float | None = None,
+    resume: bool = False,
+) -> bool:
+    """Execute notebooks and report on standard output; everything that can be checked is checked before the first one.
+
+    Executed copies go to `figures/<profile>/notebooks/`. One that fails is kept there as `<name>.failed.ipynb`, the
+    result of an earlier run stays as it was, and the other notebooks are run all the same.
+
+    Args:
+        profile: "paper", "quick" or "smoke".
+        only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
+        parameters: values for parameters of the notebooks, all of which must have them; text is read as the value that
+            it spells.
+        time_limit: seconds a notebook may take; by default that of the profile.
+        resume: keep what was executed with this code and data, on this device, with these parameters.
+
+    Returns:
+        Whether all of them succeeded.
+
+    Raises:
+        ReplicationError: the package alone is installed, an unknown profile, notebook or parameter, a parameter's value
+            that does not fit, or no VGG-16 weights.
+    """
+    need_checkout("figures")
+    check(time_limit=time_limit)
+    runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in select_notebooks(only)}
+    print(f"VGG-16 weights: {vgg16_weights().source}")
+    print(f"\n{text_table(_plan(runs, profile, resume))}")
+    summary = []
+    for number, (notebook, values) in enumerate(runs.items(), 1):
+        if resume and _is_done(notebook, profile, values):
+            summary.append({"notebook": notebook.stem, "result": "kept", "seconds": 0, "files": 0})
+            continue
+        print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
+        before, started = _files(profile), time.monotonic()
+        error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
+        seconds = time.monotonic() - started
+        made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
+        print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
+        result = "FAILED" if error else "done"
+        summary.append({"notebook": notebook.stem, "result": result, "seconds": round(seconds), "files": len(made)})
+    print(f"\n{text_table(summary)}")
+    return all(row["result"] != "FAILED" for row in summary)
+
+
+def select_notebooks(only: Sequence[str] = ()) -> list[Path]:
+    """The notebooks of those numbers or names, in order; all of them where `only` is empty.
+
+    Raises:
+        ReplicationError: there is no such notebook.
+    """
+    notebooks = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    unknown = [name for name in only if not any(name in (path.stem, path.stem[:2]) for path in notebooks)]
+    if unknown:
+        names = ", ".join(path.stem for path in notebooks)
+        raise ReplicationError(f"unknown notebook {', '.join(unknown)}; there are {names} (their numbers will do)")
+    return [path for path in notebooks if not only or path.stem in only or path.stem[:2] in only]
+
+
+def heading(notebook: Path) -> str:
+    """What a notebook regenerates: the heading of its first cell."""
+    return nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0].lstrip("# ")
+
+
+def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What papermill sets in a notebook: the profile, and what was given, as the notebook will take it."""
+    known = {
+        name: ast.literal_eval(about["default"]) for name, about in papermill.inspect_notebook(str(notebook)).items()
+    }
+    if "profile" in given:
+        raise ReplicationError(f"profile is no parameter; give --profile {given['profile']}")
+    if unknown := [name for name in given if name not in known]:
+        raise ReplicationError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    settings = checked(notebook.stem, profile, {name: known[name] for name in known if name != "profile"} | given)
+    return {"profile": profile} | {name: settings[name] for name in given}
+
+
+def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
+    """Run one notebook; returns what went wrong in one line, or None."""
+    before = _circumstances(notebook, profile, parameters)
+    done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
+    try:
+        done.parent.mkdir(parents=True, exist_ok=True)
+        with tqdm(total=_code_cells(notebook), bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
+            executed = papermill.execute_notebook(
+                notebook,
+                running,
+                parameters,
+                engine_name=ENGINE,
+                kernel_name="python3",
+                progress_bar=False,
+                deadline=time.monotonic() + time_limit,
+                bar=bar,
+            )
+        for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
+            executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
+        executed.metadata["replication"] = before
+        nbformat.write(executed, running)
+    except BaseException as error:
+        if _interrupted(error):
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # tasks that the kernel's end leaves behind
+            running.unlink(missing_ok=True)
+            raise KeyboardInterrupt from error
+        if running.exists():
+            running.replace(failed)
+        return f"{notebook.stem} failed: {_describe(error, time_limit)}"
+    running.replace(done)
+    failed.unlink(missing_ok=True)
+    shutil.rmtree(kept_folder(notebook.stem, profile), ignore_errors=True)
+    return None
+
+
+def _executed(notebook: Path, profile: str, end: str = "") -> Path:
+    return FIGURES / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
+
+
+def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[dict[str, str | float | None]]:
+    """One row a notebook: whether it will be run, and the minutes that it took the last time, and where."""
+    rows = []
+    for notebook, parameters in runs.items():
+        path, row = _executed(notebook, profile), {"notebook": notebook.stem, "will be": "run"}
+        if resume and _is_done(notebook, profile, parameters):
+            row["will be"] = "kept"
+        had = nbformat.read(path, as_version=4).metadata if path.exists() else {}
+        row["minutes, last time"] = had["papermill"]["duration"] / 60 if had else None
+        rows.append(row | {"on": had.get("replication", {}).get("device", "")})
+    return rows
+
+
+def _circumstances(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What an executed copy depends on, beside its parameters; with the files that these name."""
+    folder = data_folder()
+    images = (
+        [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in image_files(folder)] if folder else []
+    )
+    read = sources(profile) if notebook.stem == LEDGER else {}
+    values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
+    named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
+    given = {name: sha256(Path(name).read_bytes()) for name in named}
+    digests = {"images": sha256(json.dumps(images).encode()), "figures": read, "files": given}
+    return circumstances(notebook) | digests
+
+
+def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
+    """Whether a notebook was executed in the same circumstances."""
+    path = _executed(notebook, profile)
+    if not path.exists():
+        return False
+    had = nbformat.read(path, as_version=4).metadata
+    now = _circumstances(notebook, profile, parameters)
+    return (had.get("replication"), had.papermill.parameters) == (now, parameters)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an interrupt is at the root of an error: closing down after one can fail in turn."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _interrupted(error.__context__))
+
+
+def _describe(error: BaseException, time_limit: float) -> str:
+    if isinstance(error, PapermillExecutionError):
+        said = one_line(error.evalue)
+        return f"cell [{error.exec_count}], {error.ename}{': ' if said else ''}{said}"
+    if isinstance(error, CellTimeoutError):
+        return f"it took longer than its limit of {time_limit:.0f} s; raise it with --time-limit"
+    if isinstance(error, ReplicationError):
+        return str(error)
+    return f"{type(error).__name__}: {reason(error)}"
+
+
+def _code_cells(notebook: Path) -> int:
+    """The code cells, and the one that papermill injects."""
+    return 1 + sum(cell.cell_type == "code" for cell in nbformat.read(notebook, as_version=4).cells)
+
+
+def _files(profile: str) -> dict[Path, int]:
+    """The files of a profile, relative to the project, with the time of their last change."""
+    files = (FIGURES / profile).rglob("*")
+    return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}
