@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from replication.io.files import ReplicationError
 
-PROFILES = ("paper", "quick", "smoke")  # the paper's settings; 2 CPU cores, minutes; the tests
+PROFILES = ("smoke", "quick", "overnight", "paper")  # tests; two CPU cores, minutes, or hours; the paper, on a GPU
 Precision = Literal["float32", "bfloat16"]
 Optimizer = Literal["adam", "muon"]
 Mode = Literal["default", "graphs"]  # of torch.compile
@@ -119,16 +119,18 @@ RANGES = {
     "style_weight": WEIGHT,
     "tile": Range(int, 4, unit="pixels", multiple=4),
     "time_limit": Range(float, above=True, unit="seconds"),
-    "together": IMAGES,
     "tv_weight": WEIGHT,
     "warmup": PART_OF_STEPS,
     "warmup_share": Range(float, 0, 1),
 }
 SEVERAL = {  # lists, and dictionaries by layer, and what each of their values is
     "contents": (list, NAME),
+    "counts": (list, IMAGES),
     "precisions": (list, RANGES["precision"]),
     "sets": (list, NAME),
+    "sides": (list, ANY_SIDE),
     "sizes": (list, SIDE),
+    "work_sizes": (list, ANY_SIDE),
     "styles": (list, NAME),
     "tv_strength": (dict, WEIGHT),
 }
@@ -196,5 +198,5 @@ def _check_several(name: str, values: Any, kind: type, each: Range) -> None:
         raise RangeError(f"{name} must be {wanted}, each value {each}; got {values!r}")
     for value in values.values() if kind is dict else values:
         _check(f"each of {name}", value, each)
-    if len(set(values)) < len(values):
+    if name != "counts" and len(set(values)) < len(values):
         raise RangeError(f"{name} must name each value once; got {values!r}")

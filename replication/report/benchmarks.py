@@ -55,8 +55,8 @@ def work_rows(
         modes: ways to compile it, which are timed too.
 
     Returns:
-        A row a method: seconds (median and quartiles), their ratio to the bare convolutions', the share of the peak, and
-        the peak memory, on a CPU with the libraries.
+        A row a method: seconds (median and quartiles), their ratio to the bare convolutions', the share of the peak,
+        and the peak memory, on a CPU with the libraries.
     """
     builders = WORKS[work]
     calls = {name: build(size, precision, device) for name, build in builders.items()}

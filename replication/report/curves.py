@@ -19,7 +19,6 @@ from replication.io.ranges import check
 from replication.io.runtime import default_device, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import Objective
-from replication.style_transfer import SIZE
 
 
 class Curves(NamedTuple):
@@ -40,7 +39,7 @@ def objective_curves(
     content: Tensor,
     style: Tensor,
     *,
-    together: int,
+    batch_size: int,
     kept: Path,
     label: str,
     iterations: int = ITERATIONS,
@@ -55,7 +54,7 @@ def objective_curves(
     Args:
         content: (B, 3, H, W) in [0, 1].
         style: (1, 3, H', W') in [0, 1], on the same device.
-        together: images solved side by side.
+        batch_size: images solved side by side.
         kept: a folder for the curves that are finished. Those of other arguments, code or device stay unused.
         label: what the progress bar says.
         iterations, seed: see `gatys`.
@@ -63,33 +62,33 @@ def objective_curves(
 
     Raises:
         ReplicationError: a kept file is damaged, or cannot be written.
-        RangeError: `together` is not positive.
+        RangeError: `batch_size` is not positive.
         ValueError, FloatingPointError: see `gatys`.
     """
-    check(together=together)
+    check(batch_size=batch_size)
     curves = known_curves(style, seed, dtype=dtype, **weights) if iterations <= ITERATIONS else {}
     found = [curves.get(image_digest(y)) for y in content.split(1)]
     computed = [number for number, curve in enumerate(found) if curve is None or number == 0]
     options = {"iterations": iterations, "seed": seed, "dtype": dtype} | weights
-    objective, first = _solved(content[computed], style, together=together, kept=kept, label=label, **options)
+    objective, first = _solved(content[computed], style, batch_size=batch_size, kept=kept, label=label, **options)
     for number, curve in zip(computed, objective.unbind(1), strict=True):
         found[number] = curve
     return Curves(torch.stack([curve[: iterations + 1] for curve in found], 1), first, len(content) - len(computed))
 
 
 def _solved(
-    content: Tensor, style: Tensor, *, together: int, kept: Path, label: str, **options: Any
+    content: Tensor, style: Tensor, *, batch_size: int, kept: Path, label: str, **options: Any
 ) -> tuple[Tensor, Tensor]:
     """The curves of these images, (iterations + 1, B), and the baseline's image for the first of them."""
     common = {name: str(value) for name, value in options.items()} | {"style": image_digest(style)}
     common |= {"sources": sources_digest(), "device": device_name(content.device.type)}
     found = []
-    for number, part in enumerate(content.split(together), 1):
+    for number, part in enumerate(content.split(batch_size), 1):
         settings = common | {"content": image_digest(part)}
         path = kept / f"{sha256(json.dumps(settings).encode())[:16]}.safetensors"
         tensors = load_checkpoint(path, settings)
         if tensors is None:
-            of = f"{label}, part {number} of {-(-len(content) // together)}"
+            of = f"{label}, part {number} of {-(-len(content) // batch_size)}"
             solved = gatys(part, style, label=of, **options)
             tensors = {"objective": solved.losses.total, "image": solved.image[:1].cpu()}
             save_checkpoint(path, tensors, settings)
@@ -128,7 +127,7 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "floa
     pictures, missing = validation_pictures(count)
     if missing or len(pictures) < count:
         raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")
-    y_style = square(painting.image, SIZE).to(device)
+    y_style = square(painting.image, PAPER.style_size).to(device)
     dtype = getattr(torch, precision)
     settings = curve_settings(y_style, seed, dtype=dtype) | {"size": size}
     kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}

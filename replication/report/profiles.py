@@ -1,6 +1,7 @@
 """The notebooks' settings: what each profile gives, and the check of what a user asks for."""
 
 import ast
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,53 +16,38 @@ from replication.io.runtime import default_device, keep_freed_memory
 from replication.loss_network import LAYERS
 from replication.style_transfer import painting_of, style_network
 
-SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "01_feature_inversion": {
-        "paper": {"size": 256, "iterations": 500},
-        "quick": {"size": 128, "iterations": 200},
-        "smoke": {"size": 64, "iterations": 20},
-    },
-    "02_style_reconstruction": {
-        "paper": {"size": 256, "iterations": 500},
-        "quick": {"size": 128, "iterations": 200},
-        "smoke": {"size": 64, "iterations": 20},
-    },
-    "03_gatys_baseline": {
-        "paper": {"size": 256, "iterations": 500},
-        "quick": {"size": 128, "iterations": 200},
-        "smoke": {"size": 64, "iterations": 20},
-    },
+SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, quick, overnight, paper
+    "01_feature_inversion": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
+    "02_style_reconstruction": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
+    "03_gatys_baseline": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
     "04_style_training": {
-        "paper": {"size": 256, "steps": 2000, "compare_steps": 2000},
-        "quick": {"size": 128, "steps": 80, "compare_steps": None},
-        "smoke": {"size": 64, "steps": 4, "compare_steps": 2},
+        "size": (64, 128, 256, 256),
+        "steps": (4, 80, 2000, 40_000),
+        "compare_steps": (2, None, 2000, 40_000),
     },
     "05_style_transfer": {
-        "paper": {"size": 256, "large": 512, "iterations": 500, "contents": ["chelsea", "astronaut"]},
-        "quick": {"size": 256, "large": 512, "iterations": 100, "contents": ["chelsea"]},
-        "smoke": {"size": 64, "large": 128, "iterations": 5, "contents": ["chelsea"]},
+        "size": (64, 256, 256, 256),
+        "large": (128, 512, 512, 512),
+        "iterations": (5, 100, 500, 500),
+        "contents": (["chelsea"], ["chelsea"], ["chelsea", "astronaut"], ["chelsea", "astronaut"]),
     },
     "06_objective": {
-        "paper": {"sizes": [256, 512, 1024], "images": 50, "iterations": 500},
-        "quick": {"sizes": [256], "images": 4, "iterations": 100},
-        "smoke": {"sizes": [64], "images": 2, "iterations": 5},
+        "sizes": ([64], [256], [256, 512, 1024], [256, 512, 1024]),
+        "counts": ([2], [4], [50, 10, 4], [50, 50, 50]),
+        "iterations": (5, 100, 500, 500),
     },
     "07_speed": {
-        "paper": {"sizes": [256, 512, 1024], "repeats": 5},
-        "quick": {"sizes": [128, 256], "repeats": 3},
-        "smoke": {"sizes": [64], "repeats": 2},
+        "sizes": ([64], [128, 256], [256, 512, 1024], [256, 512, 1024]),
+        "repeats": (2, 3, 5, 5),
+        "work_sizes": ([32], [128], [256, 512], [256, 512, 1024]),
+        "sides": ([64], [512], [1024, 2048, 4096, 8192], [1024, 2048, 4096, 8192]),
     },
-    "08_super_resolution_training": {
-        "paper": {"patch": 288, "steps": 2000},
-        "quick": {"patch": 96, "steps": 300},
-        "smoke": {"patch": 32, "steps": 4},
-    },
+    "08_super_resolution_training": {"patch": (32, 96, 288, 288), "steps": (4, 300, 2000, 200_000)},
     "09_super_resolution": {
-        "paper": {"sets": ["set5", "set14", "bsd100"], "images": 100},
-        "quick": {"sets": ["set5", "set14"], "images": 100},
-        "smoke": {"sets": ["set5"], "images": 1},
+        "sets": (["set5"], ["set5", "set14"], ["set5", "set14", "bsd100"], ["set5", "set14", "bsd100"]),
+        "images": (1, 100, 100, 100),
     },
-    "10_paper_against_ours": {profile: {} for profile in PROFILES},
+    "10_paper_against_ours": {},
 }
 
 
@@ -80,8 +66,28 @@ STYLES = {  # what finds what `style` and `styles` name
 }
 
 
-def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
-    """What a notebook calls first: its settings, checked, a seeded, deterministic torch, and memory kept for speed.
+def start(notebook: str) -> SimpleNamespace:
+    """What a notebook calls first: its parameters, checked, as settings; see `run_settings`.
+
+    The parameters are the variables of its parameters cell, which is the one that sets `profile`.
+
+    Args:
+        notebook: its file name without suffix.
+
+    Raises:
+        ReplicationError: papermill injected a parameter that the notebook does not have, and see `run_settings`.
+    """
+    shell = get_ipython().user_ns
+    assigned = [_assigned(cell) for cell in shell["In"]]
+    parameters = next(names for names in assigned if "profile" in names)
+    injected = [name for cell, names in zip(shell["In"], assigned, strict=True) if _is_injected(cell) for name in names]
+    if unknown := [name for name in injected if name not in parameters]:
+        raise ReplicationError(f"{notebook} has no parameter {', '.join(unknown)}; it has {', '.join(parameters)}")
+    return run_settings(notebook, **{name: shell[name] for name in parameters})
+
+
+def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
+    """The settings of a run, a seeded, deterministic torch, and memory kept for speed.
 
     Args:
         notebook: its file name without suffix.
@@ -92,19 +98,27 @@ def start(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
         The settings as attributes, with `notebook`, `profile` and `device` ("cuda" where there is one, else "cpu").
 
     Raises:
-        ReplicationError: a parameter that papermill injected and the notebook does not have; and see `checked`.
+        ReplicationError: see `checked`.
     """
-    unknown = _injected_names() - {"profile", *parameters}
-    if unknown:
-        raise ReplicationError(
-            f"{notebook} has no parameter {', '.join(sorted(unknown))}; it has profile, {', '.join(parameters)}"
-        )
     settings = checked(notebook, profile, parameters)
     keep_freed_memory()
-    torch.manual_seed(settings["seed"])
+    torch.manual_seed(settings.get("seed", 0))
     torch.backends.cudnn.deterministic = True
-    device = default_device()
-    return SimpleNamespace(notebook=notebook, profile=profile, device=device, **settings)
+    return SimpleNamespace(notebook=notebook, profile=profile, device=default_device(), **settings)
+
+
+def _assigned(cell: str) -> list[str]:
+    """The names that a cell sets; none where it is no Python, but a magic."""
+    try:
+        body = ast.parse(cell).body
+    except SyntaxError:
+        return []
+    return [target.id for node in body for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
+
+
+def _is_injected(cell: str) -> bool:
+    """Whether papermill wrote a cell; it only warns of parameters that it does not know."""
+    return cell.startswith("# Parameters\n")
 
 
 def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -137,18 +151,9 @@ def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
     """
     if notebook not in SETTINGS:
         raise ReplicationError(f"unknown notebook {notebook!r}; there are {', '.join(SETTINGS)}")
-    check_profile(profile)
-    return SETTINGS[notebook][profile]
-
-
-def check_profile(profile: str) -> None:
-    """Refuse what is not one of `PROFILES`.
-
-    Raises:
-        ReplicationError: an unknown profile.
-    """
     if profile not in PROFILES:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
+    return {name: values[PROFILES.index(profile)] for name, values in SETTINGS[notebook].items()}
 
 
 def _read(value: Any) -> Any:
@@ -174,13 +179,3 @@ def _set(name: str) -> None:
 def _layer(name: str) -> None:
     if name not in LAYERS:
         raise ReplicationError(f"there is no layer {name!r}; give some of {', '.join(LAYERS)}")
-
-
-def _injected_names() -> set[str]:
-    """Names set in the cell that papermill adds to a running notebook; papermill itself only warns of strange ones."""
-    try:
-        cells = get_ipython().user_ns["In"]
-    except NameError:
-        return set()
-    injected = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
-    return {target.id for tree in injected for node in tree.body for target in getattr(node, "targets", [])}
