@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 from commands import run_command
+from replication.report.benchmark_convolutions import METHODS, WORKS, _Recorder, bare_convolutions
 from torch import nn
 
-from replication.report.benchmark_convolutions import METHODS, WORKS, _Recorder, bare_convolutions
 from replication.report.timing import convolution_flops
 
 

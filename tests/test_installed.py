@@ -83,8 +83,8 @@ def test_an_installed_package_works_in_any_folder(environment, tmp_path, weights
         cwd=tmp_path,
     )
     assert done.stdout.endswith(f"{weights.sha256}\n0 0 0\n"), done.stderr
-    stylize = ("-m", "replication", "stylize", "photographs/chelsea.png", "--style", "great_wave", "-o", "styled.png")
-    assert installed(environment, *stylize, cwd=tmp_path).returncode == 0
+    stylise = ("-m", "replication", "stylise", "photographs/chelsea.png", "--style", "great_wave", "-o", "styled.png")
+    assert installed(environment, *stylise, cwd=tmp_path).returncode == 0
     upscale = (environment / "bin" / "perceptual-losses", "upscale", "photographs/chelsea.png", "-o", "large.png")
     assert run(*upscale, cwd=tmp_path).returncode == 0
     assert load_image(tmp_path / "styled.png").shape[2:] == (48, 64)

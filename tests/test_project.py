@@ -151,7 +151,7 @@ def test_the_readme_repeats_what_the_benchmark_of_style_transfer_holds():
     record = json.loads((ROOT / "figures" / "paper" / "benchmark_style.json").read_text())
     rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
     for size in [size for size, _, method in rows if method == "plain PyTorch"]:
-        cases = (("float32", "plain PyTorch"), ("float32", "stylize"), ("bfloat16", "stylize"))
+        cases = (("float32", "plain PyTorch"), ("float32", "stylise"), ("bfloat16", "stylise"))
         plain, ours, half = (rows[size, *case] for case in cases)
         seconds = " | ".join(f"{row['seconds']:.3g}" for row in (plain, ours, half))
         line = f"| {size} x {size} | {seconds} | {plain['seconds'] / half['seconds']:.1f} | {half['peak_GB']:.1f} |"

@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 from commands import run_command
+from replication.report.benchmark_training import RUNS
 
 from replication.evaluation import style_scores
 from replication.io.images import square
 from replication.io.photographs import content_picture, style_picture
 from replication.losses import Objective
 from replication.networks import ImageTransformationNetwork
-from replication.report.benchmark_training import RUNS
 
 
 def test_scores_are_means_of_the_terms_and_a_lattice_shows_in_the_peaks(weights):

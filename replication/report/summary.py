@@ -204,7 +204,7 @@ def stylising_table(rows: Sequence[dict[str, Any]]) -> str:
     steps = [row for row in rows if row["method"] == "training step"]
     found = [row | {"size": f"{row['size']} x {row['size']}"} for row in rows if row["batch"] == 1]
     said = " and ".join(f"{row['seconds']:.3g} s in {row['precision']} ({row['ratio']:.2f})" for row in steps)
-    return f"{_against_plain(found, 'image', 'stylize')}\n\nA training step takes {said}."
+    return f"{_against_plain(found, 'image', 'stylise')}\n\nA training step takes {said}."
 
 
 def enlarging_table(rows: Sequence[dict[str, Any]]) -> str:
