@@ -1,5 +1,77 @@
-"""Perceptual Losses for Real-Time Style Transfer and Super-Resolution (Johnson et al. 2016), replicated."""
+"""Perceptual Losses, replicated: what notebooks and users take, `from replication import gram_matrix`.
 
-import warnings
+Each name is imported from its module when it is first asked for.
+"""
 
-warnings.filterwarnings("ignore", "IProgress not found")  # pooch's bars want a widget; `progress` does without
+from importlib import import_module
+from typing import Any
+
+MODULES = {
+    "config": ("PAPER", "QUICK", "StyleConfig", "SuperResolutionConfig"),
+    "loss_network": ("LossNetwork",),
+    "losses": (
+        "Objective",
+        "feature_reconstruction_loss",
+        "gram_matrix",
+        "style_reconstruction_loss",
+        "total_variation",
+    ),
+    "networks": ("SRCNN", "ImageTransformationNetwork", "SuperResolutionNetwork", "for_inference", "receptive_field"),
+    "lbfgs": ("LBFGS",),
+    "baseline": ("Adam", "gatys", "iterations_to", "optimise_image", "white_noise"),
+    "style_transfer": ("painting_of", "style_network", "style_trainer", "stylise", "train_style"),
+    "super_resolution": (
+        "bicubic",
+        "low_resolution",
+        "pretrained_network",
+        "super_resolution_trainer",
+        "train_super_resolution",
+        "upscale",
+    ),
+    "evaluation": (
+        "compare",
+        "examples",
+        "gradient_correlation",
+        "heading",
+        "histogram_distance",
+        "luminance_scores",
+        "methods",
+        "network_digests",
+        "pictures_of",
+        "psnr",
+        "score_rows",
+        "sharpness",
+        "spatial_correlation",
+        "ssim",
+        "style_scores",
+    ),
+    "io.checkpoints": ("load_network", "save_network", "training_log"),
+    "io.files": ("kept_folder",),
+    "io.images": ("load_image", "save_image", "square"),
+    "io.photographs": (
+        "content_picture",
+        "load_photographs",
+        "stand_ins",
+        "style_picture",
+        "training_photographs",
+        "validation_pictures",
+    ),
+    "report.benchmarks": ("WORKS", "memory_rows", "speed_rows", "work_rows"),
+    "report.curves": ("objective_curves",),
+    "report.figures": ("Plot", "report", "save_table", "table"),
+    "report.profiles": ("start",),
+    "report.summary": ("summary",),
+    "report.timing": ("convolution_cost", "interleaved"),
+}
+_HOMES = {name: module for module, names in MODULES.items() for name in names}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

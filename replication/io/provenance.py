@@ -1,5 +1,6 @@
 """Where a result comes from: enough to make it again, and nothing that changes from run to run."""
 
+import ast
 import json
 import platform
 import subprocess
@@ -75,13 +76,29 @@ def versions() -> dict[str, str]:
 def sources_digest(*more: Path) -> str:
     """SHA-256 of the code and of the data that come with the project, and of `more` files: when a result is of today.
 
-    Unlike the commit it does not change with what has no part in a result, and tells one change from another.
+    Of code the syntax counts, without docstrings, so that a comment makes nothing stale. Unlike the commit it does not
+    change with what has no part in a result, and tells one change from another.
     """
     data = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
     named = {Path("data", path.relative_to(DATA)): path for path in data}
     named |= {path.relative_to(ROOT): path for path in (*(ROOT / "replication").rglob("*.py"), *more)}
-    digests = {name.as_posix(): sha256(named[name].read_bytes()) for name in sorted(named)}
+    digests = {name.as_posix(): sha256(_content(named[name])) for name in sorted(named)}
     return sha256(json.dumps(digests).encode())
+
+
+def _content(path: Path) -> bytes:
+    """Of a Python file its syntax tree, without the strings that stand alone; of another its bytes."""
+    if path.suffix != ".py":
+        return path.read_bytes()
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [each for each in body if not _is_string(each)]
+    return ast.dump(tree).encode()
+
+
+def _is_string(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def device_name(device: str) -> str:

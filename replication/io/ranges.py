@@ -107,6 +107,7 @@ RANGES = {
     "padding": Range(str, among=get_args(Padding)),
     "patch": Range(int, 32, unit="pixels"),
     "precision": Range(str, among=PRECISIONS),
+    "recipe_steps": COUNT_OF_STEPS,
     "repeats": Range(int, 2, unit="rounds"),
     "save_every": Range(float, unit="seconds"),
     "seed": Range(int, 0, 2**63 - 1),

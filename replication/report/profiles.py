@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "size": (64, 128, 256, 256),
         "steps": (4, 80, 2000, 40_000),
         "compare_steps": (2, None, 2000, 40_000),
+        "recipe_steps": (2, None, 1200, 1200),
     },
     "05_style_transfer": {
         "size": (64, 256, 256, 256),
