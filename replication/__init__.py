@@ -64,14 +64,15 @@ MODULES = {
     "report.timing": ("convolution_cost", "interleaved"),
 }
 _HOMES = {name: module for module, names in MODULES.items() for name in names}
-__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    """A name, from its module."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    """The names that can be taken from here."""
+    return sorted(_HOMES)

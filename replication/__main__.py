@@ -15,7 +15,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcomm
 
 from replication.config import RECIPES, StyleConfig, SuperResolutionConfig
 from replication.io.files import ReplicationError, explained
-from replication.io.ranges import Precision, RangeError, check
+from replication.io.ranges import Precision, RangeError
 
 GO_ON = "the same command goes on"
 KEPT = "finished ones are kept, the same command goes on with the rest"
@@ -216,7 +216,6 @@ def main(arguments: list[str] | None = None) -> int:
     command, debug = None, "--debug" in arguments
     try:
         command = tyro.cli(_commands(arguments), prog="python -m replication", args=arguments)
-        check(**{name: value for name, value in vars(command).items() if name != "style"})
         return command.run()
     except KeyboardInterrupt:
         print(f"\ninterrupted; {getattr(command, 'interrupted', Command.interrupted)}", file=sys.stderr)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,22 +13,18 @@ from replication.io.checkpoints import (
     NETWORKS,
     load_network,
     network_path,
-    recorded,
-    save_network,
     state_path,
 )
-from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, sha256
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import Picture, square
-from replication.io.photographs import SHORT_SIDE, ImageDataset, load_photographs, style_picture
-from replication.io.provenance import provenance
+from replication.io.photographs import SHORT_SIDE, ImageDataset, style_picture
 from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
 from replication.losses import Objective, Terms, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
 from replication.tiles import fill, padded, pieces, with_statistics
-from replication.training import Trainer, first_process, process_group
+from replication.training import Trainer, train_network, training_photographs_on
 
 BASE = NETWORKS / "base.safetensors"
 PRETRAINED = NETWORKS / "style"
@@ -124,16 +119,9 @@ def train_style(
     """
     out = network_path(out)
     trainer, objective = style_trainer(style, photographs, config, state=state_path(out), **options)
-    log = trainer.run(out.stem)
-    if first_process():
-        run = SimpleNamespace(
-            command="train-style", device=trainer.device.type, seed=config.seed, photographs=photographs.record
-        )
-        record = recorded(config, log, provenance(run, objective.network, [style]))
-        if path := initial_path(config):
-            record["initial"] = load_network(path, ImageTransformationNetwork)[1]
-        save_network(trainer.network, out, record)
-    return log
+    return train_network(
+        trainer, out, command="train-style", phi=objective.network, inputs=[style], initial=initial_path(config)
+    )
 
 
 def train_style_from_files(style: str, images: str, out: Path | str, config: StyleConfig = PAPER) -> None:
@@ -149,16 +137,12 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
     Raises:
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
-    keep_freed_memory()
-    torch.backends.cudnn.deterministic = True
     out, painting = network_path(out), style_picture(style)
     if path := initial_path(config):
         load_network(path, ImageTransformationNetwork)  # damaged ones are named before photographs are decoded
-    folder = coco2014() if images == "coco2014" else images
     side = config.size if config.fit == "stretch" else max(config.size, SHORT_SIDE)
-    photographs = load_photographs(folder, side, config.fit, least=config.size)
-    with process_group():
-        train_style(painting, photographs.to(default_device()), out, config)
+    with training_photographs_on(images, side=side, fit=config.fit, least=config.size) as photographs:
+        train_style(painting, photographs, out, config)
 
 
 def painting_of(record: dict[str, Any]) -> Picture:

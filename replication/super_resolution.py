@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,20 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from replication.config import SuperResolutionConfig
-from replication.io.checkpoints import NETWORKS, load_network, network_path, recorded, save_network, state_path
-from replication.io.downloads import coco2014
+from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError, sha256
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import resize, to_pixels
-from replication.io.photographs import SHORT_SIDE, ImageDataset, load_photographs
-from replication.io.provenance import provenance
+from replication.io.photographs import SHORT_SIDE, ImageDataset
 from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
 from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork, for_inference
 from replication.tiles import fill, part_of, pieces
-from replication.training import Trainer, first_process, process_group
+from replication.training import Trainer, train_network, training_photographs_on
 
 PRETRAINED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
@@ -330,22 +327,9 @@ def train_super_resolution(
         ReplicationError: a file is damaged, belongs to another run or cannot be written.
         FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
     """
-    out = network_path(out)
+    out, initial = network_path(out), Path(config.initial) if config.initial else None
     trainer, phi = super_resolution_trainer(photographs, config, state=state_path(out), **options)
-    log = trainer.run(out.stem)
-    if first_process():
-        run = SimpleNamespace(
-            command="train-super-resolution",
-            device=trainer.device.type,
-            seed=config.seed,
-            photographs=photographs.record,
-            **({} if phi else {"precision": config.precision}),
-        )
-        record = recorded(config, log, provenance(run, phi, []))
-        if config.initial:
-            record["initial"] = load_network(config.initial, type(trainer.network))[1]
-        save_network(trainer.network, out, record)
-    return log
+    return train_network(trainer, out, command="train-super-resolution", phi=phi, inputs=[], initial=initial)
 
 
 def train_super_resolution_from_files(images: str, out: Path | str, config: SuperResolutionConfig = PAPER) -> None:
@@ -360,12 +344,8 @@ def train_super_resolution_from_files(images: str, out: Path | str, config: Supe
     Raises:
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
-    keep_freed_memory()
-    torch.backends.cudnn.deterministic = True
     out = network_path(out)
     _network(config)  # a damaged initial network is named before photographs are decoded
-    folder = coco2014() if images == "coco2014" else images
     side = max(config.patch, SHORT_SIDE)
-    photographs = load_photographs(folder, side, count=config.count, least=config.patch)
-    with process_group():
-        train_super_resolution(photographs.to(default_device()), out, config)
+    with training_photographs_on(images, side=side, count=config.count, least=config.patch) as photographs:
+        train_super_resolution(photographs, out, config)

@@ -2,12 +2,12 @@
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -15,10 +15,21 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from replication.config import TrainingConfig
-from replication.io.checkpoints import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.io.checkpoints import (
+    deferred_interrupts,
+    load_checkpoint,
+    load_network,
+    recorded,
+    save_checkpoint,
+    save_network,
+)
+from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, rounded, write_atomically
+from replication.io.images import Picture
+from replication.io.photographs import ImageDataset, load_photographs
+from replication.io.provenance import provenance
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import progress_bar
+from replication.io.runtime import compile_in_place, default_device, keep_freed_memory, progress_bar
 from replication.optimizers import Optimizers
 
 
@@ -237,6 +248,52 @@ class Trainer:
             self.log = [line for line in lines if line["step"] <= self.step]
 
 
+def train_network(
+    trainer: Trainer, out: Path, *, command: str, phi: nn.Module | None, inputs: Sequence[Picture], initial: Path | None
+) -> list[dict[str, Any]]:
+    """Run a training to its end, and write the network with its record.
+
+    Args:
+        trainer: of a network that `save_network` takes.
+        out: the network's file; see `network_path`.
+        command: its name, for the provenance.
+        phi: the loss network, if there is one.
+        inputs: what else went in beside the photographs.
+        initial: the file of the network that it started from.
+
+    Returns:
+        The lines of the log.
+
+    Raises:
+        see `Trainer.run` and `save_network`.
+    """
+    log, config = trainer.run(out.stem), trainer.config
+    if first_process():
+        run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed)
+        run.photographs = trainer.inputs["photographs"]
+        run.precision = config.precision
+        record = recorded(config, log, provenance(run, phi, inputs))
+        if initial:
+            record["initial"] = load_network(initial, type(trainer.network))[1]
+        save_network(trainer.network, out, record)
+    return log
+
+
+@contextmanager
+def training_photographs_on(images: str, **wanted: Any) -> Iterator[ImageDataset]:
+    """The photographs of a command's training on the device, with a deterministic torch and `torchrun`'s processes.
+
+    Args:
+        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
+        wanted: see `load_photographs`.
+    """
+    keep_freed_memory()
+    torch.backends.cudnn.deterministic = True
+    photographs = load_photographs(coco2014() if images == "coco2014" else images, **wanted)
+    with process_group():
+        yield photographs.to(default_device())
+
+
 def _part(images: Tensor) -> Tensor:
     """This process's part of a batch."""
     if not distributed.is_initialized():
@@ -245,41 +302,3 @@ def _part(images: Tensor) -> Tensor:
     if len(images) % processes:
         raise ReplicationError(f"a batch of {len(images)} cannot be shared out equally to {processes} processes")
     return images.chunk(processes)[distributed.get_rank()]
-
-
-MODES = {"default": "default", "graphs": "reduce-overhead"}  # the second captures CUDA graphs
-
-
-def can_compile() -> bool:
-    """Whether there is the C++ compiler that `torch.compile` needs."""
-    return shutil.which(os.environ.get("CXX", "g++")) is not None
-
-
-def compile_in_place(network: nn.Module, mode: str) -> None:
-    """Let `torch.compile` join the operations of a network, which takes a C++ compiler and a minute at the first call.
-
-    Args:
-        network: on the device where it runs.
-        mode: "default", or "graphs", where a GPU also runs them from CUDA graphs. Its results are overwritten by those
-            of the next call.
-
-    Raises:
-        ValueError: an unknown mode, or graphs without a GPU.
-        ReplicationError: there is no C++ compiler.
-    """
-    network.compile(mode=_checked(mode, next(network.parameters()).device.type), dynamic=False)
-
-
-def compiled(function: Callable[..., Any], mode: str, device: str) -> Callable[..., Any]:
-    """The same of a function that computes on `device`; see `compile_in_place`."""
-    return torch.compile(function, mode=_checked(mode, device), dynamic=False)
-
-
-def _checked(mode: str, device: str) -> str:
-    if mode not in MODES:
-        raise ValueError(f"a way to compile is {' or '.join(MODES)}; got {mode!r}")
-    if mode == "graphs" and device != "cuda":
-        raise ValueError("CUDA graphs need a GPU; compile with the default")
-    if not can_compile():
-        raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compile")
-    return MODES[mode]

@@ -17,7 +17,7 @@ from replication.io.files import ReplicationError
 from replication.io.images import resize, save_image, square
 from replication.io.photographs import PHOTOGRAPHS, ImageDataset, content_picture, photographs_of, style_picture
 from replication.io.ranges import FACTORS
-from replication.io.runtime import free_memory, keep_freed_memory
+from replication.io.runtime import compile_in_place, compiled, free_memory, keep_freed_memory
 from replication.io.weights import vgg16_weights
 from replication.lbfgs import LBFGS
 from replication.loss_network import LAYERS, MEAN
@@ -26,7 +26,7 @@ from replication.networks import FILTERS, SR_FILTERS, ImageTransformationNetwork
 from replication.report.timing import Call, bare_convolutions, convolution_flops, interleaved, peak_memory
 from replication.style_transfer import style_trainer, stylise
 from replication.super_resolution import super_resolution_trainer, upscale
-from replication.training import Trainer, compile_in_place, compiled
+from replication.training import Trainer
 
 STYLE = "great_wave"
 HISTORY = 100  # of L-BFGS, full, as in the later part of a run
