@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replication.io.ranges import Fit, Loss, Mode, Norm, Optimizer, Padding, Precision, RangeError, StyleForm, check
+from replication.io.ranges import (
+    Fit,
+    Loss,
+    Mode,
+    Norm,
+    Optimizer,
+    Padding,
+    Precision,
+    RangeError,
+    StyleForm,
+    Upsampling,
+    check,
+)
 
 KERNELS = ((9, 5, 5), (9, 1, 5))  # of SRCNN
 
@@ -119,6 +131,8 @@ class SuperResolutionConfig(TrainingConfig):
     """photographs that are taken, the first by name"""
     blur: float | None = None
     """sigma, in pixels, of the Gaussian before a patch is made smaller; by default 1, for srcnn 0"""
+    upsampling: Upsampling = "transposed"
+    """of the network: resize, by resizing and a convolution, is not the paper's"""
     kernels: Sequence[int] = (9, 5, 5)
     """of srcnn, or 9 1 5"""
 

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from replication.io.ranges import FACTORS
+from replication.io.ranges import check
 
 FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
 SR_FILTERS, SR_BLOCKS = 64, 4
 KERNELS = (9, 5, 5)  # of SRCNN
-PADDINGS = ("reflection", "zero")
 STRIDE = 4  # the image is padded to a multiple of this
 
 
@@ -35,15 +34,12 @@ class ImageTransformationNetwork(nn.Module):
         residual: False leaves out the shortcuts and puts a ReLU in their place, which the supplement compares.
 
     Raises:
-        ValueError: an unknown norm or padding.
+        RangeError: an unknown norm or padding.
     """
 
     def __init__(self, norm: str = "batch", padding: str = "reflection", residual: bool = True):
         super().__init__()
-        if norm not in NORMS or padding not in PADDINGS:
-            raise ValueError(
-                f"norm is one of {', '.join(NORMS)}, padding of {', '.join(PADDINGS)}; got {norm!r}, {padding!r}"
-            )
+        check(norm=norm, padding=padding)
         self.configuration = {"norm": norm, "padding": padding, "residual": residual}
         full, half, quarter = FILTERS
         cropped = padding == "reflection"
@@ -86,22 +82,23 @@ class SuperResolutionNetwork(nn.Module):
 
     Args:
         factor: 4 or 8.
+        upsampling: "transposed", or "resize": each pixel four times, then a convolution of stride 1, as Odena et al.
+            2016 advise and the paper has not.
 
     Raises:
-        ValueError: another factor.
+        RangeError: another factor or upsampling.
     """
 
-    def __init__(self, factor: int = 4):
+    def __init__(self, factor: int = 4, upsampling: str = "transposed"):
         super().__init__()
-        if factor not in FACTORS:
-            raise ValueError(f"the factor is one of {', '.join(map(str, FACTORS))}; got {factor!r}")
-        self.configuration = {"factor": factor}
+        check(factor=factor, upsampling=upsampling)
+        self.configuration = {"factor": factor, "upsampling": upsampling}
         self.factor = factor
         doublings = factor.bit_length() - 1
         self.layers = nn.Sequential(
             *_convolution(3, SR_FILTERS, 9, 1, "batch"),
             *(ResidualBlock(SR_FILTERS, "batch", cropped=False) for _ in range(SR_BLOCKS)),
-            *(layer for _ in range(doublings) for layer in _upsampling(SR_FILTERS, SR_FILTERS, "batch")),
+            *(layer for _ in range(doublings) for layer in _upsampling(SR_FILTERS, SR_FILTERS, "batch", upsampling)),
             OutputConvolution(SR_FILTERS),
         )
         self.to(memory_format=torch.channels_last)
@@ -232,8 +229,10 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int, norm: str)
     return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), _norm(norm, outputs), nn.ReLU(inplace=True)]
 
 
-def _upsampling(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
+def _upsampling(inputs: int, outputs: int, norm: str, kind: str = "transposed") -> list[nn.Module]:
     """A convolution of stride 1/2, initialised as Torch7 does: torch itself takes the outputs for the fan-in."""
+    if kind == "resize":
+        return [nn.Upsample(scale_factor=2), *_convolution(inputs, outputs, 3, 1, norm)]
     layer = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
     bound = (inputs * 3 * 3) ** -0.5
     for parameter in layer.parameters():

@@ -18,7 +18,7 @@ from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
-from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork, for_inference
+from replication.networks import SRCNN, SuperResolutionNetwork, for_inference
 from replication.tiles import fill, part_of, pieces
 from replication.training import Trainer, train_network, training_photographs_on
 
@@ -168,11 +168,7 @@ def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, 
     Raises:
         ReplicationError: there is none.
     """
-    if factor not in FACTORS or loss not in LOSSES:
-        raise ReplicationError(
-            f"the factor is one of {', '.join(map(str, FACTORS))}, the loss of {', '.join(LOSSES)}; "
-            f"got {factor}, {loss!r}"
-        )
+    check(factor=factor, loss=loss)
     return load_network(PRETRAINED / f"x{factor}_{loss}.safetensors", SuperResolutionNetwork)
 
 
@@ -289,7 +285,9 @@ def super_resolution_trainer(
 
 def _network(config: SuperResolutionConfig) -> nn.Module:
     """A network of random weights, or of those of a file."""
-    network = SRCNN(config.kernels) if config.loss == "srcnn" else SuperResolutionNetwork(config.factor)
+    network = (
+        SRCNN(config.kernels) if config.loss == "srcnn" else SuperResolutionNetwork(config.factor, config.upsampling)
+    )
     if config.initial:
         found = load_network(config.initial, type(network))[0]
         if found.configuration != network.configuration:

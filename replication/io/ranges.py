@@ -18,6 +18,7 @@ Norm = Literal["batch", "instance"]
 Padding = Literal["reflection", "zero"]
 Fit = Literal["crop", "stretch"]  # how a photograph becomes a square
 StyleForm = Literal["mean", "sum"]
+Upsampling = Literal["transposed", "resize"]
 PRECISIONS = get_args(Precision)
 
 
@@ -121,6 +122,7 @@ RANGES = {
     "tile": Range(int, 4, unit="pixels", multiple=4),
     "time_limit": Range(float, above=True, unit="seconds"),
     "tv_weight": WEIGHT,
+    "upsampling": Range(str, among=get_args(Upsampling)),
     "warmup": PART_OF_STEPS,
     "warmup_share": Range(float, 0, 1),
 }

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import nbformat
+import pandas as pd
 import papermill
 from nbclient.exceptions import CellTimeoutError
 from papermill.clientwrap import PapermillNotebookClient
@@ -39,7 +40,6 @@ from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
 from replication.report.profiles import checked
 from replication.report.summary import sources
-from replication.report.tables import text_table
 
 ENGINE = "replication"  # its name
 
@@ -122,7 +122,7 @@ papermill_engines.register(ENGINE, _Engine)
 
 
 LEDGER = "10_paper_against_ours"  # reads the files of the other figures
-TIME_LIMIT = {"paper": 6 * 3600, "quick": 1800, "smoke": 300}  # seconds a notebook
+TIME_LIMIT = {"smoke": 300, "quick": 1800, "overnight": 6 * 3600, "paper": 24 * 3600}  # seconds a notebook
 
 
 def run_notebooks(
@@ -138,7 +138,7 @@ def run_notebooks(
     result of an earlier run stays as it was, and the other notebooks are run all the same.
 
     Args:
-        profile: "paper", "quick" or "smoke".
+        profile: one of `PROFILES`.
         only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
         parameters: values for parameters of the notebooks, all of which must have them; text is read as the value that
             it spells.
@@ -156,7 +156,7 @@ def run_notebooks(
     check(time_limit=time_limit)
     runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in select_notebooks(only)}
     print(f"VGG-16 weights: {vgg16_weights().source}")
-    print(f"\n{text_table(_plan(runs, profile, resume))}")
+    print(f"\n{_text(_plan(runs, profile, resume))}")
     summary = []
     for number, (notebook, values) in enumerate(runs.items(), 1):
         if resume and _is_done(notebook, profile, values):
@@ -170,8 +170,12 @@ def run_notebooks(
         print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
         result = "FAILED" if error else "done"
         summary.append({"notebook": notebook.stem, "result": result, "seconds": round(seconds), "files": len(made)})
-    print(f"\n{text_table(summary)}")
+    print(f"\n{_text(summary)}")
     return all(row["result"] != "FAILED" for row in summary)
+
+
+def _text(rows: list[dict[str, Any]]) -> str:
+    return pd.DataFrame(rows).to_string(index=False, na_rep="", float_format="{:.3g}".format)
 
 
 def select_notebooks(only: Sequence[str] = ()) -> list[Path]:
@@ -273,7 +277,7 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
-    """Whether a notebook was executed in the same circumstances."""
+    """Whether a notebook was executed in the same environment."""
     path = _executed(notebook, profile)
     if not path.exists():
         return False
