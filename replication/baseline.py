@@ -1,4 +1,4 @@
-"""Optimisation of an image: the pixels that minimise a loss (Figs. 3 and 4, and the baseline of section 4.1)."""
+"""Optimisation of pixels (Figs. 3 and 4), and the baseline of section 4.1: style transfer by Gatys et al."""
 
 import time
 from collections.abc import Callable, Sequence

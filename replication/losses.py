@@ -1,4 +1,4 @@
-"""The losses of section 3.2, each on its own: at least float32, one value for each image of the batch."""
+"""The losses of section 3.2, equations 2 to 5, a value for each image of the batch; and a penalty on lattices, ours."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The state of a long run in one file, and the interrupts that should not lose it."""
+"""States of long runs, the interrupts that should not lose them, and trained networks, as safetensors files."""
 
 import json
 import signal

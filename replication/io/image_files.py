@@ -1,4 +1,4 @@
-"""The image files of a folder, and what of it is left out."""
+"""The image files of a folder, and a command on many of them: which file each becomes, and that none stops another."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Where images come from: a path, the paintings in `data/styles`, `REPLICATION_DATA`, scikit-image, MS-COCO."""
+"""Pictures by name, from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and photographs to train on."""
 
 import json
 import logging

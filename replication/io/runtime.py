@@ -1,4 +1,4 @@
-"""The device that is computed on, and how the process holds its memory."""
+"""What the process runs on: the device, its memory, compilation, and progress bars."""
 
 import ctypes
 import gc

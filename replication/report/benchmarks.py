@@ -24,8 +24,8 @@ from replication.loss_network import LAYERS, MEAN
 from replication.losses import Objective
 from replication.networks import FILTERS, SR_FILTERS, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import Call, bare_convolutions, convolution_flops, interleaved, peak_memory
-from replication.style_transfer import style_trainer, stylise
-from replication.super_resolution import super_resolution_trainer, upscale
+from replication.style_transfer import style_trainer, stylise, stylise_files
+from replication.super_resolution import super_resolution_trainer, upscale, upscale_files
 from replication.training import Trainer
 
 STYLE = "great_wave"
@@ -139,27 +139,25 @@ def memory_rows(sides: Sequence[int], device: str) -> list[dict[str, Any]]:
     Raises:
         ReplicationError: a command failed.
     """
-    commands = {f"stylise --style {style}": 1 for style in (STYLE, f"{STYLE}_instance")}
-    commands |= {f"upscale --factor {factor}": factor for factor in FACTORS}
+    commands = {f"stylise --style {name}": (1, stylise_files, (name,)) for name in (STYLE, f"{STYLE}_instance")}
+    commands |= {f"upscale --factor {factor}": (factor, _upscale_file, (factor,)) for factor in FACTORS}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for side in sides:
-            for command, factor in commands.items():
-                source = Path(folder, f"{side // factor}.jpg")
+            for command, (factor, call, more) in commands.items():
+                source, result = Path(folder, f"{side // factor}.jpg"), Path(folder, "results", command)
                 save_image(resize(content_picture("coffee").image, side // factor, side // factor), source)
-                arguments = [*command.split(), str(source), "--out", f"{folder}/result.jpg", "--overwrite"]
                 start = time.perf_counter()
-                peak = peak_memory(_run, arguments, device=device)
+                peak = peak_memory(call, [source], result, *more, device=device)
                 seconds = time.perf_counter() - start
+                if not (result / source.name).exists():
+                    raise ReplicationError(f"{command} failed at {side} x {side} pixels")
                 rows.append({"command": command, "side": side, "seconds": seconds, "peak GB": peak / 1e9})
     return rows
 
 
-def _run(arguments: list[str]) -> None:
-    from replication.__main__ import main
-
-    if main(arguments):
-        raise ReplicationError(f"{' '.join(arguments)} failed")
+def _upscale_file(inputs: list[Path], out: Path, factor: int) -> None:
+    upscale_files(inputs, out, factor=factor)
 
 
 class _Iterations:

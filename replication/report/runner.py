@@ -1,4 +1,4 @@
-"""papermill's engine of this project: the notebook's process, always of this Python, and why it died if it did."""
+"""The notebooks through papermill: each figure and table from one command, in a kernel that is always this Python's."""
 
 import ast
 import json
