@@ -121,7 +121,7 @@ def _cause(error: Exception, provisioner: Any, errors: BinaryIO) -> str:
 papermill_engines.register(ENGINE, _Engine)
 
 
-LEDGER = "10_paper_against_ours"  # reads the files of the other figures
+SUMMARY = "10_paper_against_ours"  # reads the files of the other figures
 TIME_LIMIT = {"smoke": 300, "quick": 1800, "overnight": 6 * 3600, "paper": 24 * 3600}  # seconds a notebook
 
 
@@ -268,7 +268,7 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
     images = (
         [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in image_files(folder)] if folder else []
     )
-    read = sources(profile) if notebook.stem == LEDGER else {}
+    read = sources(profile) if notebook.stem == SUMMARY else {}
     values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
     named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
     given = {name: sha256(Path(name).read_bytes()) for name in named}

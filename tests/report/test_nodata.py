@@ -78,16 +78,11 @@ def test_no_number_of_the_papers_is_compared_with_a_stand_ins(stranger):
 
 @pytest.mark.slow
 def test_the_table_that_is_shown_has_no_column_of_the_papers(stranger):
-    text = printed(stranger, "09_super_resolution")
-    assert "factor  method" in text
-    assert "paper" not in text
-
-
-def test_every_figure_has_the_caption_that_names_stand_ins():
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        source = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        assert source.count("outcome.caption") == source.count('judge("')
-        assert "outcome.claim" not in source
+    cells = nbformat.read(stranger / "notebooks" / "09_super_resolution.ipynb", as_version=4).cells
+    outputs = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.get("outputs", [])]
+    (table,) = [html for html in outputs if "<table" in html]
+    assert "factor" in table
+    assert "paper" not in table
 
 
 def test_the_caption_is_the_claim_and_what_took_a_place():
