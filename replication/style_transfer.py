@@ -17,8 +17,9 @@ from replication.io.checkpoints import (
 )
 from replication.io.files import ReplicationError, sha256
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import Picture, square
-from replication.io.photographs import SHORT_SIDE, ImageDataset, style_picture
+from replication.io.images import square
+from replication.io.photographs import SHORT_SIDE, ImageDataset
+from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
 from replication.losses import Objective, Terms, lattice

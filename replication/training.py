@@ -25,8 +25,8 @@ from replication.io.checkpoints import (
 )
 from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, rounded, write_atomically
-from replication.io.images import Picture
 from replication.io.photographs import ImageDataset, load_photographs
+from replication.io.pictures import Picture
 from replication.io.provenance import provenance
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import compile_in_place, default_device, keep_freed_memory, progress_bar

@@ -11,7 +11,7 @@ from replication import full_scale, full_training
 from replication.io.checkpoints import load_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.io.provenance import environment, provenance
 from replication.io.runtime import default_device
 from replication.networks import SRCNN

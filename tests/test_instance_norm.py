@@ -9,7 +9,7 @@ import torch
 from replication import instance_norm
 from replication.io.files import ReplicationError
 from replication.io.images import resize
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import style_network, stylise
 from replication.tiles import with_statistics

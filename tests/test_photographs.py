@@ -10,7 +10,8 @@ from PIL import Image
 from replication import photographs as module
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, to_pixels
-from replication.io.photographs import ImageDataset, content_picture, load_photographs, photographs_of
+from replication.io.photographs import ImageDataset, load_photographs, photographs_of
+from replication.io.pictures import content_picture
 
 
 @pytest.fixture

@@ -15,13 +15,8 @@ from replication.__main__ import _parser, main
 from replication.baseline import Adam, empty_losses, gatys, white_noise
 from replication.io.checkpoints import save_network
 from replication.io.files import ROOT, ReplicationError
-from replication.io.photographs import (
-    content_picture,
-    load_photographs,
-    photographs_of,
-    style_picture,
-    validation_pictures,
-)
+from replication.io.photographs import load_photographs, photographs_of
+from replication.io.pictures import content_picture, style_picture, validation_pictures
 from replication.io.ranges import RANGES, SEVERAL, RangeError, check
 from replication.lbfgs import LBFGS
 from replication.losses import Objective

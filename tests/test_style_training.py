@@ -20,7 +20,8 @@ from replication import data
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture, photographs_of, style_picture, validation_pictures
+from replication.io.photographs import photographs_of
+from replication.io.pictures import content_picture, style_picture, validation_pictures
 from replication.style_transfer import objective_of, style_trainer
 
 STYLE = style_picture("great_wave")

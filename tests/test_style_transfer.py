@@ -12,7 +12,7 @@ from replication import style_transfer
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, save_image
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import content_picture, style_picture
 from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import PRETRAINED, style_names, style_network, stylise, stylise_files
 

@@ -15,7 +15,8 @@ from skimage.filters import gaussian
 from replication.io.checkpoints import load_network, save_network, steps_trained, training_log
 from replication.io.files import ReplicationError, sha256
 from replication.io.images import load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import content_picture, photographs_of
+from replication.io.photographs import photographs_of
+from replication.io.pictures import content_picture
 from replication.losses import lattice
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.super_resolution import (

@@ -20,7 +20,7 @@ from replication.evaluation import (
 )
 from replication.io.downloads import DownloadError, TestPicture
 from replication.io.images import resize
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.report.claims import MATCHED, figures_met, orderings, preferred
 from replication.super_resolution import bicubic, low_resolution
 

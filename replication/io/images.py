@@ -27,18 +27,6 @@ ANY_FORMAT = 8192  # pixels a side that every format takes
 PHOTOMETRIC = 262  # the tag of TIFF that is 0 where white is 0
 
 
-class Picture(NamedTuple):
-    """An image (1, 3, H, W) in [0, 1], its name, and where it came from."""
-
-    image: Tensor
-    name: str
-    origin: str
-
-    def provenance(self) -> dict[str, str]:
-        """What a figure records of an input: name, origin, SHA-256 of the decoded pixels."""
-        return {"name": self.name, "origin": self.origin, "sha256": pixel_digest(self.image)}
-
-
 class Frame(NamedTuple):
     """A picture of an animation, or a page: (1, 3, H, W) in [0, 1].
 

@@ -1,4 +1,4 @@
-"""Pictures by name, from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and photographs to train on."""
+"""Photographs to train on: decoded once, memory-mapped afterwards, and taken in batches by seed and step."""
 
 import json
 import logging
@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import skimage.data
 import torch
 from torch import Tensor
 
 from replication.io.downloads import cached
 from replication.io.files import (
-    DATA,
     ReplicationError,
     cache_folder,
     data_folder,
@@ -26,109 +24,14 @@ from replication.io.files import (
     write_atomically,
 )
 from replication.io.image_files import image_files
-from replication.io.images import Picture, from_pixels, load_image, resize, to_pixels
+from replication.io.images import load_image, resize, to_pixels
+from replication.io.pictures import PHOTOGRAPHS, Picture, StandIns, content_picture, given_photographs, stand_ins
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import progress_bar
 
 log = logging.getLogger(__name__)
 
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
-PAINTINGS = ("great_wave", "starry_night", "la_muse", "composition_vii")  # the paper's
-VALIDATION = "50 MS-COCO validation images"
-
-StandIns = dict[str, str]  # an input of the paper, and what takes its place here
-
-
-def content_picture(name: str) -> Picture:
-    """A photograph: a path, or a name out of `PHOTOGRAPHS` or of `content/` under `REPLICATION_DATA`.
-
-    Raises:
-        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
-    """
-    if name in PHOTOGRAPHS:
-        pixels = getattr(skimage.data, name)()
-        return Picture(from_pixels(pixels), name, f"scikit-image {skimage.__version__}")
-    return _from_file(name, "content", {}, PHOTOGRAPHS)
-
-
-def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
-    """What takes the place of the paper's pictures, with its origin; {} where nothing does.
-
-    Args:
-        papers: what the paper has, "50 MS-COCO validation images".
-        pictures: what there is here.
-        same: the names of those that are the paper's.
-    """
-    others: dict[str, list[str]] = {}
-    for name, origin in dict.fromkeys((picture.name, picture.origin) for picture in pictures):
-        if name not in same:
-            others.setdefault(origin, []).append(name)
-    return {papers: ", ".join(f"{', '.join(names)} ({origin})" for origin, names in others.items())} if others else {}
-
-
-def given_photographs(kind: str) -> list[Path]:
-    """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
-    found = _given(kind)
-    if data_folder() and not found:
-        log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
-    return found
-
-
-def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
-    """The first photographs of `val/` under `REPLICATION_DATA` (the paper: 50 of MS-COCO's), or of `PHOTOGRAPHS`.
-
-    Where there are fewer than `count`, all of them.
-
-    Returns:
-        The photographs, and what they stand in for.
-
-    Raises:
-        ReplicationError: `count` is not positive, or one cannot be read.
-    """
-    check(count=count)
-    given = given_photographs("val")
-    names = [str(path) for path in given] or PHOTOGRAPHS
-    if len(names) < count:
-        log.warning("%d photographs wanted, there are %d", count, len(names))
-    pictures = [content_picture(name) for name in names[:count]]
-    return pictures, {} if given else stand_ins(VALIDATION, pictures)
-
-
-def style_picture(name: str) -> Picture:
-    """A painting: a path, or a name out of `data/styles/` or of `styles/` under `REPLICATION_DATA`.
-
-    Raises:
-        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
-    """
-    return _from_file(name, "styles", _by_name(image_files(DATA / "styles")))
-
-
-def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:
-    folder = data_folder()
-    found = _by_name(_given(kind)) | known
-    if name not in found and Path(name).suffix:
-        return Picture(load_image(name), Path(name).stem, "file")
-    if name not in found:
-        hint = "" if folder else f"; set REPLICATION_DATA for more ({kind}/ in it)"
-        raise ReplicationError(
-            f"there is no image {name!r}: give a path or one of {', '.join([*others, *found])}{hint}"
-        )
-    origin = f"data/{kind}" if name in known else f"REPLICATION_DATA/{kind}"
-    return Picture(load_image(found[name]), name, origin)
-
-
-def _given(kind: str) -> list[Path]:
-    """The images of a folder under `REPLICATION_DATA`, which need not have it."""
-    folder = data_folder()
-    return image_files(folder / kind) if folder and (folder / kind).is_dir() else []
-
-
-def _by_name(paths: list[Path]) -> dict[str, Path]:
-    return {path.stem: path for path in paths}
-
-
 SHORT_SIDE = 288  # pixels; what random crops are taken from
-FITS = ("crop", "stretch")
 TOGETHER = 256  # decoded in threads before they are written
 UNREADABLE = 0.01  # of a folder's images may be damaged
 
@@ -211,14 +114,12 @@ def load_photographs(
         least: photographs with a side of fewer pixels are left out, which the log says.
 
     Raises:
-        ValueError: an unknown fit, a number out of its range.
+        RangeError: an unknown fit, a number out of its range.
         ReplicationError: no such folder, no images in it or none that is large enough, or more than 1 % of them cannot
             be read. Fewer are named in the log and left out.
     """
     wanted = Wanted(side, fit, least)
-    check(side=side, count=count, least=least)
-    if fit not in FITS:
-        raise ValueError(f"fit is one of {', '.join(FITS)}; got {fit!r}")
+    check(side=side, fit=fit, count=count, least=least)
     folder = Path(folder)
     if not folder.is_dir():
         raise ReplicationError(f"{folder} is not a folder; give one with the photographs to train on")

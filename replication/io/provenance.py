@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from replication.io.files import DATA, ROOT, sha256
-from replication.io.images import Picture
+from replication.io.pictures import Picture
 from replication.io.runtime import default_device
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")

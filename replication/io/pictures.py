@@ -1,0 +1,122 @@
+"""Pictures by name: from a path, the paintings in `data/styles`, `REPLICATION_DATA`, or scikit-image; what stands in."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import skimage.data
+from torch import Tensor
+
+from replication.io.files import DATA, ReplicationError, data_folder
+from replication.io.image_files import image_files
+from replication.io.images import from_pixels, load_image, pixel_digest
+from replication.io.ranges import check
+
+log = logging.getLogger(__name__)
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
+PAINTINGS = ("great_wave", "starry_night", "la_muse", "composition_vii")  # the paper's
+VALIDATION = "50 MS-COCO validation images"
+
+StandIns = dict[str, str]  # an input of the paper, and what takes its place here
+
+
+class Picture(NamedTuple):
+    """An image (1, 3, H, W) in [0, 1], its name, and where it came from."""
+
+    image: Tensor
+    name: str
+    origin: str
+
+    def provenance(self) -> dict[str, str]:
+        """What a figure records of an input: name, origin, SHA-256 of the decoded pixels."""
+        return {"name": self.name, "origin": self.origin, "sha256": pixel_digest(self.image)}
+
+
+def content_picture(name: str) -> Picture:
+    """A photograph: a path, or a name out of `PHOTOGRAPHS` or of `content/` under `REPLICATION_DATA`.
+
+    Raises:
+        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+    """
+    if name in PHOTOGRAPHS:
+        pixels = getattr(skimage.data, name)()
+        return Picture(from_pixels(pixels), name, f"scikit-image {skimage.__version__}")
+    return _from_file(name, "content", {}, PHOTOGRAPHS)
+
+
+def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
+    """What takes the place of the paper's pictures, with its origin; {} where nothing does.
+
+    Args:
+        papers: what the paper has, "50 MS-COCO validation images".
+        pictures: what there is here.
+        same: the names of those that are the paper's.
+    """
+    others: dict[str, list[str]] = {}
+    for name, origin in dict.fromkeys((picture.name, picture.origin) for picture in pictures):
+        if name not in same:
+            others.setdefault(origin, []).append(name)
+    return {papers: ", ".join(f"{', '.join(names)} ({origin})" for origin, names in others.items())} if others else {}
+
+
+def given_photographs(kind: str) -> list[Path]:
+    """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
+    found = _given(kind)
+    if data_folder() and not found:
+        log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
+    return found
+
+
+def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
+    """The first photographs of `val/` under `REPLICATION_DATA` (the paper: 50 of MS-COCO's), or of `PHOTOGRAPHS`.
+
+    Where there are fewer than `count`, all of them.
+
+    Returns:
+        The photographs, and what they stand in for.
+
+    Raises:
+        ReplicationError: `count` is not positive, or one cannot be read.
+    """
+    check(count=count)
+    given = given_photographs("val")
+    names = [str(path) for path in given] or PHOTOGRAPHS
+    if len(names) < count:
+        log.warning("%d photographs wanted, there are %d", count, len(names))
+    pictures = [content_picture(name) for name in names[:count]]
+    return pictures, {} if given else stand_ins(VALIDATION, pictures)
+
+
+def style_picture(name: str) -> Picture:
+    """A painting: a path, or a name out of `data/styles/` or of `styles/` under `REPLICATION_DATA`.
+
+    Raises:
+        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+    """
+    return _from_file(name, "styles", _by_name(image_files(DATA / "styles")))
+
+
+def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:
+    folder = data_folder()
+    found = _by_name(_given(kind)) | known
+    if name not in found and Path(name).suffix:
+        return Picture(load_image(name), Path(name).stem, "file")
+    if name not in found:
+        hint = "" if folder else f"; set REPLICATION_DATA for more ({kind}/ in it)"
+        raise ReplicationError(
+            f"there is no image {name!r}: give a path or one of {', '.join([*others, *found])}{hint}"
+        )
+    origin = f"data/{kind}" if name in known else f"REPLICATION_DATA/{kind}"
+    return Picture(load_image(found[name]), name, origin)
+
+
+def _given(kind: str) -> list[Path]:
+    """The images of a folder under `REPLICATION_DATA`, which need not have it."""
+    folder = data_folder()
+    return image_files(folder / kind) if folder and (folder / kind).is_dir() else []
+
+
+def _by_name(paths: list[Path]) -> dict[str, Path]:
+    return {path.stem: path for path in paths}
