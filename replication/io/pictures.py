@@ -1,4 +1,4 @@
-"""Pictures by name: from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and what stands in for the paper's."""
+"""Pictures by name: from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and what stands in for what."""
 
 import logging
 from collections.abc import Sequence
