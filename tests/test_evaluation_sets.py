@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from replication import evaluation_sets as module
-from replication.evaluation import luminance_scores
 from replication.io.downloads import SETS, DownloadError, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
 from replication.io.images import load_image, pixel_digest, save_image, square
 from replication.io.photographs import content_picture
+from replication.metrics import luminance_scores
 from replication.super_resolution import bicubic, cropped, low_resolution
 
 PUBLISHED = {"set5": (28.431, 0.8113), "set14": (25.997, 0.7031), "bsd100": (25.963, 0.6682)}  # bicubic, x4
