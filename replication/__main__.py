@@ -167,7 +167,7 @@ class Files(Command):
 
 
 @dataclass(kw_only=True)
-class Stylize(Files):
+class Stylise(Files):
     """Give photographs the style of a trained network."""
 
     style: str
@@ -177,10 +177,10 @@ class Stylize(Files):
 
     def run(self) -> int:
         """Run the command."""
-        from replication.style_transfer import stylize_files
+        from replication.style_transfer import stylise_files
 
         options = {"tile": self.tile, "precision": self.precision, "overwrite": self.overwrite}
-        return _told(stylize_files(self.inputs, self.out, self.style, **options))
+        return _told(stylise_files(self.inputs, self.out, self.style, **options))
 
 
 @dataclass(kw_only=True)
@@ -238,7 +238,7 @@ def _commands(arguments: list[str]) -> Any:
         "train-style": TrainStyle,
         "train-super-resolution": TrainSuperResolution,
         "train-all": TrainAll,
-        "stylise": Stylize,
+        "stylise": Stylise,
         "upscale": Upscale,
     }
     defaults = {"train-style": _by_recipe(arguments)} if arguments[:1] == ["train-style"] else {}

@@ -11,22 +11,23 @@ from torch import Tensor, nn
 from replication.io.checkpoints import load_network
 from replication.io.downloads import DIGESTS, SETS, TestPicture, evaluation_set
 from replication.io.files import ReplicationError, sha256
-from replication.io.images import Picture, square
-from replication.io.photographs import PHOTOGRAPHS, StandIns, content_picture, stand_ins
+from replication.io.pictures import Picture
+from replication.io.images import square
+from replication.io.pictures import PHOTOGRAPHS, StandIns, content_picture, stand_ins
 from replication.io.runtime import progress_bar
 from replication.losses import Objective, lattice_peak
 from replication.metrics import checkerboard_energy, luminance_scores, perceptual_distance, sharpness
 from replication.networks import SRCNN, for_inference
-from replication.style_transfer import stylize
+from replication.style_transfer import stylise
 from replication.super_resolution import (
     LOSSES,
-    SHIPPED,
+    PRETRAINED,
     bicubic,
     cropped,
     histogram_matched,
     low_resolution,
     luminance,
-    shipped_network,
+    pretrained_network,
     srcnn,
     upscale,
 )
@@ -81,7 +82,7 @@ def style_scores(
     scores = {}
     for size in sizes:
         photographs = [square(picture.image, size).to(device) for picture in pictures]
-        images = [stylize(network, y) for y in photographs]
+        images = [stylise(network, y) for y in photographs]
         if not scores:
             terms = [objective(x, objective.content_target(y)) for x, y in zip(images, photographs, strict=True)]
             scores = {"objective": torch.cat([each.total for each in terms]).mean().item()}
@@ -93,7 +94,7 @@ def style_scores(
 
 def network_digests() -> dict[str, str]:
     """SHA-256 of the files of the trained networks, by name, for the provenance."""
-    return {path.stem: sha256(path.read_bytes()) for path in sorted(SHIPPED.glob("*.safetensors"))}
+    return {path.stem: sha256(path.read_bytes()) for path in sorted(PRETRAINED.glob("*.safetensors"))}
 
 
 def methods(factor: int, device: str) -> dict[str, Method]:
@@ -102,14 +103,14 @@ def methods(factor: int, device: str) -> dict[str, Method]:
     Raises:
         ReplicationError: a trained network is missing or damaged.
     """
-    pixel, feature = (for_inference(shipped_network(factor, loss)[0]).to(device) for loss in ("pixel", "feature"))
+    pixel, feature = (for_inference(pretrained_network(factor, loss)[0]).to(device) for loss in ("pixel", "feature"))
     found: dict[str, Method] = {
         "bicubic": lambda small: bicubic(small, factor),
         "pixel": lambda small: upscale(pixel, small.to(device)),
         "feature": lambda small: upscale(feature, small.to(device)),
     }
     if factor == 4:
-        third = for_inference(load_network(SHIPPED / "srcnn_x4.safetensors", SRCNN)[0]).to(device)
+        third = for_inference(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0]).to(device)
         found["srcnn"] = lambda small: srcnn(third, small.to(device))
     return {name: found[name] for name in NAMES if name in found}
 

@@ -21,8 +21,10 @@ from replication.io.checkpoints import (
 from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, sha256
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import Picture, square
-from replication.io.photographs import SHORT_SIDE, Photographs, load_photographs, style_picture
+from replication.io.pictures import Picture
+from replication.io.images import square
+from replication.io.pictures import style_picture
+from replication.io.photographs import SHORT_SIDE, ImageDataset, load_photographs
 from replication.io.provenance import provenance
 from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
@@ -32,7 +34,7 @@ from replication.tiles import fill, padded, pieces, with_statistics
 from replication.training import Trainer, first_process, process_group
 
 BASE = NETWORKS / "base.safetensors"
-SHIPPED = NETWORKS / "style"
+PRETRAINED = NETWORKS / "style"
 WARMUP_START = 1e-3  # of the style weight
 TILE = 1024  # pixels a side
 REACH = 52  # pixels around a tile that have a say in it: 40 through the blocks, 11 through the rest, in steps of 4
@@ -48,7 +50,7 @@ class WithLattice(NamedTuple):
 
 
 def style_trainer(
-    style: Picture, photographs: Photographs, config: StyleConfig = PAPER, **options: Any
+    style: Picture, photographs: ImageDataset, config: StyleConfig = PAPER, **options: Any
 ) -> tuple[Trainer, Objective]:
     """What trains a network that gives any photograph the style of one painting, on the device of the photographs.
 
@@ -105,7 +107,7 @@ def _painted(style: Picture, size: int) -> Tensor:
 
 
 def train_style(
-    style: Picture, photographs: Photographs, out: Path | str, config: StyleConfig = PAPER, **options: Any
+    style: Picture, photographs: ImageDataset, out: Path | str, config: StyleConfig = PAPER, **options: Any
 ) -> list[dict[str, Any]]:
     """Train a style network and write it; the same call goes on with a run that was stopped.
 
@@ -177,7 +179,7 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
     if str(name) in style_names():
-        return load_network(SHIPPED / f"{name}.safetensors", ImageTransformationNetwork)
+        return load_network(PRETRAINED / f"{name}.safetensors", ImageTransformationNetwork)
     if not Path(name).suffix:
         raise ReplicationError(
             f"there is no style {name!r}: give a .safetensors file or one of {', '.join(style_names())}"
@@ -187,11 +189,11 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
 
 def style_names() -> list[str]:
     """The styles that come with the project."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 
 
 @torch.inference_mode()
-def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
+def stylise(network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
     """Transform an image of any size, in tiles where it is larger than one.
 
     The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory, that of
@@ -231,7 +233,7 @@ def stylize(network: ImageTransformationNetwork, image: Tensor, tile: int | None
     return result
 
 
-def stylize_files(
+def stylise_files(
     inputs: Sequence[Path | str],
     out: Path | str,
     style: Path | str,
@@ -245,7 +247,7 @@ def stylize_files(
     Args:
         inputs, out, overwrite: see `transform_files`.
         style: see `style_network`.
-        tile: see `stylize`.
+        tile: see `stylise`.
         precision: "float32" or "bfloat16".
 
     Returns:
@@ -259,7 +261,7 @@ def stylize_files(
     device = default_device()
     network = for_inference(style_network(style)[0], getattr(torch, precision)).to(device)
 
-    def stylized(image: Tensor, name: str) -> Tensor:
-        return stylize(network, image.to(device), tile, name)
+    def stylised(image: Tensor, name: str) -> Tensor:
+        return stylise(network, image.to(device), tile, name)
 
-    return transform_files(inputs, out, Transform(stylized, smallest=network.smallest), overwrite)
+    return transform_files(inputs, out, Transform(stylised, smallest=network.smallest), overwrite)

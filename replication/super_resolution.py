@@ -15,7 +15,7 @@ from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, sha256
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import resize, to_pixels
-from replication.io.photographs import SHORT_SIDE, Photographs, load_photographs
+from replication.io.photographs import SHORT_SIDE, ImageDataset, load_photographs
 from replication.io.provenance import provenance
 from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
@@ -25,7 +25,7 @@ from replication.networks import FACTORS, SRCNN, SuperResolutionNetwork, for_inf
 from replication.tiles import fill, part_of, pieces
 from replication.training import Trainer, first_process, process_group
 
-SHIPPED = NETWORKS / "super_resolution"
+PRETRAINED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
 BLUR = 1.0  # sigma in pixels, of the training images (section 4.2)
 TILE = 256  # pixels a side of the small image
@@ -161,7 +161,7 @@ def _histograms(image: Tensor) -> np.ndarray:
     return sum(np.stack([np.bincount(band[..., i].ravel(), minlength=256) for i in range(3)]) for band in bands)
 
 
-def shipped_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
+def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
     """A trained network that comes with the project, and its record.
 
     Args:
@@ -176,7 +176,7 @@ def shipped_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dic
             f"the factor is one of {', '.join(map(str, FACTORS))}, the loss of {', '.join(LOSSES)}; "
             f"got {factor}, {loss!r}"
         )
-    return load_network(SHIPPED / f"x{factor}_{loss}.safetensors", SuperResolutionNetwork)
+    return load_network(PRETRAINED / f"x{factor}_{loss}.safetensors", SuperResolutionNetwork)
 
 
 def upscale_files(
@@ -195,7 +195,7 @@ def upscale_files(
 
     Args:
         inputs, out, overwrite: see `transform_files`.
-        factor, loss: see `shipped_network`.
+        factor, loss: see `pretrained_network`.
         network: the file of another network, of the same factor; an SRCNN's will do.
         match: whether the result gets the histograms of the input.
         tile: see `upscale`.
@@ -210,7 +210,7 @@ def upscale_files(
     check(factor=factor, tile=tile, precision=precision)
     keep_freed_memory()
     device = default_device()
-    found = _loaded(network) if network else shipped_network(factor, loss)[0]
+    found = _loaded(network) if network else pretrained_network(factor, loss)[0]
     if found.factor != factor:
         raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
     found = for_inference(found, getattr(torch, precision)).to(device)
@@ -247,7 +247,7 @@ class WithLattice(NamedTuple):
 
 
 def super_resolution_trainer(
-    photographs: Photographs, config: SuperResolutionConfig = PAPER, **options: Any
+    photographs: ImageDataset, config: SuperResolutionConfig = PAPER, **options: Any
 ) -> tuple[Trainer, LossNetwork | None]:
     """What trains a network to enlarge photographs, on their device, and the loss network if there is one.
 
@@ -313,7 +313,7 @@ def _feature_loss(phi: LossNetwork, y_hat: Tensor, y: Tensor) -> Tensor:
 
 
 def train_super_resolution(
-    photographs: Photographs, out: Path | str, config: SuperResolutionConfig = PAPER, **options: Any
+    photographs: ImageDataset, out: Path | str, config: SuperResolutionConfig = PAPER, **options: Any
 ) -> list[dict[str, Any]]:
     """Train a network and write it; the same call goes on with a run that was stopped.
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from replication.baseline import gatys, iterations_to, white_noise
 from replication.io.files import ReplicationError
 from replication.io.images import square
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import content_picture, style_picture
 from replication.lbfgs import LBFGS
 from replication.losses import Objective
 

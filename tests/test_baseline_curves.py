@@ -10,7 +10,7 @@ from replication import objective_curves as reader
 from replication.baseline import gatys, image_digest
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture, style_picture, validation_pictures
+from replication.io.pictures import content_picture, style_picture, validation_pictures
 from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, objective_curves
 
 NAMES = ("chelsea", "coffee")

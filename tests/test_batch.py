@@ -17,7 +17,7 @@ from PIL import Image
 from replication.io.files import ReplicationError, check_writable, explained, write_atomically
 from replication.io.image_files import Transform, image_files, transform_files
 from replication.io.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 48, 64)
 KINDS = ("jpg", "jpeg", "jfif", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "gif")
@@ -197,7 +197,7 @@ def test_an_image_too_large_for_the_memory_is_left_out_by_the_command(tmp_path):
         "sys.exit(main(sys.argv[1:]))"
     )
     files = [tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out"]
-    command = [sys.executable, "-c", code, "stylize", *files, "--style", "great_wave", "--tile", "4096"]
+    command = [sys.executable, "-c", code, "stylise", *files, "--style", "great_wave", "--tile", "4096"]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 1
     assert f"left out: {tmp_path / 'a.png'}: there is not enough memory" in result.stderr
@@ -207,7 +207,7 @@ def test_an_image_too_large_for_the_memory_is_left_out_by_the_command(tmp_path):
 
 def test_where_an_error_came_from_is_shown_on_request(tmp_path):
     short, long = (
-        run_command("stylize", "a.png", "-o", tmp_path, "--style", "waves", *more) for more in ((), ("--debug",))
+        run_command("stylise", "a.png", "-o", tmp_path, "--style", "waves", *more) for more in ((), ("--debug",))
     )
     assert short.returncode == long.returncode == 1
     assert short.stderr.startswith("error: there is no style 'waves'")

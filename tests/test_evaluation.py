@@ -17,7 +17,7 @@ from replication.evaluation import (
 )
 from replication.io.downloads import DownloadError, TestPicture
 from replication.io.images import resize, square
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import content_picture, style_picture
 from replication.losses import Objective
 from replication.metrics import luminance_scores, sharpness
 from replication.networks import ImageTransformationNetwork

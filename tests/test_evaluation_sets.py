@@ -17,7 +17,7 @@ from replication.io.downloads import SETS, DownloadError, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
 from replication.io.images import load_image, pixel_digest, save_image, square
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.metrics import luminance_scores
 from replication.super_resolution import bicubic, cropped, low_resolution
 

@@ -11,8 +11,8 @@ from replication import full_scale, full_training
 from replication.io.checkpoints import load_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture
-from replication.io.provenance import circumstances, provenance
+from replication.io.pictures import content_picture
+from replication.io.provenance import environment, provenance
 from replication.io.runtime import default_device
 from replication.networks import SRCNN
 from replication.report.figures import save_table
@@ -105,7 +105,7 @@ def test_full_scale_trains_measures_and_draws_and_keeps_what_is_of_today(images,
     assert capsys.readouterr().out == "benchmark_some: kept\n"
     monkeypatch.setattr(full_scale, "write_readme", lambda: done.append("README"))
     for other in ("sources", "device", "versions"):
-        monkeypatch.setattr(full_scale, "circumstances", lambda other=other: circumstances() | {other: "other"})
+        monkeypatch.setattr(full_scale, "circumstances", lambda other=other: environment() | {other: "other"})
         full_scale.full_scale(images, profile="smoke")
         assert json.loads(table.read_text())["results"] == [{"seconds": len(done)}]
     assert "README" not in done

@@ -14,7 +14,7 @@ from skimage.transform import resize as reference_resize
 
 from replication.io.files import ReplicationError
 from replication.io.images import from_pixels, load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import PHOTOGRAPHS, content_picture, style_picture
+from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
 
 
 @pytest.fixture

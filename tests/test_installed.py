@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from replication.io.images import load_image, save_image
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import content_picture, style_picture
 from replication.io.provenance import sources_digest
 
 pytestmark = pytest.mark.slow
@@ -83,8 +83,8 @@ def test_an_installed_package_works_in_any_folder(environment, tmp_path, weights
         cwd=tmp_path,
     )
     assert done.stdout.endswith(f"{weights.sha256}\n0 0 0\n"), done.stderr
-    stylize = ("-m", "replication", "stylize", "photographs/chelsea.png", "--style", "great_wave", "-o", "styled.png")
-    assert installed(environment, *stylize, cwd=tmp_path).returncode == 0
+    stylise = ("-m", "replication", "stylise", "photographs/chelsea.png", "--style", "great_wave", "-o", "styled.png")
+    assert installed(environment, *stylise, cwd=tmp_path).returncode == 0
     upscale = (environment / "bin" / "perceptual-losses", "upscale", "photographs/chelsea.png", "-o", "large.png")
     assert run(*upscale, cwd=tmp_path).returncode == 0
     assert load_image(tmp_path / "styled.png").shape[2:] == (48, 64)

@@ -9,9 +9,9 @@ import torch
 from replication import instance_norm
 from replication.io.files import ReplicationError
 from replication.io.images import resize
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.networks import ImageTransformationNetwork, for_inference
-from replication.style_transfer import style_network, stylize
+from replication.style_transfer import style_network, stylise
 from replication.tiles import with_statistics
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 300, 421)
@@ -61,12 +61,12 @@ def test_with_a_smaller_reach_they_are_others(monkeypatch):
 
 @pytest.mark.parametrize("tile", [64, 296])
 def test_tiles_of_a_trained_network_are_the_whole_image(trained, tile):
-    assert distance(stylize(for_inference(trained), PHOTOGRAPH, tile), exact(trained, PHOTOGRAPH)) < 0.05
+    assert distance(stylise(for_inference(trained), PHOTOGRAPH, tile), exact(trained, PHOTOGRAPH)) < 0.05
 
 
 def test_in_bfloat16_they_are_as_near_to_float32_as_the_whole_image_is(trained):
     wanted, half = for_inference(trained)(PHOTOGRAPH), for_inference(trained, torch.bfloat16)
-    tiles, whole = ((image - wanted).abs().mean() for image in (stylize(half, PHOTOGRAPH, 128), half(PHOTOGRAPH)))
+    tiles, whole = ((image - wanted).abs().mean() for image in (stylise(half, PHOTOGRAPH, 128), half(PHOTOGRAPH)))
     assert tiles < 1.1 * whole < 2 / 255
 
 
@@ -75,23 +75,23 @@ def test_an_image_that_is_nearly_even_is_no_exception(trained, spot):
     """Where a channel hardly varies, its norm magnifies rounding three hundred times."""
     page = torch.ones(1, 3, 200, 300)
     page[..., 70, 90] = spot
-    assert distance(stylize(for_inference(trained), page, 96), exact(trained, page)) < 1
+    assert distance(stylise(for_inference(trained), page, 96), exact(trained, page)) < 1
 
 
 def test_an_image_that_fits_into_a_tile_is_taken_whole(trained):
     network, image = for_inference(trained), resize(PHOTOGRAPH, 90, 128)
-    assert torch.equal(stylize(network, image, 128), network(image))
+    assert torch.equal(stylise(network, image, 128), network(image))
 
 
 def test_the_temporary_file_goes_and_its_lack_is_named(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     network, image = for_inference(trained), resize(PHOTOGRAPH, 64, 96)
-    stylize(network, image, 64)
+    stylise(network, image, 64)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
         with pytest.raises(ReplicationError, match=rf"me.jpg takes 0.0 GB of disk .* {tmp_path} .* set TMPDIR"):
-            stylize(network, image, 64, "me.jpg")
+            stylise(network, image, 64, "me.jpg")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())
@@ -99,4 +99,4 @@ def test_the_temporary_file_goes_and_its_lack_is_named(trained, tmp_path, monkey
 
 def test_a_batch_is_refused(trained):
     with pytest.raises(ValueError, match=r"one RGB image has the shape \(1, 3, H, W\); got \(2, 3, 100, 100\)"):
-        stylize(trained, torch.rand(2, 3, 100, 100), 64)
+        stylise(trained, torch.rand(2, 3, 100, 100), 64)

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from replication.io.images import square
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import content_picture, style_picture
 from replication.losses import lattice, lattice_peak
 
 

@@ -9,7 +9,7 @@ from scipy.ndimage import convolve
 
 from replication.baseline import white_noise
 from replication.io.images import resize
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.metrics import (
     checkerboard_energy,
     compare,

@@ -7,7 +7,7 @@ from replication import objective_curves as module
 from replication.baseline import gatys
 from replication.io.files import ReplicationError
 from replication.io.images import square
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import content_picture, style_picture
 from replication.report.curves import objective_curves
 
 OPTIONS = {"together": 2, "label": "test", "iterations": 3, "tv_weight": 1e-4}

@@ -10,7 +10,8 @@ from PIL import Image
 from replication import photographs as module
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, to_pixels
-from replication.io.photographs import Photographs, content_picture, load_photographs, photographs_of
+from replication.io.pictures import content_picture
+from replication.io.photographs import ImageDataset, load_photographs, photographs_of
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_crops_come_from_everywhere_and_half_of_them_are_mirrored():
 def test_photographs_that_take_half_of_a_gpus_free_memory_stay_where_they_are(monkeypatch, free, moved):
     """The device "meta" stands for the GPU: it shows where a tensor is, and holds none."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
-    photographs = Photographs(torch.zeros(3 * 70 * 90, dtype=torch.uint8), [(70, 90)], {}).to("meta")
+    photographs = ImageDataset(torch.zeros(3 * 70 * 90, dtype=torch.uint8), [(70, 90)], {}).to("meta")
     assert photographs.pixels.is_meta == moved
     assert photographs.batch(0, 2, 64, seed=0).is_meta
 

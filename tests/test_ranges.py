@@ -15,13 +15,8 @@ from replication.__main__ import _parser, main
 from replication.baseline import Adam, empty_losses, gatys, white_noise
 from replication.io.checkpoints import save_network
 from replication.io.files import ROOT, ReplicationError
-from replication.io.photographs import (
-    content_picture,
-    load_photographs,
-    photographs_of,
-    style_picture,
-    validation_pictures,
-)
+from replication.io.pictures import content_picture, style_picture, validation_pictures
+from replication.io.photographs import load_photographs, photographs_of
 from replication.io.ranges import RANGES, SEVERAL, RangeError, check
 from replication.lbfgs import LBFGS
 from replication.losses import Objective
@@ -30,7 +25,7 @@ from replication.report.profiles import SETTINGS
 from replication.report.recipes import train_in_full
 from replication.report.runner import run_notebooks
 from replication.report.timing import interleaved
-from replication.style_transfer import style_trainer, stylize_files, train_style, train_style_from_files
+from replication.style_transfer import style_trainer, stylise_files, train_style, train_style_from_files
 from replication.super_resolution import (
     super_resolution_trainer,
     train_super_resolution,
@@ -47,7 +42,7 @@ COMMANDS = {
     "train-super-resolution": ["--images", "nowhere", "--out", "a.safetensors"],
     "train-in-full": ["--images", "nowhere"],
     "full-scale": ["--images", "nowhere"],
-    "stylize": ["nowhere.png", "-o", "out.png", "--style", "great_wave"],
+    "stylise": ["nowhere.png", "-o", "out.png", "--style", "great_wave"],
     "upscale": ["nowhere.png", "-o", "out.png"],
     "figures": [],
 }
@@ -140,7 +135,7 @@ def calls(photograph):
         (train_super_resolution, lambda **wrong: train_super_resolution(photographs, "a.safetensors", **wrong)),
         (train_super_resolution_from_files, lambda **wrong: train_super_resolution_from_files(*enlarging, **wrong)),
         (train_in_full, lambda **wrong: train_in_full("nowhere", "training", **wrong)),
-        (stylize_files, lambda **wrong: stylize_files(*files, "great_wave", **wrong)),
+        (stylise_files, lambda **wrong: stylise_files(*files, "great_wave", **wrong)),
         (upscale, lambda **wrong: upscale(None, photograph, **wrong)),
         (upscale_files, lambda **wrong: upscale_files(*files, **wrong)),
         (run_notebooks, lambda **wrong: run_notebooks("smoke", **wrong)),

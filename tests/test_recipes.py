@@ -7,7 +7,7 @@ from commands import run_command
 
 from replication.io.files import ReplicationError, sha256
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.io.ranges import check
 from replication.style_transfer import BASE_NETWORK, PAPER, QUICK, recipe
 

@@ -1,4 +1,4 @@
-"""`train-style` from a painting and a folder to a network that stylizes, by the real command; the MS-COCO download."""
+"""`train-style` from a painting and a folder to a network that stylises, by the real command; the MS-COCO download."""
 
 import hashlib
 import http.server
@@ -20,7 +20,8 @@ from replication import data
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture, photographs_of, style_picture, validation_pictures
+from replication.io.pictures import content_picture, style_picture, validation_pictures
+from replication.io.photographs import photographs_of
 from replication.style_transfer import objective_of, style_trainer
 
 STYLE = style_picture("great_wave")
@@ -68,7 +69,7 @@ def test_the_command_trains_goes_on_and_its_network_stylizes(folder):
     assert other.returncode == 1
     assert "net.state.safetensors belongs to a run with another objective" in other.stderr
     image = folder / "in" / "chelsea.png"
-    done = run_command("stylize", image, "-o", folder / "out.png", "--style", folder / "net.safetensors")
+    done = run_command("stylise", image, "-o", folder / "out.png", "--style", folder / "net.safetensors")
     assert done.returncode == 0, done.stderr
     assert Image.open(folder / "out.png").size == (72, 72)
 

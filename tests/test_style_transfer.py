@@ -12,9 +12,9 @@ from replication import style_transfer
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, save_image
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import content_picture, style_picture
 from replication.networks import ImageTransformationNetwork, for_inference
-from replication.style_transfer import SHIPPED, style_names, style_network, stylize, stylize_files
+from replication.style_transfer import PRETRAINED, style_names, style_network, stylise, stylise_files
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
 
@@ -46,19 +46,19 @@ def test_tiles_are_the_whole_image(padding, size):
     network(torch.rand(2, 3, 64, 64))
     network = for_inference(network, torch.float64)
     image = resize(PHOTOGRAPH, *size).double()
-    assert (stylize(network, image, tile=48) - stylize(network, image, tile=None)).abs().max() < 1e-12
+    assert (stylise(network, image, tile=48) - stylise(network, image, tile=None)).abs().max() < 1e-12
 
 
 def test_tiles_of_a_trained_network_are_the_whole_image_in_both_precisions():
     network = style_network("great_wave")[0]
     for dtype in (torch.float32, torch.bfloat16):
         fast = for_inference(network, dtype)
-        assert (stylize(fast, PHOTOGRAPH, tile=64) - stylize(fast, PHOTOGRAPH)).abs().max() < 1 / 255
+        assert (stylise(fast, PHOTOGRAPH, tile=64) - stylise(fast, PHOTOGRAPH)).abs().max() < 1 / 255
 
 
 def test_a_tile_that_is_no_multiple_of_4_is_refused(trained):
     with pytest.raises(ValueError, match="a multiple of 4; got 50"):
-        stylize(trained, PHOTOGRAPH, tile=50)
+        stylise(trained, PHOTOGRAPH, tile=50)
 
 
 def test_folding_the_norms_changes_nothing_but_rounding():
@@ -71,14 +71,14 @@ def test_folding_the_norms_changes_nothing_but_rounding():
 def test_the_fast_settings_stay_within_2_of_255_of_float32():
     network = style_network("great_wave")[0]
     image = resize(content_picture("chelsea").image, 256, 256)
-    assert (stylize(for_inference(network, torch.bfloat16), image) - network(image)).abs().mean() < 2 / 255
+    assert (stylise(for_inference(network, torch.bfloat16), image) - network(image)).abs().mean() < 2 / 255
 
 
 @pytest.mark.parametrize("name", style_names())
 def test_the_shipped_networks_are_small_and_say_how_they_came_about(name):
     network, record = style_network(name)
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_679_235
-    assert (SHIPPED / f"{name}.safetensors").stat().st_size < 4e6
+    assert (PRETRAINED / f"{name}.safetensors").stat().st_size < 4e6
     assert record["final_losses"].keys() == {"content", "style", "total_variation"}
     assert record["provenance"]["settings"]["photographs"]["sha256"]
     assert not record["provenance"]["commit"].endswith("+changes")
@@ -92,7 +92,7 @@ def test_float16_storage_changes_the_output_by_less_than_1_of_255(trained, saved
 
 
 def test_a_style_and_a_painting_may_have_a_dot_in_their_names(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr(style_transfer, "SHIPPED", tmp_path)
+    monkeypatch.setattr(style_transfer, "PRETRAINED", tmp_path)
     shutil.copy(saved, tmp_path / "van.gogh.safetensors")
     (tmp_path / "styles").mkdir()
     save_image(PHOTOGRAPH, tmp_path / "styles" / "van.gogh.jpg")
@@ -126,9 +126,9 @@ def folder(tmp_path):
     return path
 
 
-def test_files_and_folders_are_stylized_and_what_cannot_be_read_is_named(folder, saved, tmp_path, caplog):
+def test_files_and_folders_are_stylised_and_what_cannot_be_read_is_named(folder, saved, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        failed = stylize_files([folder], tmp_path / "out", saved)
+        failed = stylise_files([folder], tmp_path / "out", saved)
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.png", "b.jpg"]
     assert len(failed) == 2
     assert "c.png could not be read as an image" in caplog.text
@@ -138,13 +138,13 @@ def test_files_and_folders_are_stylized_and_what_cannot_be_read_is_named(folder,
 
 
 def test_the_command_stylizes_a_file_and_fails_for_what_it_cannot_read(folder, saved, tmp_path):
-    done = run_command("stylize", folder / "a.png", "-o", tmp_path / "new" / "x.jpg", "--style", saved)
+    done = run_command("stylise", folder / "a.png", "-o", tmp_path / "new" / "x.jpg", "--style", saved)
     assert done.returncode == 0, done.stderr
     assert load_image(tmp_path / "new" / "x.jpg").shape == PHOTOGRAPH.shape
-    failed = run_command("stylize", folder / "a.png", folder / "c.png", "-o", tmp_path / "out", "--style", saved)
+    failed = run_command("stylise", folder / "a.png", folder / "c.png", "-o", tmp_path / "out", "--style", saved)
     assert failed.returncode == 1
     assert "c.png could not be read as an image" in failed.stderr
     assert (tmp_path / "out" / "a.png").exists()
-    unknown = run_command("stylize", folder / "a.png", "-o", tmp_path / "out", "--style", "waves")
+    unknown = run_command("stylise", folder / "a.png", "-o", tmp_path / "out", "--style", "waves")
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("error: there is no style 'waves'")

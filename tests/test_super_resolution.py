@@ -15,19 +15,20 @@ from skimage.filters import gaussian
 from replication.io.checkpoints import load_network, save_network, steps_trained, training_log
 from replication.io.files import ReplicationError, sha256
 from replication.io.images import load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import content_picture, photographs_of
+from replication.io.pictures import content_picture
+from replication.io.photographs import photographs_of
 from replication.losses import lattice
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.super_resolution import (
     BAND,
-    SHIPPED,
+    PRETRAINED,
     SRCNNUpscaler,
     bicubic,
     cropped,
     histogram_matched,
     low_resolution,
     luminance,
-    shipped_network,
+    pretrained_network,
     srcnn,
     super_resolution_trainer,
     train_super_resolution,
@@ -121,7 +122,7 @@ def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match)
     Image.fromarray(to_pixels(colour)).convert("L").save(tmp_path / "grey.png")
     files = [tmp_path / "colour.png", tmp_path / "grey.png"]
     for name, options in {
-        "srcnn": {"network": SHIPPED / "srcnn_x4.safetensors"},
+        "srcnn": {"network": PRETRAINED / "srcnn_x4.safetensors"},
         "x4": {"loss": "pixel"},
         "x8": {"factor": 8},
     }.items():
@@ -132,7 +133,7 @@ def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match)
         assert (grey - enlarged).abs().mean() < 0.05
         large = load_image(tmp_path / name / "colour.png")
         assert not torch.equal(large[:, :2], large[:, 1:])
-    expected = srcnn(load_network(SHIPPED / "srcnn_x4.safetensors", SRCNN)[0], load_image(files[0]))
+    expected = srcnn(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0], load_image(files[0]))
     if not match:
         assert (load_image(tmp_path / "srcnn" / "colour.png") - expected).abs().max() < 0.51 / 255
 
@@ -159,7 +160,7 @@ def test_histogram_matching_is_scikit_images_on_8_bits():
     assert (found.mean((2, 3)) - small.mean((2, 3))).abs().max() < 1 / 255
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(PRETRAINED.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_the_shipped_networks_are_small_and_say_how_they_came_about(path):
     kind = SRCNN if path.stem == "srcnn_x4" else SuperResolutionNetwork
     network, record = load_network(path, kind)
@@ -173,14 +174,14 @@ def test_the_shipped_networks_are_small_and_say_how_they_came_about(path):
 
 
 def test_all_networks_of_the_paper_are_shipped():
-    names = [path.stem for path in sorted(SHIPPED.glob("*.safetensors"))]
+    names = [path.stem for path in sorted(PRETRAINED.glob("*.safetensors"))]
     assert names == ["srcnn_x4", "x4_feature", "x4_pixel", "x8_feature", "x8_pixel"]
 
 
 @pytest.mark.parametrize(("factor", "loss"), [(3, "pixel"), (4, "style")])
 def test_a_network_that_there_is_not_is_refused(factor, loss):
     with pytest.raises(ReplicationError, match=f"the factor is one of 4, 8, the loss of feature, pixel; got {factor}"):
-        shipped_network(factor, loss)
+        pretrained_network(factor, loss)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 from replication import style_transfer, super_resolution
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import peak_memory
-from replication.style_transfer import stylize
+from replication.style_transfer import stylise
 from replication.super_resolution import upscale
 
 
@@ -32,10 +32,10 @@ def image(height, width):
 def test_the_reach_of_stylisation_is_the_least_that_is_enough(padding, size, monkeypatch):
     torch.manual_seed(0)
     network, whole = positive(ImageTransformationNetwork(padding=padding)), image(*size)
-    wanted = stylize(network, whole, tile=None)
-    assert (stylize(network, whole, tile=80) - wanted).abs().max() < 1e-14
+    wanted = stylise(network, whole, tile=None)
+    assert (stylise(network, whole, tile=80) - wanted).abs().max() < 1e-14
     monkeypatch.setattr(style_transfer, "REACH", style_transfer.REACH - 4)
-    assert (stylize(network, whole, tile=80) - wanted).abs().max() > 1e-10
+    assert (stylise(network, whole, tile=80) - wanted).abs().max() > 1e-10
 
 
 @pytest.mark.parametrize("factor", [4, 8])
@@ -49,8 +49,8 @@ def test_the_reach_of_enlarging_is_the_least_that_is_enough(factor, size, monkey
     assert (upscale(network, whole, tile=20) - wanted).abs().max() > 1e-10
 
 
-def stylize_square(norm, side, tile):
-    stylize(for_inference(ImageTransformationNetwork(norm)), torch.rand(1, 3, side, side), tile)
+def stylise_square(norm, side, tile):
+    stylise(for_inference(ImageTransformationNetwork(norm)), torch.rand(1, 3, side, side), tile)
 
 
 def upscale_square(factor, side, tile):
@@ -61,7 +61,7 @@ def upscale_square(factor, side, tile):
 @pytest.mark.parametrize(
     ("call", "kind", "tile", "sides", "factor"),
     [
-        (stylize_square, "instance", 256, (512, 1024), 1),
+        (stylise_square, "instance", 256, (512, 1024), 1),
         (upscale_square, 8, 32, (64, 128), 8),
     ],
 )

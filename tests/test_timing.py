@@ -97,7 +97,7 @@ def test_the_benchmark_of_style_transfer(checkout):
         step = rows[64, precision, "training step"]
         assert step["ratio"] == pytest.approx(step["seconds"] / sum(parts), rel=1e-4)
         assert len(parts) == 3
-    fast, plain = rows[128, "float32", "stylize"], rows[128, "float32", "plain PyTorch"]
+    fast, plain = rows[128, "float32", "stylise"], rows[128, "float32", "plain PyTorch"]
     assert fast["ratio"] == pytest.approx(fast["seconds"] / plain["seconds"], rel=1e-4)
     assert 0.2 < fast["peak_GB"] < 4
 
@@ -124,7 +124,7 @@ def test_the_benchmark_of_memory(checkout):
     rows = {row["command"]: row for row in record["results"]}
     assert len(rows) == len(record["results"]) == 2 + 2 + 1 + 2
     assert all(0.2 < row["peak_GB"] < 4 for row in rows.values())
-    assert rows["train-style"]["peak_GB"] > rows["stylize --style great_wave"]["peak_GB"]
+    assert rows["train-style"]["peak_GB"] > rows["stylise --style great_wave"]["peak_GB"]
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ import pooch
 from filelock import FileLock, Timeout
 
 from replication.io.files import DATA, ReplicationError, cache_folder, cause, data_folder, reason
-from replication.io.images import FORMATS, Picture, format_of, load_image, pixel_digest
+from replication.io.pictures import Picture
+from replication.io.images import FORMATS, format_of, load_image, pixel_digest
 
 log = logging.getLogger(__name__)
 

@@ -10,18 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from replication.io.files import ReplicationError, check_writable, explained
-from replication.io.images import (
-    ANIMATED,
-    FORMATS,
-    Frame,
-    check_format,
-    format_of,
-    frame_count,
-    image_size,
-    load_frames,
-    load_image,
-    save_frames,
-)
+from replication.io.images import ANIMATED, FORMATS, Frame, check_format, format_of, frame_count, image_size, load_frames, load_image, save_frames
 
 log = logging.getLogger(__name__)
 

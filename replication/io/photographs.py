@@ -26,7 +26,8 @@ from replication.io.files import (
     write_atomically,
 )
 from replication.io.image_files import image_files
-from replication.io.images import Picture, from_pixels, load_image, resize, to_pixels
+from replication.io.pictures import Picture
+from replication.io.images import from_pixels, load_image, resize, to_pixels
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import progress_bar
 
@@ -141,7 +142,7 @@ class Wanted(NamedTuple):
     least: int
 
 
-class Photographs:
+class ImageDataset:
     """Decoded photographs in one flat tensor, and batches of them.
 
     Args:
@@ -156,10 +157,10 @@ class Photographs:
         self.ends = np.cumsum([3 * height * width for height, width in shapes]).tolist()
         self.smallest = min(map(min, shapes))
 
-    def to(self, device: str) -> "Photographs":
+    def to(self, device: str) -> "ImageDataset":
         """The same with batches on `device`, and the pixels too, unless they take more than half of its free memory."""
         fits = device == "cpu" or self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2
-        return Photographs(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
+        return ImageDataset(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 
     def batch(self, step: int, batch_size: int, size: int, seed: int, flip: bool = False) -> Tensor:
         """The images of a step, which depend on the seed and the step alone.
@@ -199,7 +200,7 @@ class Photographs:
 
 def load_photographs(
     folder: Path | str, side: int = SHORT_SIDE, fit: str = "crop", count: int | None = None, least: int = 1
-) -> Photographs:
+) -> ImageDataset:
     """The images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
 
     Args:
@@ -231,7 +232,7 @@ def load_photographs(
     return cached(cache_folder() / "photographs" / f"{key}.json", _mapped, decode)
 
 
-def training_photographs(shown: str) -> tuple[Photographs, StandIns]:
+def training_photographs(shown: str) -> tuple[ImageDataset, StandIns]:
     """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image.
 
     Args:
@@ -246,12 +247,12 @@ def training_photographs(shown: str) -> tuple[Photographs, StandIns]:
     return photographs_of(pictures), stand_ins("MS-COCO train2014", pictures)
 
 
-def photographs_of(pictures: Sequence[Picture], side: int = SHORT_SIDE) -> Photographs:
+def photographs_of(pictures: Sequence[Picture], side: int = SHORT_SIDE) -> ImageDataset:
     """Photographs that are in memory already, their shorter sides resized to `side` where they are longer."""
     pixels = [_fitted(picture.image, side, "crop") for picture in pictures]
     flat = torch.from_numpy(np.concatenate([image.reshape(-1) for image in pixels]))
     record = {"pictures": [picture.provenance() for picture in pictures], "size": side}
-    return Photographs(flat, [image.shape[:2] for image in pixels], record)
+    return ImageDataset(flat, [image.shape[:2] for image in pixels], record)
 
 
 def _decode(folder: Path, paths: list[Path], wanted: Wanted, index: Path) -> None:
@@ -318,7 +319,7 @@ def _fitted(image: Tensor, side: int, fit: str) -> np.ndarray:
     return to_pixels(image if new == (height, width) else resize(image, *new))
 
 
-def _mapped(index: Path) -> Photographs:
+def _mapped(index: Path) -> ImageDataset:
     """What `_decode` has written, memory-mapped.
 
     Raises:
@@ -332,7 +333,7 @@ def _mapped(index: Path) -> Photographs:
         if not count or path.stat().st_size != count:
             raise ReplicationError(f"{path} is cut short")
         pixels = torch.from_file(str(path), shared=False, size=count, dtype=torch.uint8)
-        photographs = Photographs(pixels, shapes, contents["record"])
+        photographs = ImageDataset(pixels, shapes, contents["record"])
         left_out = [f"{len(names)} photographs {why}" for why, names in contents["left_out"].items() if names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ReplicationError(f"the photographs in {index} are damaged ({reason(error)})") from error

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from replication.io.files import DATA, ROOT, sha256
-from replication.io.images import Picture
+from replication.io.pictures import Picture
 from replication.io.runtime import default_device
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
@@ -62,7 +62,7 @@ def commit() -> str:
     return head + ("+changes" if _git("status", "--porcelain", "--", *SOURCES) else "")
 
 
-def circumstances(*more: Path) -> dict[str, Any]:
+def environment(*more: Path) -> dict[str, Any]:
     """What a result depends on beside its settings: code and data with `more` files, the device, and versions."""
     return {"sources": sources_digest(*more), "device": device_name(default_device()), "versions": versions()}
 

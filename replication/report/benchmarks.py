@@ -15,7 +15,8 @@ from replication.baseline import white_noise
 from replication.config import PAPER, StyleConfig, SuperResolutionConfig
 from replication.io.files import ReplicationError
 from replication.io.images import resize, save_image, square
-from replication.io.photographs import PHOTOGRAPHS, Photographs, content_picture, photographs_of, style_picture
+from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
+from replication.io.photographs import ImageDataset, photographs_of
 from replication.io.ranges import FACTORS
 from replication.io.runtime import free_memory, keep_freed_memory
 from replication.io.weights import vgg16_weights
@@ -24,7 +25,7 @@ from replication.loss_network import LAYERS, MEAN
 from replication.losses import Objective
 from replication.networks import FILTERS, SR_FILTERS, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import Call, bare_convolutions, convolution_flops, interleaved, peak_memory
-from replication.style_transfer import style_trainer, stylize
+from replication.style_transfer import style_trainer, stylise
 from replication.super_resolution import super_resolution_trainer, upscale
 from replication.training import Trainer, compile_in_place, compiled
 
@@ -114,7 +115,7 @@ def speed_rows(
 def _speed_row(fast: nn.Module, size: int, precision: str, repeats: int, device: str) -> dict[str, Any]:
     iterations = WORKS["iteration of the baseline"]
     calls: dict[str, Call] = {name: iterations[name](size, precision, device) for name in ("ours", "plain PyTorch")}
-    calls["network"] = _repeated(partial(stylize, fast, white_noise(size, 0).to(device), tile=None))
+    calls["network"] = _repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
     timings = interleaved(calls, repeats, device, f"{size} x {size}, {precision}")
     iteration, plain, once = (timings[name].seconds for name in calls)
     row: dict[str, Any] = {"size": size, "precision": precision, "iteration": iteration}
@@ -278,7 +279,7 @@ def _pictures() -> list[Any]:
     return [content_picture("chelsea"), style_picture(STYLE)]
 
 
-def _photographs(device: str) -> Photographs:
+def _photographs(device: str) -> ImageDataset:
     return photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
 
 
@@ -300,7 +301,7 @@ def _stylisation(size: int, precision: str, device: str, mode: str | None = None
     fast = for_inference(ImageTransformationNetwork().to(device), getattr(torch, precision))
     if mode:
         compile_in_place(fast, mode)
-    return _repeated(partial(stylize, fast, white_noise(size, 0).to(device), tile=None))
+    return _repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
 
 
 def _plain_stylisation(size: int, precision: str, device: str) -> Call:

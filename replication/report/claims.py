@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from replication.evaluation import NAMES, PAPER, matched_rows
 from replication.io.downloads import SETS
-from replication.io.photographs import VALIDATION
+from replication.io.pictures import VALIDATION
 from replication.report import rules
 from replication.report.rules import FEWEST, Check, Judgement, judged, judged_after
 

@@ -34,7 +34,7 @@ from replication.io.files import (
     sha256,
 )
 from replication.io.image_files import image_files
-from replication.io.provenance import circumstances
+from replication.io.provenance import environment
 from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
 from replication.report.profiles import checked
@@ -208,7 +208,7 @@ def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
-    before = _circumstances(notebook, profile, parameters)
+    before = _environment(notebook, profile, parameters)
     done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
@@ -258,7 +258,7 @@ def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[
     return rows
 
 
-def _circumstances(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """What an executed copy depends on, beside its parameters; with the files that these name."""
     folder = data_folder()
     images = (
@@ -269,7 +269,7 @@ def _circumstances(notebook: Path, profile: str, parameters: dict[str, Any]) -> 
     named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
     given = {name: sha256(Path(name).read_bytes()) for name in named}
     digests = {"images": sha256(json.dumps(images).encode()), "figures": read, "files": given}
-    return circumstances(notebook) | digests
+    return environment(notebook) | digests
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
@@ -278,7 +278,7 @@ def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     had = nbformat.read(path, as_version=4).metadata
-    now = _circumstances(notebook, profile, parameters)
+    now = _environment(notebook, profile, parameters)
     return (had.get("replication"), had.papermill.parameters) == (now, parameters)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from replication.evaluation import MATCHED, NAMES, NO_SET, PAPER
 from replication.io.files import FIGURES
-from replication.io.photographs import VALIDATION
+from replication.io.pictures import VALIDATION
 from replication.report.claims import CLAIMS, judge_record, orderings, preferred
 from replication.report.rules import verdict_on
 from replication.report.summary import shown_profile

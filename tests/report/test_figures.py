@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from replication.io.files import FIGURES
-from replication.io.photographs import content_picture
+from replication.io.pictures import content_picture
 from replication.io.provenance import commit, provenance
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
