@@ -15,8 +15,8 @@ from replication.io.pictures import content_picture
 from replication.io.provenance import environment, provenance
 from replication.io.runtime import default_device
 from replication.networks import SRCNN
+from replication.report.figures import save_table
 from replication.report.recipes import train_in_full, trainings
-from replication.report.tables import save_table
 
 
 @pytest.fixture

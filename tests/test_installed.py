@@ -109,7 +109,8 @@ def test_what_works_on_the_project_itself_says_that_it_needs_a_clone(environment
 
 
 def test_an_installed_package_writes_tables_where_the_user_stands(environment, tmp_path):
-    write = "from replication.report.tables import save_table as s; print(*s('some', [{'seconds': 1}], {'profile': 'smoke'}))"
+    write = "from replication.report.figures import save_table as s; "
+    write += "print(*s('some', [{'seconds': 1}], {'profile': 'smoke'}))"
     written = installed(environment, "-c", write, cwd=tmp_path)
     assert written.stdout == "figures/smoke/some.json figures/smoke/some.csv\n"
     assert all((tmp_path / path).exists() for path in written.stdout.split())

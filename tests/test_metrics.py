@@ -8,15 +8,22 @@ import torch
 from scipy.ndimage import convolve
 
 from replication.baseline import white_noise
-from replication.evaluation import (
+from replication.io.images import resize
+from replication.io.pictures import content_picture
+from replication.metrics import (
+    checkerboard_energy,
     compare,
-    falls,
     gradient_correlation,
     histogram_distance,
+    perceptual_distance,
     psnr,
+    sharpness,
     spatial_correlation,
     ssim,
 )
+from replication.super_resolution import bicubic, low_resolution
+
+PHOTOGRAPH = resize(content_picture("coffee").image, 96, 128)
 
 
 def test_psnr_is_ten_log_of_one_over_the_squared_error(photograph):
@@ -73,6 +80,23 @@ def test_an_image_compared_with_itself(photograph):
     }
 
 
-def test_falls():
-    assert falls([3, 2, 1])
-    assert not falls([3, 3, 1])
+def test_the_grid_is_what_repeats_with_the_period_and_is_not_in_the_original():
+    """A checkerboard of one grey level has half of that as its standard deviation."""
+    board = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(48, 64).expand(1, 3, -1, -1)
+    darker = 0.9 * PHOTOGRAPH
+    assert checkerboard_energy(darker + board / 255, darker, 4) == pytest.approx(0.5, abs=1e-4)
+    assert checkerboard_energy(darker + board / 255, darker, 3) < 0.02
+    assert checkerboard_energy(darker, darker, 4) == 0
+
+
+def test_the_sharpness_falls_with_blur():
+    blurred = bicubic(low_resolution(PHOTOGRAPH, 4), 4)
+    assert sharpness(PHOTOGRAPH, PHOTOGRAPH) == 1
+    assert 0.2 < sharpness(blurred, PHOTOGRAPH) < 0.9
+
+
+def test_the_perceptual_distance_grows_with_blur():
+    pytest.importorskip("stlpips_pytorch")
+    distances = [perceptual_distance(bicubic(resize(PHOTOGRAPH, 96 // n, 128 // n), n), PHOTOGRAPH) for n in (1, 2, 4)]
+    assert distances[0] == pytest.approx(0, abs=1e-3)
+    assert np.all(np.diff(distances) > 0)

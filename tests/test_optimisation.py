@@ -6,10 +6,10 @@ import torch
 from scipy.optimize import minimize
 
 from replication.baseline import Adam, optimise_image, white_noise
-from replication.evaluation import psnr
 from replication.lbfgs import LBFGS
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, total_variation
+from replication.metrics import psnr
 
 
 def test_it_finds_the_minimum_of_a_denoising_problem(photograph):

@@ -11,10 +11,9 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from replication import readme
 from replication.io.files import ROOT
 from replication.report.profiles import PROFILES, SETTINGS
-from replication.report.summary import ledger, sources
+from replication.report.summary import shown_profile
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -88,114 +87,28 @@ def test_a_notebook_is_a_story(path):
 
 
 def records(kind):
-    """The JSON files of the paper profile that hold a "figure" or a "table", with their paths."""
-    found = [(path, json.loads(path.read_text())) for path in tracked("figures/paper/*.json")]
+    """The JSON files of the profile that the README shows which hold a "figure" or a "table", with their paths."""
+    found = [(path, json.loads(path.read_text())) for path in tracked(f"figures/{shown_profile()}/*.json")]
+    assert found
     return [(path, record) for path, record in found if kind in record]
 
 
-def test_executed_copies_and_figures_of_the_paper_profile_belong_together():
+def test_executed_copies_and_figures_belong_together():
     for path, record in records("figure"):
         assert list(record) == ["figure", "claim", "verdict", "results", "provenance"]
         assert record["figure"] == path.stem
-        assert record["provenance"]["profile"] == "paper"
+        assert record["provenance"]["profile"] == shown_profile()
         assert not record["provenance"]["commit"].endswith("+changes")
-        assert path.with_suffix(".png").exists()
+        assert path.with_suffix(".png").exists() or path.with_suffix(".csv").exists()
         assert (path.parent / "notebooks" / f"{record['provenance']['notebook']}.ipynb").exists()
 
 
-def test_the_readme_holds_the_tables_of_the_figures(monkeypatch, tmp_path):
-    copy = tmp_path / "README.md"
-    text = (ROOT / "README.md").read_text()
-    without, tables = re.subn(
-        r"(written by `python -m replication readme` -->).*?(<!-- [-a-z]+ end -->)", r"\1\2", text, flags=re.S
-    )
-    assert tables == 7
-    copy.write_text(without)
-    monkeypatch.setattr(readme, "README", copy)
-    readme.write_readme()
-    assert copy.read_text() == text
-
-
-def test_the_readme_repeats_what_the_benchmark_holds():
-    text = (ROOT / "README.md").read_text()
+def test_a_table_lies_beside_its_csv_file():
     for path, record in records("table"):
         assert list(record) == ["table", "results", "provenance"]
         assert record["table"] == path.stem
         assert path.with_suffix(".csv").exists()
         assert not record["provenance"]["commit"].endswith("+changes")
-        if record["table"] != "benchmark_baseline":
-            continue
-        rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
-        for size, precision in {key[:2]: None for key in rows if key[2] == "plain PyTorch"}:
-            ours, torchs, plain = (
-                rows[size, precision, name] for name in ("ours", "torch.optim.LBFGS", "plain PyTorch")
-            )
-            ratios = " | ".join(f"{row['ratio']:.2f}" for row in (ours, torchs, plain))
-            line = f"| {size} x {size} | {precision} | {ours['seconds']:.3g} | {ratios} | {ours['peak_GB']:.1f} |"
-            assert line in text
-
-
-def test_the_readme_repeats_what_table_1_holds():
-    text = (ROOT / "README.md").read_text()
-    rows = json.loads((ROOT / "figures" / "paper" / "table1_speed.json").read_text())["results"]
-    assert rows
-    for row in rows:
-        seconds = " | ".join(f"{row[name]:.3g}" for name in ("iteration", "500 iterations", "network"))
-        ratios = ", ".join(f"{row[f'speed-up over {number}']:.0f}" for number in (100, 300, 500))
-        usual = f"{row['over plain 500']:.0f}"
-        assert f"| {row['size']} x {row['size']} | {row['precision']} | {seconds} | {ratios} | {usual} |" in text
-
-
-def test_the_readme_repeats_what_the_benchmark_of_style_transfer_holds():
-    text = (ROOT / "README.md").read_text()
-    record = json.loads((ROOT / "figures" / "paper" / "benchmark_style.json").read_text())
-    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
-    for size in [size for size, _, method in rows if method == "plain PyTorch"]:
-        cases = (("float32", "plain PyTorch"), ("float32", "stylise"), ("bfloat16", "stylise"))
-        plain, ours, half = (rows[size, *case] for case in cases)
-        seconds = " | ".join(f"{row['seconds']:.3g}" for row in (plain, ours, half))
-        line = f"| {size} x {size} | {seconds} | {plain['seconds'] / half['seconds']:.1f} | {half['peak_GB']:.1f} |"
-        assert line in text
-    steps = [rows[256, precision, "training step"] for precision in ("float32", "bfloat16")]
-    said = " and ".join(f"{row['seconds']:.3g} s in {row['precision']} ({row['ratio']:.2f})" for row in steps)
-    assert f"A training step takes {said}" in " ".join(text.split())
-
-
-def test_the_readme_repeats_what_the_benchmark_of_super_resolution_holds():
-    text = (ROOT / "README.md").read_text()
-    record = json.loads((ROOT / "figures" / "paper" / "benchmark_super_resolution.json").read_text())
-    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
-    for size in [size for size, precision, method in rows if (precision, method) == ("bfloat16", "upscale")]:
-        plain, ours, half = (
-            rows.get((size, *case))
-            for case in (("float32", "plain PyTorch"), ("float32", "upscale"), ("bfloat16", "upscale"))
-        )
-        cells = [f"{plain['seconds']:.3g}" if plain else "", f"{ours['seconds']:.3g}", f"{half['seconds']:.3g}"]
-        cells += [f"{plain['seconds'] / half['seconds']:.1f}" if plain else "", f"{half['peak_GB']:.1f}"]
-        assert f"| {' | '.join([size, *cells])} |" in text
-
-
-def test_the_readme_repeats_what_the_benchmark_of_the_convolutions_holds():
-    text = (ROOT / "README.md").read_text()
-    record = json.loads((ROOT / "figures" / "paper" / "benchmark_convolutions.json").read_text())
-    assert f"Measured on: {record['provenance']['device']}." in text
-    rows = record["results"]
-    works = {(row["work"], row["precision"]) for row in rows}
-    assert len(works) == 5 * len({row["precision"] for row in rows})
-    for work, precision in works:
-        bare, eager, compiled = (
-            next(row for row in rows if (row["work"], row["precision"], row["method"]) == (work, precision, method))
-            for method in ("bare convolutions", "eager", "compiled")
-        )
-        start = f"| {work} | {eager['size']} | {precision} | {eager['seconds']:.3g} |"
-        ratios = [f"{row['seconds'] / bare['seconds']:.2f}" for row in (eager, compiled)]
-        assert f"{start} {' | '.join(ratios)} |" in text
-
-
-def test_the_ledger_is_that_of_the_figures():
-    record = json.loads((ROOT / "figures" / "paper" / "claims.json").read_text())
-    assert record["results"] == ledger("paper")
-    assert record["provenance"]["figures"] == sources("paper")
 
 
 def test_no_file_names_this_machine_or_a_registry():

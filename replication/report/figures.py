@@ -1,25 +1,32 @@
-"""Figures that read without their notebook, each with the numbers behind it in a JSON file."""
+"""Figures that read without their notebook, each with the numbers behind it in a JSON file; and tables."""
 
 import io
 import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from pandas.io.formats.style import Styler
+from torch import Tensor, nn
 
-from replication.io.files import FIGURES, write_atomically, write_json
+from replication.io.files import FIGURES, rounded, write_atomically, write_json
 from replication.io.images import to_pixels
-from replication.report.claims import Judgement
+from replication.io.pictures import Picture
+from replication.io.provenance import provenance
+from replication.report.claims import judge
+from replication.report.rules import Judgement
 
 DPI = 150
 COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
 DASHES = ("-", "--", "-.", ":")
 STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 12, "figure.titleweight": "bold"}
+Rows = Sequence[dict[str, Any]]
 
 
 class Plot(NamedTuple):
@@ -79,26 +86,6 @@ def panels(
     return figure
 
 
-def table(text: str, title: str, caption: str) -> Figure:
-    """A table as a picture: a heading, the text in letters of equal width, and the caption below.
-
-    Args:
-        text: from `tables.text_table`.
-    """
-    lines = text.splitlines()
-    width = max(6, 0.075 * max(map(len, lines)) + 0.3)
-    below = textwrap.fill(caption, int(13 * width))
-    foot = 0.25 + 0.16 * (below.count("\n") + 1)
-    height = 0.5 + 0.16 * len(lines) + foot
-    figure = plt.figure(figsize=(width, height))  # before the context, whose end undoes what a notebook's backend sets
-    with plt.rc_context(STYLE):
-        figure.add_axes((0, 0, 1, 1)).set_axis_off()  # a notebook shows no figure without axes
-        figure.text(0.15 / width, 1 - 0.45 / height, text, family="monospace", va="top", linespacing=1.25)
-        figure.suptitle(title, y=1 - 0.12 / height, va="top")
-        figure.text(0.5, (foot - 0.08) / height, below, ha="center", va="top")
-    return figure
-
-
 def _draw(ax: Axes, plot: Plot) -> None:
     for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
         marker = "o" if plot.points else None
@@ -116,7 +103,57 @@ def _draw(ax: Axes, plot: Plot) -> None:
     ax.legend(edgecolor="none")
 
 
-def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenance: dict[str, Any]) -> list[Path]:
+def table(rows: Rows) -> Styler:
+    """Rows of equal keys as a notebook shows them: three digits, large numbers with thousands apart, None empty."""
+
+    def text(value: object) -> str:
+        if pd.isna(value):
+            return ""
+        if isinstance(value, float):
+            return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return f"{value:,}" if isinstance(value, int) and abs(value) >= 1e4 else str(value)
+
+    return pd.DataFrame(rows, dtype=object).style.hide(axis="index").format(text)
+
+
+def report(
+    figure: str,
+    run: SimpleNamespace,
+    results: Any,
+    *,
+    title: str = "",
+    rows: Sequence[Sequence[tuple[Tensor, str]]] = (),
+    plots: Sequence[Plot] = (),
+    caption: str = "",
+    network: nn.Module | None = None,
+    inputs: Sequence[Picture] = (),
+    **more: Any,
+) -> None:
+    """How a notebook closes: judge the numbers, print the verdict, draw the figure, and write both with where from.
+
+    Args:
+        figure: one of `CLAIMS`.
+        run: the settings, from `profiles.start`.
+        results: the numbers, as JSON takes them; rows of equal keys are a table, where there is nothing to draw.
+        title, rows, plots: see `panels`.
+        caption: what follows the claim.
+        network, inputs: see `provenance`.
+        more: what else the provenance holds.
+
+    Raises:
+        ReplicationError: a file could not be written.
+    """
+    judgement = judge(figure, results, run)
+    print(judgement)
+    sources = provenance(run, network, inputs) | more
+    if rows or plots:
+        drawn = panels(rows, title, f"{judgement.caption} {caption}".strip(), plots)
+        save_figure(drawn, judgement, results=results, sources=sources)
+    else:
+        save_table(figure, results, sources, judgement)
+
+
+def save_figure(figure: Figure, judgement: Judgement, *, results: Any, sources: dict[str, Any]) -> list[Path]:
     """Write `figures/<profile>/<figure>.png` and `.json`; the PNG carries the provenance in a chunk of that name.
 
     The same figure, numbers and provenance give the same bytes.
@@ -125,7 +162,7 @@ def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenanc
         figure: the picture.
         judgement: from `claims.judge`.
         results: the numbers, as JSON takes them.
-        provenance: from `provenance.provenance`; its "profile" chooses the folder.
+        sources: from `provenance.provenance`; its "profile" chooses the folder.
 
     Returns:
         The two paths.
@@ -133,19 +170,47 @@ def save_figure(figure: Figure, judgement: Judgement, *, results: Any, provenanc
     Raises:
         ReplicationError: a file could not be written.
     """
-    name = judgement.figure
-    record = {"figure": name, "claim": judgement.claim, "verdict": judgement.verdict}
-    numbers = FIGURES / provenance["profile"] / f"{name}.json"
-    png = save_picture(figure, name, provenance)
-    write_json(numbers, record | {"results": results, "provenance": provenance})
-    return [png, numbers]
-
-
-def save_picture(figure: Figure, name: str, provenance: dict[str, Any]) -> Path:
-    """Write the PNG alone; see `save_figure`."""
-    path = FIGURES / provenance["profile"] / f"{name}.png"
+    folder, name = FIGURES / sources["profile"], judgement.figure
     picture = io.BytesIO()
-    metadata = {"Title": name, "Software": None, "Provenance": json.dumps(provenance)}
+    metadata = {"Title": name, "Software": None, "Provenance": json.dumps(sources)}
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)
-    write_atomically(path, picture.getvalue())
+    write_atomically(folder / f"{name}.png", picture.getvalue())
+    write_json(folder / f"{name}.json", _judged(judgement) | {"results": results, "provenance": sources})
+    return [folder / f"{name}.png", folder / f"{name}.json"]
+
+
+def save_table(
+    name: str, rows: Rows | pd.DataFrame, sources: dict[str, Any], judgement: Judgement | None = None
+) -> list[Path]:
+    """Write `figures/<profile>/<name>.json`, with the provenance, and `.csv`.
+
+    Args:
+        name: file name without suffix, "table_works".
+        rows: of equal keys, or a frame; what is missing is null in JSON and empty in CSV.
+        sources: see `save_figure`.
+        judgement: of a table that is judged like a figure; its JSON then begins as that of a figure.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        ReplicationError: a file could not be written.
+    """
+    frame = pd.DataFrame(rows, dtype=object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    path = FIGURES / sources["profile"] / f"{name}.json"
+    begin = _judged(judgement) if judgement else {"table": name}
+    write_json(path, begin | {"results": rows, "provenance": sources})
+    return [path, save_csv(name, rows, sources["profile"])]
+
+
+def save_csv(name: str, rows: Rows, profile: str) -> Path:
+    """Write rows of equal keys as `figures/<profile>/<name>.csv`, floats at six significant digits."""
+    path = FIGURES / profile / f"{name}.csv"
+    text = pd.DataFrame(rounded(list(rows)), dtype=object).to_csv(index=False, lineterminator="\n")
+    write_atomically(path, text.encode())
     return path
+
+
+def _judged(judgement: Judgement) -> dict[str, str]:
+    return {"figure": judgement.figure, "claim": judgement.claim, "verdict": judgement.verdict}

@@ -4,18 +4,20 @@ import json
 import subprocess
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from replication import figures
+from replication.io.files import FIGURES
 from replication.io.pictures import content_picture
 from replication.io.provenance import commit, provenance
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
-from replication.report.claims import Check, Judgement, word
-from replication.report.figures import panels, save_figure
-from replication.report.tables import text_table
+from replication.report import figures
+from replication.report.figures import panels, save_csv, save_figure, save_table
+from replication.report.rules import Check, Judgement
+from replication.report.summary import shown_profile
 
 
 @pytest.fixture
@@ -66,27 +68,33 @@ def test_the_picture_and_the_numbers(monkeypatch, tmp_path, photograph, record):
     assert json.loads(Image.open(paths[0]).text["Provenance"]) == saved["provenance"] == record
 
 
-def test_verdicts():
-    checks = [Check("a", "1", "2", "over 1", True), Check("b", "", "3", "over 4", False), Check("c", "", "", "", None)]
-    judgement = Judgement("fig", "c", checks)
-    assert judgement.verdict == (
-        "partly replicated: a: 2, over 1; does NOT hold: b: 3, over 4; not run at this scale: c"
-    )
-    assert str(judgement).splitlines() == ["partly replicated:", *map(str, checks)]
-    assert [word(holds) for holds in ([True, True], [True, None], [False, None], [None], [])] == [
-        "replicated",
-        "replicated as far as run",
-        "not replicated",
-        "not run at this scale",
-        "not run at this scale",
-    ]
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "FIGURES", tmp_path)
+    return tmp_path / "smoke"
 
 
-def test_text_table():
-    rows = [{"layer": "relu1_1", "psnr": 41.23456, "n": 5}, {"layer": "x", "psnr": 3.0, "n": 10}]
-    assert text_table(rows).splitlines() == [
-        "layer    psnr   n",
-        "-------  ----  --",
-        "relu1_1  41.2   5",
-        "x           3  10",
-    ]
+@pytest.mark.parametrize("frame", [list, pd.DataFrame])
+def test_a_table_is_json_and_csv_with_what_is_missing_left_out(folder, record, frame):
+    rows = [{"layer": "relu1_1", "n": 5, "x": 1 / 3}, {"layer": "a, b", "n": None, "x": 2.0}]
+    assert save_table("some", frame(rows), record) == [folder / "some.json", folder / "some.csv"]
+    found = json.loads((folder / "some.json").read_text())
+    assert list(found) == ["table", "results", "provenance"]
+    assert found["table"] == "some"
+    assert found["results"] == [{"layer": "relu1_1", "n": 5, "x": 0.333333}, {"layer": "a, b", "n": None, "x": 2.0}]
+    n = "5.0" if frame is pd.DataFrame else "5"  # a column of numbers with a gap
+    assert (folder / "some.csv").read_bytes() == f'layer,n,x\nrelu1_1,{n},0.333333\n"a, b",,2.0\n'.encode()
+
+
+def test_a_table_that_is_judged_has_the_verdict_in_its_file(folder, record):
+    outcome = Judgement("some", "A claim.", [Check("a", "1", "2", "over 1", True)])
+    save_table("some", [{"x": 1}], record, outcome)
+    found = json.loads((folder / "some.json").read_text())
+    assert list(found) == ["figure", "claim", "verdict", "results", "provenance"]
+    assert [found["figure"], found["verdict"]] == ["some", outcome.verdict]
+
+
+@pytest.mark.parametrize("path", sorted((FIGURES / shown_profile()).glob("*.csv")), ids=lambda path: path.stem)
+def test_the_csv_files_are_those_of_the_numbers(folder, path):
+    rows = json.loads(path.with_suffix(".json").read_text())["results"]
+    assert save_csv(path.stem, rows, "smoke").read_bytes() == path.read_bytes()

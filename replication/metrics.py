@@ -1,0 +1,126 @@
+"""How alike two images are, and what is alike in them; float64, scikit-image where it has the measure."""
+
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from skimage.color import rgb2gray, rgb2ycbcr
+from skimage.filters import gaussian, sobel
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor, nn
+
+from replication.io.images import to_pixels
+
+BINS = 8  # a channel, so 512 colours
+WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # SSIM as in Wang et al. 2004
+SHIFT = 1 / 64  # of the image's height: the accuracy of position that `gradient_correlation` asks for
+
+
+def compare(y_hat: Tensor, y: Tensor) -> dict[str, float]:
+    """PSNR, SSIM, histogram distance and gradient correlation of two images (1, 3, H, W) in [0, 1], by name."""
+    measures = (psnr, ssim, histogram_distance, gradient_correlation)
+    return {measure.__name__: measure(y_hat, y) for measure in measures}
+
+
+def psnr(y_hat: Tensor, y: Tensor) -> float:
+    """Peak signal-to-noise ratio over the three channels, in dB; images (1, 3, H, W), peak 1."""
+    return float(peak_signal_noise_ratio(_array(y), _array(y_hat), data_range=1))
+
+
+def ssim(y_hat: Tensor, y: Tensor) -> float:
+    """Structural similarity, mean over channels, at most 1; images (1, 3, H, W) in [0, 1].
+
+    Gaussian window 11 x 11 with sigma 1.5 and population covariances, as in Wang et al. 2004.
+    """
+    return float(structural_similarity(_array(y), _array(y_hat), data_range=1, channel_axis=-1, **WANG))
+
+
+def luminance_scores(y_hat: Tensor, y: Tensor, border: int, grey: bool = False) -> dict[str, float]:
+    """PSNR in dB and SSIM of the luminance, by the protocol that reproduces the paper's figures 8 and 9 at x4.
+
+    Both images rounded to 8 bits; Y of BT.601 (16..235), not rounded; PSNR with peak 255; SSIM with a Gaussian window
+    11 x 11, sigma 1.5, data range 255, population covariances, mean over the positions where the window fits.
+
+    Args:
+        y_hat, y: (1, 3, H, W) in [0, 1].
+        border: pixels a side that do not count, in the paper the factor.
+        grey: the image was published with one channel, which is then measured as it is, 0..255; the mean of the three
+            is taken.
+    """
+    found, wanted = (to_pixels(image)[border:-border, border:-border] for image in (y_hat, y))
+    found, wanted = (x.mean(-1) if grey else rgb2ycbcr(x)[..., 0] for x in (found, wanted))
+    return {
+        "psnr": float(peak_signal_noise_ratio(wanted, found, data_range=255)),
+        "ssim": float(structural_similarity(wanted, found, data_range=255, **WANG)),
+    }
+
+
+def checkerboard_energy(y_hat: Tensor, y: Tensor, period: int) -> float:
+    """How strong a pattern that repeats every `period` pixels is in `y_hat` and not in `y`, in grey levels of 255.
+
+    The standard deviation of the difference of their luminance, averaged over all squares of `period` pixels a side:
+    the part of its spectrum at the frequency of the upsampling and its multiples.
+
+    Args:
+        y_hat, y: (1, 3, H, W) in [0, 1].
+        period: in pixels.
+    """
+    difference = 255 * (rgb2gray(_array(y_hat)) - rgb2gray(_array(y)))
+    rows, columns = (side // period for side in difference.shape)
+    squares = difference[: rows * period, : columns * period].reshape(rows, period, columns, period)
+    return float(squares.mean((0, 2)).std())
+
+
+def sharpness(y_hat: Tensor, y: Tensor) -> float:
+    """The mean Sobel gradient magnitude of the luminance of `y_hat` over that of `y`: less than 1 if blurred."""
+    found, wanted = (sobel(rgb2gray(_array(image))).mean() for image in (y_hat, y))
+    return float(found / wanted)
+
+
+def histogram_distance(y_hat: Tensor, y: Tensor) -> float:
+    """Total variation distance of the joint colour histograms (8 x 8 x 8 bins): 0 same colours, 1 none in common."""
+    p, q = (np.histogramdd(_array(image).reshape(-1, 3), BINS, range=[(0, 1)] * 3)[0].ravel() for image in (y_hat, y))
+    return float(np.abs(p / p.sum() - q / q.sum()).sum() / 2)
+
+
+def gradient_correlation(y_hat: Tensor, y: Tensor) -> float:
+    """Pearson correlation, over the pixels, of where the edges are: -1 to 1, about 0 for unrelated layouts.
+
+    Sobel gradient magnitude of the luminance, averaged by a Gaussian with sigma H/64, so that an edge that moved by a
+    few pixels still counts.
+    """
+    edges = (gaussian(sobel(rgb2gray(image)), sigma=SHIFT * len(image)) for image in (_array(y_hat), _array(y)))
+    return _correlation(*edges)
+
+
+def spatial_correlation(y_hat: Tensor, y: Tensor) -> float:
+    """Pearson correlation, over the pixels, of the luminance: -1 to 1, about 0 for unrelated layouts."""
+    return _correlation(*(rgb2gray(_array(image)) for image in (y_hat, y)))
+
+
+def perceptual_distance(y_hat: Tensor, y: Tensor) -> float | None:
+    """ST-LPIPS (Ghildyal and Liu 2022) of two images (1, 3, H, W) in [0, 1], by AlexNet: 0 for equal ones.
+
+    None where it is not installed (`pip install stlpips-pytorch torchsummary`). It stands where the paper has its user
+    study.
+    """
+    if not all(map(find_spec, ("stlpips_pytorch", "torchsummary"))):
+        return None
+    with torch.inference_mode():
+        return _stlpips()(2 * y_hat - 1, 2 * y - 1).item()
+
+
+@cache
+def _stlpips() -> nn.Module:
+    from stlpips_pytorch import stlpips
+
+    return stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False).eval()
+
+
+def _array(image: Tensor) -> np.ndarray:
+    return image[0].detach().permute(1, 2, 0).cpu().double().numpy()
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
