@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     command, debug = None, "--debug" in arguments
     try:
         command = tyro.cli(_commands(arguments), prog="python -m replication", args=arguments)
-        check(**{name: value for name, value in vars(command).items() if name != "style"})
+        check(**{name: value for name, value in vars(command).items() if name not in ("style", "images")})  # files
         return command.run()
     except KeyboardInterrupt:
         print(f"\ninterrupted; {getattr(command, 'interrupted', Command.interrupted)}", file=sys.stderr)
@@ -251,7 +251,8 @@ def _commands(arguments: list[str]) -> Any:
 
 def _by_recipe(arguments: list[str]) -> TrainStyle:
     """What `train-style` takes where it is not told: the paper's settings on a GPU, else the quick ones."""
-    given = dict(pairwise(arguments)).get("--recipe")
+    words = [word for each in arguments for word in (each.split("=", 1) if each.startswith("--recipe=") else [each])]
+    given = dict(pairwise(words)).get("--recipe")
     if given is None:
         from replication.io.runtime import default_device
 

@@ -1,24 +1,25 @@
 """L-BFGS on the pixels, and the baseline on real images: what it reaches, that it goes on where it stopped."""
 
-import numpy as np
-import pytest
-import torch
-from scipy.optimize import minimize
-from replication.baseline import Adam, optimise_image, white_noise
-from replication.evaluation import psnr
-from replication.lbfgs import LBFGS
-from replication.loss_network import LossNetwork
-from replication.losses import feature_reconstruction_loss, total_variation
 import re
 import signal
 import time
+
+import numpy as np
+import pytest
+import torch
 from commands import TIMEOUT, Process
 from safetensors.torch import load_file, save_file
-from replication.baseline import gatys, iterations_to, white_noise
+from scipy.optimize import minimize
+
+from replication.baseline import Adam, gatys, iterations_to, optimise_image, white_noise
+from replication.evaluation import psnr
 from replication.io.files import ReplicationError
 from replication.io.images import square
 from replication.io.photographs import content_picture, style_picture
-from replication.losses import Objective
+from replication.io.ranges import RangeError
+from replication.lbfgs import LBFGS
+from replication.loss_network import LossNetwork
+from replication.losses import Objective, feature_reconstruction_loss, total_variation
 
 
 def test_it_finds_the_minimum_of_a_denoising_problem(photograph):
@@ -78,7 +79,7 @@ def test_a_loss_that_is_not_finite_names_the_iteration():
 
 @pytest.mark.parametrize("iterations", [0, -1])
 def test_iterations_must_be_positive(iterations):
-    with pytest.raises(ValueError, match="iterations must be a whole number of iterations, at least 1"):
+    with pytest.raises(RangeError, match="iterations must be a whole number of iterations, at least 1"):
         optimise_image(lambda image: image.sum(dim=(1, 2, 3)), LBFGS(torch.zeros(1, 3, 4, 4)), iterations)
 
 
@@ -256,7 +257,7 @@ def test_with_bfloat16_convolutions_it_ends_within_2_percent(photograph, y_style
     ],
 )
 def test_settings_it_cannot_take_are_refused(photograph, y_style, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(RangeError, match=message):
         gatys(photograph, y_style, **options)
 
 

@@ -3,16 +3,24 @@
 import numpy as np
 import pytest
 import torch
-from replication.losses import feature_reconstruction_loss, gram_matrix, style_reconstruction_loss, total_variation
+from scipy import ndimage
 from torchvision.models import vgg16
+
 from replication.baseline import white_noise
+from replication.config import PAPER
 from replication.io.images import square
 from replication.io.photographs import content_picture, style_picture
 from replication.io.weights import CONVOLUTIONS
 from replication.loss_network import MEAN
-from replication.losses import STYLE_LAYERS, Objective
-from scipy import ndimage
-from replication.losses import lattice, lattice_peak
+from replication.losses import (
+    Objective,
+    feature_reconstruction_loss,
+    gram_matrix,
+    lattice,
+    lattice_peak,
+    style_reconstruction_loss,
+    total_variation,
+)
 
 
 @pytest.fixture
@@ -103,7 +111,7 @@ def y_style():
 
 
 @pytest.fixture(scope="module")
-def features(weights):
+def reference(weights):
     """Features by layer in float64, from torchvision's network."""
     network = vgg16(weights=None).features.double()
     convolutions = [module for module in network if isinstance(module, torch.nn.Conv2d)]
@@ -127,15 +135,15 @@ def gram(psi):
 
 @pytest.mark.parametrize("content_layer", ["relu3_3", "relu2_2"])
 @pytest.mark.parametrize("style_form", ["mean", "sum"])
-def test_the_terms_are_those_of_the_paper(features, photograph, y_style, style_form, content_layer):
+def test_the_terms_are_those_of_the_paper(reference, photograph, y_style, style_form, content_layer):
     weights = {"content_weight": 2.0, "style_weight": 3.0, "tv_weight": 1e-3}
     options = {"style_form": style_form, "content_layer": content_layer, "dtype": torch.float64}
     objective = Objective(y_style.double(), **weights, **options)
     y_hat = white_noise(64, 0).double()
     terms = objective(y_hat, objective.content_target(photograph.double()))
-    found, wanted, style = features(y_hat), features(photograph), features(y_style)
+    found, wanted, style = reference(y_hat), reference(photograph), reference(y_style)
     content = (found[content_layer] - wanted[content_layer]).square().sum() / found[content_layer].numel()
-    losses = {layer: (gram(found[layer]) - gram(style[layer])).square() for layer in STYLE_LAYERS}
+    losses = {layer: (gram(found[layer]) - gram(style[layer])).square() for layer in PAPER.style_layers}
     losses = [loss.mean() if style_form == "mean" else loss.sum() for loss in losses.values()]
     smooth = sum((255 * y_hat.diff(dim=dim)).square().sum() / 2 for dim in (2, 3))
     expected = [2 * content, 3 * sum(losses), 1e-3 * smooth]

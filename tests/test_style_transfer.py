@@ -1,35 +1,36 @@
 """Style transfer: training on a painting, by the real command; images, files and folders with a trained network."""
 
+import json
 import logging
 import shutil
+
 import pytest
 import torch
 from commands import run_command
 from PIL import Image
-from replication import style_transfer
-from replication.io.checkpoints import load_network, save_network
-from replication.io.files import ReplicationError
-from replication.io.images import load_image, resize, save_image
-from replication.io.photographs import content_picture, style_picture
-from replication.networks import ImageTransformationNetwork, for_inference
-from replication.style_transfer import PRETRAINED, style_names, style_network, stylise, stylise_files
-import hashlib
-import http.server
-import io
-import json
-import threading
-import zipfile
-from functools import partial
-import skimage
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
-from replication import data
-from replication.io.images import save_image, square
-from replication.io.photographs import content_picture, photographs_of, style_picture, validation_pictures
-from replication.style_transfer import objective_of, style_trainer
 
+from replication import style_transfer
+from replication.config import StyleConfig
+from replication.io.checkpoints import load_network, save_network
+from replication.io.files import ReplicationError, sha256
+from replication.io.images import load_image, resize, save_image, square
+from replication.io.photographs import content_picture, photographs_of, style_picture
+from replication.io.ranges import RangeError
+from replication.networks import ImageTransformationNetwork, for_inference
+from replication.style_transfer import (
+    PRETRAINED,
+    style_names,
+    style_network,
+    style_trainer,
+    stylise,
+    stylise_files,
+)
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
+STYLE = style_picture("great_wave")
+SMALL = {"size": 64, "style_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_tiles_of_a_trained_network_are_the_whole_image_in_both_precisions():
 
 
 def test_a_tile_that_is_no_multiple_of_4_is_refused(trained):
-    with pytest.raises(ValueError, match="a multiple of 4; got 50"):
+    with pytest.raises(RangeError, match="a multiple of 4; got 50"):
         stylise(trained, PHOTOGRAPH, tile=50)
 
 
@@ -92,14 +93,17 @@ def test_the_shipped_networks_are_small_and_say_how_they_came_about(name):
     network, record = style_network(name)
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_679_235
     assert (PRETRAINED / f"{name}.safetensors").stat().st_size < 4e6
-    assert record["final_losses"].keys() == {"content", "style", "total_variation"}
+    assert record["final_losses"].keys() - {"lattice"} == {"content", "style", "total_variation"}
+    config = StyleConfig(**record["config"])
+    assert network.configuration == config.network
+    assert config.steps == record["log"]["step"][-1]
     assert record["provenance"]["settings"]["photographs"]["sha256"]
     assert not record["provenance"]["commit"].endswith("+changes")
     assert len(record["log"]["step"]) == len(record["log"]["style"]) > 5
 
 
 def test_float16_storage_changes_the_output_by_less_than_1_of_255(trained, saved):
-    found, record = load_network(saved)
+    found, record = load_network(saved, ImageTransformationNetwork)
     assert record == {"final_losses": {"content": 1.23457}}
     assert (found(PHOTOGRAPH) - trained(PHOTOGRAPH)).abs().max() < 1 / 255
 
@@ -111,7 +115,7 @@ def test_a_style_and_a_painting_may_have_a_dot_in_their_names(saved, tmp_path, m
     save_image(PHOTOGRAPH, tmp_path / "styles" / "van.gogh.jpg")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
     assert style_names() == ["van.gogh"]
-    assert style_network("van.gogh")[1] == load_network(saved)[1]
+    assert style_network("van.gogh")[1] == load_network(saved, ImageTransformationNetwork)[1]
     assert style_picture("van.gogh").name == "van.gogh"
 
 
@@ -146,11 +150,11 @@ def test_files_and_folders_are_stylised_and_what_cannot_be_read_is_named(folder,
     assert len(failed) == 2
     assert "c.png could not be read as an image" in caplog.text
     assert "d.png is too small: a side needs at least 44 pixels" in caplog.text
-    expected = load_network(saved)[0](load_image(folder / "a.png"))
+    expected = load_network(saved, ImageTransformationNetwork)[0](load_image(folder / "a.png"))
     assert (load_image(tmp_path / "out" / "a.png") - expected).abs().max() < 0.51 / 255
 
 
-def test_the_command_stylizes_a_file_and_fails_for_what_it_cannot_read(folder, saved, tmp_path):
+def test_the_command_stylises_a_file_and_fails_for_what_it_cannot_read(folder, saved, tmp_path):
     done = run_command("stylise", folder / "a.png", "-o", tmp_path / "new" / "x.jpg", "--style", saved)
     assert done.returncode == 0, done.stderr
     assert load_image(tmp_path / "new" / "x.jpg").shape == PHOTOGRAPH.shape
@@ -163,80 +167,82 @@ def test_the_command_stylizes_a_file_and_fails_for_what_it_cannot_read(folder, s
     assert unknown.stderr.startswith("error: there is no style 'waves'")
 
 
-STYLE = style_picture("great_wave")
-
-
 @pytest.fixture(scope="module")
 def photographs():
     return photographs_of([content_picture(name) for name in ("chelsea", "coffee")], 80)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def project(tmp_path):
+    """A place for a training: three photographs in `in`."""
     (tmp_path / "in").mkdir()
     for name in ("chelsea", "coffee", "rocket"):
         save_image(square(content_picture(name).image, 72), tmp_path / "in" / f"{name}.png")
     return tmp_path
 
 
-def train(folder, steps, *more, launcher=()):
-    arguments = ["--style", "great_wave", "--images", folder / "in", "--out", folder / "net.safetensors"]
+def train(project, steps, *more, launcher=()):
+    arguments = ["--style", "great_wave", "--images", project / "in", "--out", project / "net.safetensors"]
     size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
     command = ["train-style", "--recipe", "paper", *map(str, [*arguments, *size, *more])]
-    return run_command(*command, launcher=launcher, REPLICATION_CACHE=folder / "cache")
+    return run_command(*command, launcher=launcher, REPLICATION_CACHE=project / "cache")
+
+
+def record_of(project):
+    return load_network(project / "net.safetensors", ImageTransformationNetwork)[1]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights_file")
-def test_the_command_trains_goes_on_and_its_network_stylizes(folder):
-    first = train(folder, 2, "--tv-weight", "1e-4")
+def test_the_command_trains_goes_on_and_its_network_stylises(project):
+    first = train(project, 2, "--tv-weight", "1e-4")
     assert first.returncode == 0, first.stderr
-    second = train(folder, 3, "--tv-weight", "1e-4")
+    second = train(project, 3, "--tv-weight", "1e-4")
     assert second.returncode == 0, second.stderr
-    assert load_file(folder / "net.state.safetensors")["step"] == 3
-    network, record = load_network(folder / "net.safetensors")
+    assert load_file(project / "net.state.safetensors")["step"] == 3
+    network, record = load_network(project / "net.safetensors", ImageTransformationNetwork)
     assert record == {
-        key: value for key, value in json.loads((folder / "net.json").read_text()).items() if key in record
+        key: value for key, value in json.loads((project / "net.json").read_text()).items() if key in record
     }
-    assert [json.loads(line)["step"] for line in (folder / "net.jsonl").read_text().splitlines()] == [2, 3]
-    settings = record["provenance"]["settings"]
-    assert (settings["steps"], settings["batch_size"], settings["photographs"]["count"]) == (3, 2, 3)
+    assert [json.loads(line)["step"] for line in (project / "net.jsonl").read_text().splitlines()] == [2, 3]
+    config = StyleConfig(**record["config"])
+    assert (config.steps, config.batch_size, config.objective["tv_weight"]) == (3, 2, 1e-4)
+    assert record["provenance"]["settings"]["photographs"]["count"] == 3
     assert record["provenance"]["inputs"][0]["name"] == "great_wave"
-    assert objective_of(record)["tv_weight"] == 1e-4
     assert network.configuration == {"norm": "batch", "padding": "reflection", "residual": True}
-    other = train(folder, 4)
+    other = train(project, 4)
     assert other.returncode == 1
-    assert "net.state.safetensors belongs to a run with another objective" in other.stderr
-    image = folder / "in" / "chelsea.png"
-    done = run_command("stylise", image, "-o", folder / "out.png", "--style", folder / "net.safetensors")
+    assert "net.state.safetensors belongs to a run with another tv_weight" in other.stderr
+    image = project / "in" / "chelsea.png"
+    done = run_command("stylise", image, "-o", project / "out.png", "--style", project / "net.safetensors")
     assert done.returncode == 0, done.stderr
-    assert Image.open(folder / "out.png").size == (72, 72)
+    assert Image.open(project / "out.png").size == (72, 72)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights_file")
-def test_under_torchrun_two_processes_log_the_losses_of_one(folder):
+def test_under_torchrun_two_processes_log_the_losses_of_one(project):
     """Their gradients are compared in test_training.py."""
     options = ("--norm", "instance", "--learning-rate", "1e-6")
-    assert train(folder, 2, *options).returncode == 0
-    (one,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
-    for path in folder.glob("net.*"):
+    assert train(project, 2, *options).returncode == 0
+    (one,) = record_of(project)["log"]["style"]
+    for path in project.glob("net.*"):
         path.unlink()
     launcher = ("torch.distributed.run", "--nproc-per-node", "2", "-m")
-    done = train(folder, 2, *options, launcher=launcher)
+    done = train(project, 2, *options, launcher=launcher)
     assert done.returncode == 0, done.stderr
-    (two,) = load_network(folder / "net.safetensors")[1]["log"]["style"]
+    (two,) = record_of(project)["log"]["style"]
     assert two == pytest.approx(one, rel=1e-3)
-    odd = train(folder, 2, *options, "--batch-size", 3, "--out", folder / "odd.safetensors", launcher=launcher)
+    odd = train(project, 2, *options, "--batch-size", 3, "--out", project / "odd.safetensors", launcher=launcher)
     assert "a batch of 3 cannot be shared out equally to 2 processes" in odd.stderr
 
 
-def test_the_command_names_what_it_cannot_take(folder):
-    (folder / "empty").mkdir()
+def test_the_command_names_what_it_cannot_take(project):
+    (project / "empty").mkdir()
     for arguments, message in (
-        (["--images", folder / "none", "--out", folder / "a.safetensors"], "none is not a folder"),
-        (["--images", folder / "empty", "--out", folder / "a.safetensors"], "holds no photographs"),
-        (["--images", folder / "in", "--out", folder / "a.pt"], "the suffix of a network's file is .safetensors"),
+        (["--images", project / "none", "--out", project / "a.safetensors"], "none is not a folder"),
+        (["--images", project / "empty", "--out", project / "a.safetensors"], "holds no photographs"),
+        (["--images", project / "in", "--out", project / "a.pt"], "the suffix of a network's file is .safetensors"),
     ):
         result = run_command("train-style", "--style", "great_wave", *map(str, arguments))
         assert result.returncode == 1
@@ -245,45 +251,44 @@ def test_the_command_names_what_it_cannot_take(folder):
         assert "Traceback" not in result.stderr
 
 
-def test_photographs_smaller_than_the_crops_are_left_out_with_a_word(folder, weights, monkeypatch):
+@pytest.mark.usefixtures("weights_file")
+def test_photographs_smaller_than_the_crops_are_left_out_with_a_word(project):
     """Of both trainings; what has fewer pixels a side than a crop would be enlarged."""
-    monkeypatch.setenv("REPLICATION_VGG16", str(data.cache_folder() / "vgg16.safetensors"))
-    Image.new("RGB", (400, 2)).save(folder / "in" / "strip.png")
-    save_image(square(content_picture("chelsea").image, 63), folder / "in" / "small.png")
-    done = train(folder, 1, "--fit", "crop")
+    Image.new("RGB", (400, 2)).save(project / "in" / "strip.png")
+    save_image(square(content_picture("chelsea").image, 63), project / "in" / "small.png")
+    done = train(project, 1, "--fit", "crop")
     assert done.returncode == 0, done.stderr
     assert "left out: 2 photographs have a side of less than 64 pixels" in done.stderr
-    assert load_network(folder / "net.safetensors")[1]["provenance"]["settings"]["photographs"]["count"] == 3
+    assert record_of(project)["provenance"]["settings"]["photographs"]["count"] == 3
     for command in (["train-style", "--style", "great_wave", "--size", "80"], ["train-super-resolution"]):
-        images = ["--images", str(folder / "in"), "--out", str(folder / "other.safetensors")]
-        failed = run_command(*command, *images, REPLICATION_CACHE=folder / "cache")
+        images = ["--images", str(project / "in"), "--out", str(project / "other.safetensors")]
+        failed = run_command(*command, *images, REPLICATION_CACHE=project / "cache")
         assert failed.returncode == 1
         size = 80 if "--size" in command else 288
         assert failed.stderr.splitlines()[-1] == (
-            f"error: none of the 5 images in {folder / 'in'} has {size} pixels a side; give larger ones, or train at a "
-            "smaller size"
+            f"error: none of the 5 images in {project / 'in'} has {size} pixels a side; give larger ones, or train at "
+            "a smaller size"
         )
 
 
 def test_a_painting_smaller_than_its_strokes_are_taken_is_enlarged_with_a_word(photographs, caplog):
     small = STYLE._replace(image=square(STYLE.image, 60))
-    style_trainer(small, photographs, size=64, style_size=64)
+    style_trainer(small, photographs, StyleConfig(**SMALL))
     assert "great_wave: its 60 pixels a side become 64" in caplog.text
     caplog.clear()
-    style_trainer(STYLE, photographs, size=64, style_size=64)
+    style_trainer(STYLE, photographs, StyleConfig(**SMALL))
     assert not caplog.text
 
 
 def test_crops_larger_than_the_photographs_are_refused_before_the_first_step(photographs):
     with pytest.raises(ReplicationError, match="crops of 96 x 96 do not fit into photographs of 80 pixels a side"):
-        style_trainer(STYLE, photographs, size=96)
+        style_trainer(STYLE, photographs, StyleConfig(size=96))
 
 
 def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
     """With next to no learning rate the terms change by the batch alone, so that their ratio is the factor."""
-    options = {"size": 64, "style_size": 64, "learning_rate": 1e-30, "log_every": 1}
-    plain = style_trainer(STYLE, photographs, **options)[0].run(4)
-    rising = style_trainer(STYLE, photographs, warmup=3, **options)[0].run(4)
+    configs = [StyleConfig(**SMALL, steps=4, learning_rate=1e-30, warmup=warmup) for warmup in (0, 3)]
+    plain, rising = (style_trainer(STYLE, photographs, config, log_every=1)[0].run() for config in configs)
     factors = [line["style"] / other["style"] for line, other in zip(rising, plain, strict=True)]
     assert factors == pytest.approx([1e-3, 1e-2, 1e-1, 1], rel=1e-3)
     assert [line["content"] for line in rising] == pytest.approx([line["content"] for line in plain], rel=1e-3)
@@ -291,8 +296,8 @@ def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
 
 @pytest.mark.slow
 def test_the_objective_falls(photographs):
-    trainer, objective = style_trainer(STYLE, photographs, size=64, style_size=64, log_every=5)
-    log = trainer.run(15)
+    trainer, objective = style_trainer(STYLE, photographs, StyleConfig(**SMALL), log_every=5)
+    log = trainer.run(until=15)
     assert sum(log[-1][term] for term in ("content", "style")) < 0.9 * sum(
         log[0][term] for term in ("content", "style")
     )
@@ -312,9 +317,10 @@ class ReadBacks(TorchDispatchMode):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_step_reads_nothing_back_from_the_device(photographs, precision):
-    trainer, _ = style_trainer(STYLE, photographs, size=64, warmup=5, cooldown=5, precision=precision)
+    config = StyleConfig(size=64, steps=10, warmup=5, lr_decay=0.5, lattice_weight=1, precision=precision)
+    trainer, _ = style_trainer(STYLE, photographs, config)
     with ReadBacks() as read_backs:
-        trainer.advance(10)
+        trainer.advance()
         assert read_backs.count == 0
         trainer._check("a loss")
         assert read_backs.count == 1
@@ -323,61 +329,22 @@ def test_a_step_reads_nothing_back_from_the_device(photographs, precision):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_on_a_gpu_a_step_does_not_wait_for_it(photographs, precision):
-    trainer, _ = style_trainer(STYLE, photographs.to("cuda"), size=64, precision=precision)
-    trainer.run(2)
+    trainer, _ = style_trainer(STYLE, photographs.to("cuda"), StyleConfig(size=64, precision=precision))
+    trainer.run(until=2)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer.advance(10)
+        trainer.advance()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_a_trained_network_can_be_the_start(photographs, tmp_path, norm):
-    first, _ = style_trainer(STYLE, photographs, size=64, style_size=64)
-    first.run(1)
+    first, _ = style_trainer(STYLE, photographs, StyleConfig(**SMALL))
+    first.run(until=1)
     save_network(first.network, tmp_path / "first.safetensors", {})
-    options = {"size": 64, "style_size": 64, "norm": norm, "initial": tmp_path / "first.safetensors"}
-    second, _ = style_trainer(STYLE, photographs, **options)
+    config = StyleConfig(**SMALL, norm=norm, initial=str(tmp_path / "first.safetensors"))
+    second, _ = style_trainer(STYLE, photographs, config)
     for name, value in second.network.state_dict().items():
         torch.testing.assert_close(value, first.network.state_dict()[name], rtol=1e-3, atol=1e-6)
-    assert len(second.settings["initial"]) == 64
-
-
-def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
-    monkeypatch.delenv("REPLICATION_DATA", raising=False)
-    pictures, others = validation_pictures(2)
-    assert [picture.name for picture in pictures] == ["astronaut", "chelsea"]
-    assert others == {"50 MS-COCO validation images": f"astronaut, chelsea (scikit-image {skimage.__version__})"}
-    assert len(validation_pictures(50)[0]) == 4
-    (tmp_path / "val").mkdir()
-    save_image(square(content_picture("coffee").image, 40), tmp_path / "val" / "x.png")
-    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
-    pictures, others = validation_pictures(2)
-    assert [picture.name for picture in pictures] == ["x"]
-    assert others == {}
-
-
-@pytest.fixture
-def archive(tmp_path, monkeypatch):
-    """A server with a train2014.zip of one photograph; gives the archive's bytes."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as file:
-        file.writestr("train2014/a.jpg", b"a photograph")
-    (tmp_path / "web").mkdir()
-    (tmp_path / "web" / "train2014.zip").write_bytes(content.getvalue())
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "web")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(data, "COCO", f"http://127.0.0.1:{server.server_port}/train2014.zip")
-    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    yield content.getvalue()
-    server.shutdown()
-
-
-def test_ms_coco_is_downloaded_checked_and_unpacked(archive, monkeypatch):
-    with pytest.raises(ReplicationError, match="MS-COCO could not be downloaded .*; try again, or give a folder"):
-        data.coco2014()
-    monkeypatch.setattr(data, "COCO_MD5", hashlib.md5(archive).hexdigest())
-    assert (data.coco2014() / "a.jpg").read_bytes() == b"a photograph"
+    assert second.inputs["initial"] == sha256((tmp_path / "first.safetensors").read_bytes())

@@ -1,20 +1,19 @@
 """Tiles: they see what has a say in them and no more, with the statistics of the whole image and one tile's memory."""
 
-import pytest
-import torch
-from replication import style_transfer, super_resolution
-from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
-from replication.report.timing import peak_memory
-from replication.style_transfer import stylise
-from replication.super_resolution import upscale
 import resource
 import tempfile
-from replication import instance_norm
+
+import pytest
+import torch
+
+from replication import style_transfer, super_resolution, tiles
 from replication.io.files import ReplicationError
 from replication.io.images import resize
 from replication.io.photographs import content_picture
-from replication.networks import ImageTransformationNetwork, for_inference
+from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
+from replication.report.timing import peak_memory
 from replication.style_transfer import style_network, stylise
+from replication.super_resolution import upscale
 from replication.tiles import with_statistics
 
 
@@ -120,7 +119,7 @@ def test_the_statistics_are_those_of_the_whole_image(padding, residual, size, ti
 
 def test_with_a_smaller_reach_they_are_others(monkeypatch):
     network, image = random_network("zero", True), resize(PHOTOGRAPH, 61, 94).double()
-    monkeypatch.setattr(instance_norm, "REACH", instance_norm.REACH - 1)
+    monkeypatch.setattr(tiles, "REACH", tiles.REACH - 1)
     assert distance(with_statistics(network, image, 8)(image), network(image)) > 0.01
 
 
@@ -131,8 +130,8 @@ def test_tiles_of_a_trained_network_are_the_whole_image(trained, tile):
 
 def test_in_bfloat16_they_are_as_near_to_float32_as_the_whole_image_is(trained):
     wanted, half = for_inference(trained)(PHOTOGRAPH), for_inference(trained, torch.bfloat16)
-    tiles, whole = ((image - wanted).abs().mean() for image in (stylise(half, PHOTOGRAPH, 128), half(PHOTOGRAPH)))
-    assert tiles < 1.1 * whole < 2 / 255
+    errors = [(image - wanted).abs().mean() for image in (stylise(half, PHOTOGRAPH, 128), half(PHOTOGRAPH))]
+    assert errors[0] < 1.1 * errors[1] < 2 / 255
 
 
 @pytest.mark.parametrize("spot", [1.0, 0.0])

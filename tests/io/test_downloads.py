@@ -1,34 +1,34 @@
 """The cache, Set5, Set14, BSD100 and MS-COCO: read without a lock, made again where damaged, downloads that fail."""
 
-import logging
-import os
-import subprocess
-import sys
-import pytest
-from commands import run_command
-from filelock import FileLock
-from replication.baseline import white_noise
-from replication.io.downloads import cached
-from replication.io.files import ReplicationError
-from replication.io.images import save_image
 import functools
+import hashlib
 import http.server
 import io
+import logging
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
+import zipfile
+
 import numpy as np
-from replication import evaluation_sets as module
+import pytest
+from commands import run_command
+from filelock import FileLock
+
+from replication.baseline import white_noise
 from replication.evaluation import luminance_scores
-from replication.io.downloads import SETS, DownloadError, evaluation_set
+from replication.io import downloads as module
+from replication.io.downloads import SETS, DownloadError, cached, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
 from replication.io.images import load_image, pixel_digest, save_image, square
 from replication.io.photographs import content_picture
 from replication.super_resolution import bicubic, cropped, low_resolution
-
 
 KEY = "0123456789abcdef"
 
@@ -302,3 +302,28 @@ def test_another_image_of_that_name_is_refused(small_set, tmp_path, monkeypatch)
 def test_an_unknown_set_is_refused():
     with pytest.raises(ValueError, match="the sets are set5, set14, bsd100; got 'urban100'"):
         evaluation_set("urban100")
+
+
+@pytest.fixture
+def coco(tmp_path, monkeypatch):
+    """A server with a train2014.zip of one photograph; gives the archive's bytes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("train2014/a.jpg", b"a photograph")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "train2014.zip").write_bytes(content.getvalue())
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "web")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(module, "COCO", f"http://127.0.0.1:{server.server_port}/train2014.zip")
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield content.getvalue()
+    server.shutdown()
+
+
+def test_ms_coco_is_downloaded_checked_and_unpacked(coco, monkeypatch):
+    with pytest.raises(ReplicationError, match="MS-COCO could not be downloaded .*; try again, or give a folder"):
+        module.coco2014()
+    monkeypatch.setattr(module, "COCO_MD5", hashlib.md5(coco).hexdigest())
+    assert (module.coco2014() / "a.jpg").read_bytes() == b"a photograph"

@@ -1,21 +1,18 @@
 """The baseline's curves: for many images, going on where the work was stopped, and those that come with the project."""
 
 import json
+
 import pytest
 import torch
+
 from replication import baseline_curves as module
+from replication import objective_curves as module
 from replication import objective_curves as reader
 from replication.baseline import gatys, image_digest
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
 from replication.io.photographs import content_picture, style_picture, validation_pictures
 from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, objective_curves
-from replication import objective_curves as module
-from replication.baseline import gatys
-from replication.io.images import square
-from replication.io.photographs import content_picture, style_picture
-from replication.report.curves import objective_curves
-
 
 NAMES = ("chelsea", "coffee")
 

@@ -2,20 +2,21 @@
 
 import sys
 import time
+
 import nbformat
+import papermill
 import pytest
 from commands import run_command
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from tqdm import tqdm
+
 from replication import files, provenance, runner, settings
 from replication import ledger as module_of_ledger
 from replication.baseline import white_noise
+from replication.io.files import ReplicationError
 from replication.io.images import save_image
 from replication.io.provenance import device_name
 from replication.io.runtime import default_device
-import papermill
-from nbformat.v4 import new_code_cell, new_notebook
-from tqdm import tqdm
-from replication.io.files import ReplicationError
 from replication.report.runner import ENGINE
 
 
