@@ -1,39 +1,35 @@
-"""The two recipes of `train-style`, by the real command, and what is given beside them."""
+"""The two recipes of `train-style`, by the real command, and what is given beside them; networks to start from."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from commands import run_command
 
-from replication.io.files import ReplicationError, sha256
+from replication.config import PAPER, QUICK, RECIPES, StyleConfig, SuperResolutionConfig
+from replication.io.checkpoints import load_network, save_network
+from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
 from replication.io.photographs import content_picture
-from replication.io.ranges import check
-from replication.style_transfer import BASE_NETWORK, PAPER, QUICK, recipe
+from replication.io.ranges import RangeError
+from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
+from replication.style_transfer import BASE, train_style_from_files
+from replication.super_resolution import train_super_resolution_from_files
 
 
-def test_what_is_given_takes_the_place_of_the_recipes():
-    assert recipe("paper") == PAPER
-    assert recipe("paper", steps=7, seed=1) == PAPER | {"steps": 7, "seed": 1}
-    assert recipe("quick") == QUICK
-    assert recipe("quick", lattice_weight=0)["lattice_weight"] == 0
+def test_batch_norm_takes_a_batch():
+    with pytest.raises(RangeError, match="batch_size must be at least 2 with batch norm, .*; got 1"):
+        StyleConfig(batch_size=1)
+    with pytest.raises(RangeError, match="batch_size must be at least 2 with batch norm"):
+        replace(QUICK, norm="batch")
+    assert replace(QUICK, norm="batch", batch_size=2).network["norm"] == "batch"
 
 
-def test_the_quick_recipe_fits_to_the_steps_and_the_norm():
-    assert recipe("quick", steps=7)["cooldown"] == 7
-    assert recipe("quick", steps=7, cooldown=2)["cooldown"] == 2
-    assert recipe("quick", norm="batch")["batch_size"] == 4
-    assert recipe("quick", norm="batch", batch_size=2)["batch_size"] == 2
-
-
-def test_their_numbers_are_in_their_ranges():
-    check(**PAPER)
-    check(**QUICK)
-
-
-def test_unknown_recipes_are_refused():
-    with pytest.raises(ReplicationError, match="recipe must be paper or quick; got 'slow'"):
-        recipe("slow")
+def test_a_configuration_comes_back_from_json_and_takes_no_blur_for_the_losss_own():
+    for config in (PAPER, QUICK, SuperResolutionConfig(), SuperResolutionConfig(loss="srcnn", kernels=(9, 1, 5))):
+        assert type(config)(**json.loads(json.dumps(vars(config)))) == config
+    assert [SuperResolutionConfig(loss=loss).blur for loss in ("feature", "pixel", "srcnn")] == [1, 1, 0]
+    assert SuperResolutionConfig(loss="srcnn", blur=0.5).blur == 0.5
 
 
 @pytest.fixture
@@ -43,38 +39,51 @@ def train(tmp_path):
     arguments = ["--style", "great_wave", "--images", tmp_path / "in", "--out", tmp_path / "net.safetensors"]
     small = ["--size", 64, "--style-size", 64, "--steps", 1]
 
-    def settings(*more):
+    def trained(*more):
+        """The configuration, as the record has it, and the record."""
         done = run_command("train-style", *map(str, [*arguments, *small, *more]), REPLICATION_CACHE=tmp_path / "cache")
         assert done.returncode == 0, done.stderr
         record = json.loads((tmp_path / "net.json").read_text())
         for path in tmp_path.glob("net.*"):
             path.unlink()
-        return record["provenance"]["settings"] | record["network"], record, done.stderr
+        return StyleConfig(**record["config"]), record
 
-    return settings
+    return trained
+
+
+SMALL = {"steps": 1, "size": 64, "style_size": 64}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights_file")
-def test_without_a_gpu_the_command_trains_quickly_from_the_base_and_says_so(train):
-    settings, record, said = train()
-    assert "no GPU: the quick recipe, 1 steps" in said
-    wanted = {"norm": "instance", "optimizer": "muon", "bfloat16": True, "batch_size": 1, "flip": True}
-    wanted |= {"lattice_weight": QUICK["lattice_weight"], "initial": sha256(BASE_NETWORK.read_bytes())}
-    assert wanted.items() <= settings.items()
+def test_without_a_gpu_the_command_trains_quickly_from_the_base(train):
+    config, record = train()
+    assert config == replace(RECIPES["quick"], **SMALL)
+    assert record["initial"] == load_network(BASE, ImageTransformationNetwork)[1]
     assert record["final_losses"]["lattice"] > 0
-    again, *_ = train("--initial", "random", "--no-flip", "--lattice-weight", 0)
+    changed, again = train("--initial", "None", "--no-flip", "--lattice-weight", 0)
+    assert changed == replace(config, initial=None, flip=False, lattice_weight=0.0)
     assert "initial" not in again
-    assert "lattice_weight" not in again
-    assert not again["flip"]
+    assert "lattice" not in again["final_losses"]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights_file")
-def test_the_papers_recipe_is_the_papers(train):
-    settings, _, said = train("--recipe", "paper")
-    assert "recipe" not in said
-    wanted = {"norm": "batch", "optimizer": "adam", "learning_rate": 1e-3, "bfloat16": False, "batch_size": 4}
-    assert (wanted | {"flip": False, "cooldown": 0, "warmup": 0}).items() <= settings.items()
-    assert not {"initial", "lattice_weight"} & settings.keys()
-    assert settings["photographs"]["fit"] == "stretch"
+@pytest.mark.parametrize("given", [["--recipe", "paper"], ["--recipe=paper"]])
+def test_the_papers_recipe_is_the_papers(train, given):
+    config, record = train(*given)
+    assert config == replace(PAPER, **SMALL)
+    assert (config.norm, config.optimizer, config.batch_size, config.learning_rate) == ("batch", "adam", 4, 1e-3)
+    assert "initial" not in record
+    assert record["provenance"]["settings"]["photographs"]["fit"] == "stretch"
+
+
+def test_a_start_that_is_not_there_is_named_before_photographs_are_looked_for(tmp_path):
+    start, out = str(tmp_path / "start.safetensors"), str(tmp_path / "a.safetensors")
+    with pytest.raises(ReplicationError, match="start.safetensors does not exist"):
+        train_style_from_files("great_wave", "nowhere", out, StyleConfig(initial=start))
+    with pytest.raises(ReplicationError, match="start.safetensors does not exist"):
+        train_super_resolution_from_files("nowhere", out, SuperResolutionConfig(initial=start))
+    save_network(SuperResolutionNetwork(8), start, {})
+    with pytest.raises(ReplicationError, match=r"start.safetensors has {'factor': 8}; wanted is {'factor': 4}"):
+        train_super_resolution_from_files("nowhere", out, SuperResolutionConfig(initial=start))

@@ -120,6 +120,7 @@ RANGES = {
     "tile": Range(int, 4, unit="pixels", multiple=4),
     "time_limit": Range(float, above=True, unit="seconds"),
     "tv_weight": WEIGHT,
+    "until": COUNT_OF_STEPS,
     "warmup": PART_OF_STEPS,
     "warmup_share": Range(float, 0, 1),
 }

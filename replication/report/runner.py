@@ -122,7 +122,7 @@ papermill_engines.register(ENGINE, _Engine)
 
 
 LEDGER = "10_paper_against_ours"  # reads the files of the other figures
-TIME_LIMIT = {"paper": 6 * 3600, "quick": 1800, "smoke": 300}  # seconds a notebook
+TIME_LIMIT = {"smoke": 300, "quick": 1800, "overnight": 6 * 3600, "paper": 6 * 3600}  # seconds a notebook
 
 
 def run_notebooks(
@@ -138,7 +138,7 @@ def run_notebooks(
     result of an earlier run stays as it was, and the other notebooks are run all the same.
 
     Args:
-        profile: "paper", "quick" or "smoke".
+        profile: "smoke", "quick", "overnight" or "paper".
         only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
         parameters: values for parameters of the notebooks, all of which must have them; text is read as the value that
             it spells.

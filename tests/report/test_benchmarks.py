@@ -1,54 +1,56 @@
-"""What each kind of work costs against its bare convolutions."""
-
-import json
+"""What notebook 07 times, for real and small: each kind of work, Table 1, and the memory of the commands."""
 
 import pytest
-import torch
-from commands import run_command
-from replication.report.benchmark_convolutions import METHODS, WORKS, _Recorder, bare_convolutions
-from torch import nn
 
-from replication.report.timing import convolution_flops
+from replication.report.benchmarks import NUMBERS, WORKS, memory_rows, speed_rows, work_rows
+from replication.style_transfer import style_network
 
-
-def test_the_bare_convolutions_are_those_of_the_call_forward_and_backward():
-    network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.ConvTranspose2d(8, 4, 3), nn.BatchNorm2d(4))
-    x = torch.rand(2, 3, 17, 17)
-
-    def training():
-        network(x).square().sum().backward()
-
-    inference = torch.inference_mode()(lambda: network(x))
-    weights = 8 * 3 * 9 * 8 * 8 + 8 * 4 * 9 * 8 * 8
-    assert convolution_flops(bare_convolutions(inference)) == 2 * 2 * weights
-    without_first_input = 2 * 2 * (3 * weights - 8 * 3 * 9 * 8 * 8)
-    assert convolution_flops(bare_convolutions(training)) == without_first_input
-
-
-def test_the_bare_convolutions_have_the_memory_formats_and_precision_of_the_call():
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)).to(memory_format=torch.channels_last)
-    x = torch.rand(2, 3, 17, 17).to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16), _Recorder() as recorder:
-        network(x)
-    tensors = [(arguments[0], arguments[1]) for _, arguments, _ in recorder.calls]
-    assert [(a.shape[1], w.shape[0]) for a, w in tensors] == [(3, 8), (8, 8)]
-    for pair in tensors:
-        for tensor in pair:
-            assert tensor.dtype == torch.bfloat16
-            assert tensor.is_contiguous(memory_format=torch.channels_last)
+SIZES = {"training step, super-resolution": 32, "enlarging by 4": 32}  # pixels a side; 64 of all others
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_the_convolutions(checkout):
-    result = run_command("benchmark", "convolutions", "--profile", "smoke", cwd=checkout)
-    assert result.returncode == 0, result.stderr
-    record = json.loads((checkout / "figures" / "smoke" / "benchmark_convolutions.json").read_text())
-    rows = {(row["work"], row["precision"], row["method"]): row for row in record["results"]}
-    methods = ("bare convolutions", METHODS[None])
-    assert [*rows] == [(work, p, method) for p in ("float32", "bfloat16") for work in WORKS for method in methods]
-    for (work, precision, _), row in rows.items():
-        bare = rows[work, precision, "bare convolutions"]
-        assert row["ratio"] == pytest.approx(row["seconds"] / bare["seconds"], rel=1e-4)
-        assert row["TFLOP_s"] * row["seconds"] == pytest.approx(bare["TFLOP_s"] * bare["seconds"], rel=1e-4)
-        assert row["share_of_peak"] > 0
-    assert not (checkout / "figures" / "smoke" / "kept" / "benchmark_convolutions").exists()
+@pytest.mark.parametrize("work", WORKS)
+def test_each_work_is_timed_against_its_bare_convolutions_and_the_peak(work, weights_file):
+    precision = "bfloat16" if work == "stylisation" else "float32"
+    size = SIZES.get(work, 64)
+    rows = {row["method"]: row for row in work_rows(work, size, precision, "cpu", repeats=2)}
+    assert [*rows] == ["bare convolutions", *WORKS[work]]
+    bare = rows["bare convolutions"]
+    assert bare["peak GB"] is None
+    for method, row in rows.items():
+        assert (row["work"], row["size"], row["precision"]) == (work, size, precision)
+        assert 0 < row["lower_quartile"] <= row["seconds"] <= row["upper_quartile"]
+        assert row["ratio"] == pytest.approx(row["seconds"] / bare["seconds"])
+        assert row["share of peak"] * row["ratio"] == pytest.approx(bare["share of peak"])
+        assert method == "bare convolutions" or 0.2 < row["peak GB"] < 4
+    assert 0 < bare["share of peak"] < 2
+    assert rows["ours"]["ratio"] > 0.7  # it has the convolutions in it
+
+
+@pytest.mark.slow
+def test_the_rows_of_table_1_hold_together(weights):
+    network = style_network("great_wave")[0]
+    rows = speed_rows(network, [64, 96], "float32", 2, "cpu")
+    assert [(row["size"], row["precision"]) for row in rows] == [(64, "float32"), (96, "float32")]
+    for row in rows:
+        assert 0 < row["network"] < row["iteration"]
+        assert row["network / iteration"] == pytest.approx(row["network"] / row["iteration"])
+        plain = {number: row[f"over plain {number}"] / number for number in NUMBERS}
+        assert [*plain.values()] == pytest.approx([plain[100]] * len(NUMBERS))
+        for number in NUMBERS:
+            assert row[f"{number} iterations"] == pytest.approx(number * row["iteration"])
+            assert row[f"speed-up over {number}"] == pytest.approx(row[f"{number} iterations"] / row["network"])
+    assert rows[1]["iteration"] > rows[0]["iteration"]
+
+
+@pytest.mark.slow
+def test_the_memory_of_the_commands_is_that_of_processes_of_their_own():
+    rows = memory_rows([64], "cpu")
+    assert [(row["command"], row["side"]) for row in rows] == [
+        ("stylise --style great_wave", 64),
+        ("stylise --style great_wave_instance", 64),
+        ("upscale --factor 4", 64),
+        ("upscale --factor 8", 64),
+    ]
+    assert all(0.2 < row["peak GB"] < 4 for row in rows)
+    assert all(row["seconds"] > 0.1 for row in rows)

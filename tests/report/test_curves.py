@@ -5,13 +5,11 @@ import json
 import pytest
 import torch
 
-from replication import baseline_curves as module
-from replication import objective_curves as module
-from replication import objective_curves as reader
 from replication.baseline import gatys, image_digest
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
 from replication.io.photographs import content_picture, style_picture, validation_pictures
+from replication.report import curves as module
 from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, objective_curves
 
 NAMES = ("chelsea", "coffee")
@@ -25,8 +23,7 @@ def folder(tmp_path, monkeypatch, weights):
         save_image(square(content_picture(name).image, 48), tmp_path / "val" / f"{name}.png")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
     monkeypatch.setattr(module, "FOLDER", tmp_path / "curves")
-    for each in (module, reader):
-        monkeypatch.setattr(each, "ITERATIONS", 4)
+    monkeypatch.setattr(module, "ITERATIONS", 4)
     (tmp_path / "curves").mkdir()
     return tmp_path
 
@@ -62,7 +59,7 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
 
 
 def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(folder):
-    options = {"together": 2, "kept": folder / "kept", "label": "test", "iterations": 3}
+    options = {"batch_size": 2, "kept": folder / "kept", "label": "test", "iterations": 3}
     computed = objective_curves(photographs(), style(), **options)
     assert computed.known == 0
     baseline_curves("great_wave", 2, 48)
@@ -104,7 +101,7 @@ def test_those_in_the_repository_are_of_todays_baseline(path, weights):
     assert stored[:7] == pytest.approx(today.losses.total[:, 0].tolist(), rel=0.02)
 
 
-OPTIONS = {"together": 2, "label": "test", "iterations": 3, "tv_weight": 1e-4}
+OPTIONS = {"batch_size": 2, "label": "test", "iterations": 3, "tv_weight": 1e-4}
 
 
 @pytest.fixture

@@ -1,118 +1,116 @@
-"""The paper's training of the networks of the project, at tiny scale, by the command."""
+"""The queue of trainings, at tiny scale: gone on with where it stopped, and what becomes the project's network."""
 
-import json
-import shutil
-from types import SimpleNamespace
+import signal
+import time
 
 import pytest
-from commands import run_command
+from commands import TIMEOUT, run_command, start_command
 
-from replication import full_scale, full_training
-from replication.io.checkpoints import load_network
+from replication.config import SuperResolutionConfig
+from replication.io.checkpoints import NETWORKS, load_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture
-from replication.io.provenance import environment, provenance
-from replication.io.runtime import default_device
-from replication.networks import SRCNN
-from replication.report.recipes import train_in_full, trainings
-from replication.report.tables import save_table
+from replication.io.photographs import PHOTOGRAPHS, content_picture
+from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
+from replication.report import recipes
+from replication.report.recipes import QUEUES, train_all
+
+SMALL = SuperResolutionConfig(loss="srcnn", steps=2, patch=32)
 
 
 @pytest.fixture
 def images(tmp_path, monkeypatch, weights_file):
-    """A folder with one photograph."""
+    """A folder with three photographs."""
     monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
     (tmp_path / "images").mkdir()
-    save_image(square(content_picture("coffee").image, 300), tmp_path / "images" / "coffee.png")
-    return str(tmp_path / "images")
+    for name in PHOTOGRAPHS[:3]:
+        save_image(square(content_picture(name).image, 72), tmp_path / "images" / f"{name}.png")
+    return tmp_path / "images"
 
 
-def test_every_network_of_the_project_has_its_training():
-    found = {training.name: training for training in trainings()}
-    assert len(found) == 10
-    assert found["style/great_wave"][1:3] == (40_000, 256)
-    assert found["super_resolution/x8_pixel"][1:3] == (200_000, 288)
-    assert found["super_resolution/srcnn_x4"].train.keywords == {
-        **{"factor": 4, "loss": "srcnn", "patch": 288, "kernels": [9, 5, 5]}
-    }
-    style = found["style/great_wave_instance"].begin.keywords
-    assert (style["norm"], style["style_weight"], style["size"]) == ("instance", 5.0, 256)
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
-def test_the_command_says_what_it_will_do_and_goes_on_where_it_was_stopped(images, tmp_path):
-    before = {path: path.read_bytes() for path in full_training.NETWORKS.rglob("*.safetensors")}
-    command = ["train-in-full", "--images", images, "--out", str(tmp_path / "out"), "--steps", "2", "--size", "64"]
-    command += ["--only", "style/great_wave_instance,srcnn_x4"]
-    done = run_command(*command)
-    assert done.returncode == 0, done.stderr
-    plan = [line.split() for line in done.stdout.splitlines()]
-    assert plan[0] == ["network", "steps", "done", "minutes"]
-    assert [row[:3] for row in plan[2:4]] == [
-        ["style/great_wave_instance", "2", "0"],
-        ["super_resolution/srcnn_x4", "2", "0"],
-    ]
-    assert plan[4][0] == "together"
-    network, record = load_network(tmp_path / "out/super_resolution/srcnn_x4.safetensors", SRCNN)
-    assert network.configuration == {"kernels": [9, 5, 5]}
-    assert record["provenance"]["settings"]["steps"] == 2
-    again = run_command(*command)
-    assert [line.split()[1:] for line in again.stdout.splitlines()[2:4]] == [["2", "2", "0"]] * 2
-    assert {path: path.read_bytes() for path in full_training.NETWORKS.rglob("*.safetensors")} == before
-
-
-def test_a_network_with_all_of_its_training_takes_the_place_of_the_old_one(images, tmp_path, monkeypatch):
-    (tmp_path / "networks" / "super_resolution").mkdir(parents=True)
-    for suffix in (".json", ".safetensors"):
-        shutil.copy(
-            full_training.NETWORKS / f"super_resolution/srcnn_x4{suffix}", tmp_path / "networks/super_resolution"
-        )
-    monkeypatch.setattr(full_training, "NETWORKS", tmp_path / "networks")
-    monkeypatch.setattr(full_training.super_resolution_training, "STEPS", 2)
-    monkeypatch.setattr(full_training.super_resolution_training, "PATCH", 32)
-    train_in_full(images, tmp_path / "out")
-    path = tmp_path / "out/super_resolution/srcnn_x4.safetensors"
-    assert (tmp_path / "networks/super_resolution/srcnn_x4.safetensors").read_bytes() == path.read_bytes()
-    assert [training.full for training in trainings()] == [True]
-    before = path.read_bytes()
-    train_in_full(images, tmp_path / "out", only=["srcnn_x4"])
-    assert path.read_bytes() == before
-    with pytest.raises(ReplicationError, match="srcnn_x4.safetensors was trained with another patch; remove it, or"):
-        train_in_full(images, tmp_path / "out", only=["srcnn_x4"], size=48)
-    with pytest.raises(ReplicationError, match="unknown network nothing; there are super_resolution/srcnn_x4"):
-        train_in_full(images, tmp_path / "out", only=["nothing"])
+def wait_for(path, process):
+    deadline = time.monotonic() + TIMEOUT
+    while not path.exists():
+        assert process.running()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.slow
-def test_full_scale_trains_measures_and_draws_and_keeps_what_is_of_today(images, tmp_path, monkeypatch, capsys):
-    done = []
-    monkeypatch.setattr(full_scale, "train_in_full", lambda *_, **options: done.append(options))
-    monkeypatch.setattr(full_scale, "run_notebooks", lambda profile, resume: done.append((profile, resume)) or True)
-    for name in ("tables", "full_scale"):
-        monkeypatch.setattr(f"replication.{name}.FIGURES", tmp_path / "figures")
+def test_the_command_goes_on_where_it_was_killed_and_says_what_it_will_do(checkout, images):
+    before, out = tree(NETWORKS), checkout / "training"
+    command = ("train-all", "--images", images, "--profile", "smoke")
+    process = start_command(*command, cwd=checkout)
+    wait_for(out / "first.json", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "super_resolution" / "third.json").exists()
+    first = (out / "first.safetensors").read_bytes()
+    resumed = run_command(*command, cwd=checkout)
+    assert resumed.returncode == 0, resumed.stderr
+    plan = [line.split() for line in resumed.stdout.splitlines()[:4]]
+    assert plan[0] == ["job", "steps", "done", "minutes", "left"]
+    assert plan[1] == ["first", "2", "2", "0"]
+    assert plan[3][:3] == ["super_resolution/third", "1", "0"]
+    assert "[1/3]" not in resumed.stdout
+    assert "[3/3] super_resolution/third" in resumed.stdout
+    assert (out / "first.safetensors").read_bytes() == first
+    _, start = load_network(out / "first.safetensors", ImageTransformationNetwork)
+    second, record = load_network(out / "style" / "second.safetensors", ImageTransformationNetwork)
+    assert second.configuration["norm"] == "instance"
+    assert record["initial"] == start
+    network, _ = load_network(out / "super_resolution" / "third.safetensors", SuperResolutionNetwork)
+    assert network.factor == 4
+    made = tree(out)
+    again = run_command(*command, cwd=checkout)
+    assert again.returncode == 0, again.stderr
+    assert [line.split()[1:] for line in again.stdout.splitlines()[1:]] == [["2", "2", "0"], *[["1", "1", "0"]] * 2]
+    assert tree(out) == made
+    assert tree(NETWORKS) == before
 
-    def benchmark_some(profile):
-        run = SimpleNamespace(command="benchmark some", profile=profile, seed=0, device=default_device(), precision="")
-        save_table("benchmark_some", [{"seconds": len(done)}], provenance(run, None, []))
 
-    monkeypatch.setattr(full_scale, "BENCHMARKS", (benchmark_some,))
-    table = tmp_path / "figures" / "smoke" / "benchmark_some.json"
-    for _ in range(2):
-        full_scale.full_scale(images, profile="smoke", steps=2)
-        assert json.loads(table.read_text())["results"] == [{"seconds": 2}]
-    assert done == [{"steps": 2}, ("smoke", True)] * 2
-    assert capsys.readouterr().out == "benchmark_some: kept\n"
-    monkeypatch.setattr(full_scale, "write_readme", lambda: done.append("README"))
-    for other in ("sources", "device", "versions"):
-        monkeypatch.setattr(full_scale, "circumstances", lambda other=other: environment() | {other: "other"})
-        full_scale.full_scale(images, profile="smoke")
-        assert json.loads(table.read_text())["results"] == [{"seconds": len(done)}]
-    assert "README" not in done
-    full_scale.full_scale(images)
-    assert done[-1] == "README"
-    monkeypatch.setattr(full_scale, "run_notebooks", lambda profile, resume: False)
-    with pytest.raises(ReplicationError, match="a notebook failed"):
-        full_scale.full_scale(images, profile="smoke")
-    with pytest.raises(ReplicationError, match="unknown profile 'full'"):
-        full_scale.full_scale(images, profile="full")
+def test_unknown_names_and_profiles_are_refused(tmp_path):
+    with pytest.raises(ReplicationError, match="unknown network nothing; there are first, style/second, super"):
+        train_all("nowhere", "smoke", tmp_path / "out", ["third", "nothing"])
+    with pytest.raises(ReplicationError, match="unknown profile 'full'; choose smoke, quick, overnight, paper"):
+        train_all("nowhere", "full", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("profile", QUEUES)
+def test_a_finished_network_takes_the_place_of_the_projects_where_it_is_of_its_size(
+    images, tmp_path, monkeypatch, put, profile
+):
+    networks, out = tmp_path / "networks", tmp_path / "out"
+    put(NETWORKS=networks)
+    jobs = {"base_128": SMALL, "super_resolution/srcnn_x4": SMALL}
+    monkeypatch.setitem(recipes.QUEUES, profile, jobs)
+    train_all(str(images), profile, out, ["srcnn_x4"])
+    assert not (out / "base_128.safetensors").exists()
+    train_all(str(images), profile, out)
+    assert (out / "base_128.safetensors").exists()
+    wanted = {f"super_resolution/srcnn_x4{suffix}" for suffix in (".json", ".safetensors")}
+    found = tree(networks) if networks.exists() else {}
+    assert found == ({name: tree(out)[name] for name in wanted} if profile in ("overnight", "paper") else {})
+    train_all(str(images), profile, tmp_path / "other", ["srcnn_x4"])
+    assert (tmp_path / "other").exists() == (profile in ("smoke", "quick"))
+    monkeypatch.setitem(recipes.QUEUES, profile, {"super_resolution/srcnn_x4": SuperResolutionConfig(loss="srcnn")})
+    with pytest.raises(ReplicationError, match="srcnn_x4.state.safetensors belongs to a run with another patch"):
+        train_all(str(images), profile, out)
+
+
+def test_every_network_of_the_project_has_a_recipe_that_a_stranger_can_run():
+    """A network starts from one of its queue before it, or from one that comes with the project."""
+    for queue in QUEUES.values():
+        known = {"base"}
+        for name, job in queue.items():
+            start = getattr(getattr(job, "config", job), "initial", None)
+            assert start is None or start in known
+            known.add(name)
+    assert {"style/great_wave", "style/great_wave_instance", "super_resolution/srcnn_x4"} <= QUEUES["paper"].keys()
+    made = {name for profile in ("overnight", "paper") for name in QUEUES[profile]}
+    assert {path.relative_to(NETWORKS).with_suffix("").as_posix() for path in NETWORKS.rglob("*.safetensors")} <= made

@@ -10,20 +10,20 @@ from commands import run_command
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
-from replication import files, provenance, runner, settings
-from replication import ledger as module_of_ledger
 from replication.baseline import white_noise
+from replication.io import files, provenance
 from replication.io.files import ReplicationError
 from replication.io.images import save_image
 from replication.io.provenance import device_name
 from replication.io.runtime import default_device
+from replication.report import profiles, runner
 from replication.report.runner import ENGINE
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--profile", "fast"], "error: unknown profile 'fast'; choose paper, quick, smoke"),
+        (["--profile", "fast"], "error: unknown profile 'fast'; choose smoke, quick, overnight, paper"),
         (["--profile", "smoke", "--only", "01,77"], "error: unknown notebook 77; there are 01_feature_inversion, "),
         (["--profile", "smoke", "-p", "iteration", "3"], "error: 01_feature_inversion has no parameter iteration; it "),
         (["--profile", "smoke", "-p", "content", "chelsea"], "error: 02_style_reconstruction has no parameter content"),
@@ -38,13 +38,10 @@ def test_what_is_unknown_is_refused_before_anything_runs(arguments, message):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch, put):
     """A project with the notebooks of one code cell that a test asks for."""
     (tmp_path / "notebooks").mkdir()
-    for module in (runner, files, provenance, module_of_ledger):
-        for name, folder in {"ROOT": tmp_path, "DATA": tmp_path / "data", "FIGURES": tmp_path / "figures"}.items():
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, folder)
+    put(ROOT=tmp_path, DATA=tmp_path / "data", FIGURES=tmp_path / "figures")
 
     def make(**sources):
         for name, source in sources.items():
@@ -52,16 +49,17 @@ def project(tmp_path, monkeypatch):
             cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
             kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
             nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
-            monkeypatch.setitem(settings.SETTINGS, name[1:], {key: {} for key in settings.PROFILES})
+            monkeypatch.setitem(profiles.SETTINGS, name[1:], {})
         return tmp_path / "figures" / "smoke" / "notebooks"
 
     return make
 
 
 def test_the_kernel_is_this_python(project):
-    folder = project(_01_a="import sys; print(sys.executable, profile)")
-    assert runner.run_notebooks("smoke")
-    assert nbformat.read(folder / "01_a.ipynb", 4).cells[-1].outputs[0].text == f"{sys.executable} smoke\n"
+    project(_01_a="import sys; print(sys.executable, profile)")
+    assert runner.run_notebooks("overnight")
+    executed = nbformat.read(runner.FIGURES / "overnight" / "notebooks" / "01_a.ipynb", 4)
+    assert executed.cells[-1].outputs[0].text == f"{sys.executable} overnight\n"
 
 
 @pytest.mark.slow

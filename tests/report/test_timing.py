@@ -1,17 +1,22 @@
-"""The timing harness, and the benchmark as a real command."""
+"""The timing harness: calls in turn, what they compute, the convolutions alone, and the memory that they need."""
 
-import csv
-import json
 import os
 
 import pytest
 import torch
-from commands import run_command
+from torch import nn
 
-from replication import timing
 from replication.io.files import ReplicationError
 from replication.loss_network import LossNetwork
-from replication.report.timing import convolution_cost, convolution_flops, interleaved, peak_memory
+from replication.report import timing
+from replication.report.timing import (
+    _Recorder,
+    bare_convolutions,
+    convolution_cost,
+    convolution_flops,
+    interleaved,
+    peak_memory,
+)
 
 
 class Clock:
@@ -81,73 +86,28 @@ def test_a_convolution_costs_what_its_products_do():
     assert convolution_cost(channels=64, side=32) == convolution_cost(channels=32, side=64)
 
 
-@pytest.mark.slow
-def test_the_benchmark_of_style_transfer(checkout):
-    result = run_command("benchmark", "style", "--profile", "smoke", cwd=checkout)
-    assert result.returncode == 0, result.stderr
-    record = json.loads((checkout / "figures" / "smoke" / "benchmark_style.json").read_text())
-    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
-    for precision in ("float32", "bfloat16"):
-        parts = [
-            row["seconds"]
-            for row in record["results"]
-            if row["method"].startswith("bare")
-            if row["precision"] == precision
-        ]
-        step = rows[64, precision, "training step"]
-        assert step["ratio"] == pytest.approx(step["seconds"] / sum(parts), rel=1e-4)
-        assert len(parts) == 3
-    fast, plain = rows[128, "float32", "stylise"], rows[128, "float32", "plain PyTorch"]
-    assert fast["ratio"] == pytest.approx(fast["seconds"] / plain["seconds"], rel=1e-4)
-    assert 0.2 < fast["peak_GB"] < 4
+def test_the_bare_convolutions_are_those_of_the_call_forward_and_backward():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.ConvTranspose2d(8, 4, 3), nn.BatchNorm2d(4))
+    x = torch.rand(2, 3, 17, 17)
+
+    def training():
+        network(x).square().sum().backward()
+
+    inference = torch.inference_mode()(lambda: network(x))
+    weights = 8 * 3 * 9 * 8 * 8 + 8 * 4 * 9 * 8 * 8
+    assert convolution_flops(bare_convolutions(inference)) == 2 * 2 * weights
+    without_first_input = 2 * 2 * (3 * weights - 8 * 3 * 9 * 8 * 8)
+    assert convolution_flops(bare_convolutions(training)) == without_first_input
 
 
-@pytest.mark.slow
-def test_the_benchmark_of_super_resolution(checkout):
-    result = run_command("benchmark", "super-resolution", "--profile", "smoke", cwd=checkout)
-    assert result.returncode == 0, result.stderr
-    record = json.loads((checkout / "figures" / "smoke" / "benchmark_super_resolution.json").read_text())
-    rows = {(row["size"], row["precision"], row["method"]): row for row in record["results"]}
-    assert len(rows) == 4 + 3
-    fast, plain = (rows["48 x 32", "float32", method] for method in ("upscale", "plain PyTorch"))
-    assert fast["ratio"] == pytest.approx(fast["seconds"] / plain["seconds"], rel=1e-4)
-    assert 0.2 < fast["peak_GB"] < 4
-    steps = [rows["32 x 32", precision, "training step, feature loss"] for precision in ("float32", "bfloat16")]
-    assert steps[1]["ratio"] == pytest.approx(steps[1]["seconds"] / steps[0]["seconds"], rel=1e-4)
-
-
-@pytest.mark.slow
-def test_the_benchmark_of_memory(checkout):
-    result = run_command("benchmark", "memory", "--profile", "smoke", cwd=checkout)
-    assert result.returncode == 0, result.stderr
-    record = json.loads((checkout / "figures" / "smoke" / "benchmark_memory.json").read_text())
-    rows = {row["command"]: row for row in record["results"]}
-    assert len(rows) == len(record["results"]) == 2 + 2 + 1 + 2
-    assert all(0.2 < row["peak_GB"] < 4 for row in rows.values())
-    assert rows["train-style"]["peak_GB"] > rows["stylise --style great_wave"]["peak_GB"]
-
-
-@pytest.mark.slow
-def test_the_benchmark_of_the_baseline(checkout):
-    result = run_command("benchmark", "baseline", "--profile", "smoke", cwd=checkout)
-    assert result.returncode == 0, result.stderr
-    assert "64 x 64: 100%" in result.stderr
-    assert "figures/smoke/benchmark_baseline.json" in result.stdout
-    record = json.loads((checkout / "figures" / "smoke" / "benchmark_baseline.json").read_text())
-    assert record["provenance"]["command"] == "benchmark baseline"
-    rows = {(row["method"], row["precision"], row["size"]): row for row in record["results"]}
-    assert len(rows) == 9
-    for precision in ("float32", "bfloat16"):
-        bare, ours, torchs = (rows[name, precision, 64] for name in ("bare VGG-16", "ours", "torch.optim.LBFGS"))
-        assert bare["ratio"] == 1
-        assert ours["ratio"] == pytest.approx(ours["seconds"] / bare["seconds"], rel=1e-4)
-        assert ours["seconds"] < 1.3 * torchs["seconds"]
-        assert 0.2 < ours["peak_GB"] < 3
-    with open(checkout / "figures" / "smoke" / "benchmark_baseline.csv") as file:
-        assert [row["method"] for row in csv.DictReader(file)] == [row["method"] for row in record["results"]]
-
-
-def test_an_unknown_profile_is_refused_before_anything_runs():
-    result = run_command("benchmark", "baseline", "--profile", "fast")
-    assert result.returncode == 1
-    assert result.stderr == "error: unknown profile 'fast'; choose paper, quick, smoke\n"
+def test_the_bare_convolutions_have_the_memory_formats_and_precision_of_the_call():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)).to(memory_format=torch.channels_last)
+    x = torch.rand(2, 3, 17, 17).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16), _Recorder() as recorder:
+        network(x)
+    tensors = [(arguments[0], arguments[1]) for _, arguments, _ in recorder.calls]
+    assert [(a.shape[1], w.shape[0]) for a, w in tensors] == [(3, 8), (8, 8)]
+    for pair in tensors:
+        for tensor in pair:
+            assert tensor.dtype == torch.bfloat16
+            assert tensor.is_contiguous(memory_format=torch.channels_last)
