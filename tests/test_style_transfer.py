@@ -19,14 +19,7 @@ from replication.io.images import load_image, resize, save_image, square
 from replication.io.photographs import content_picture, photographs_of, style_picture
 from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, for_inference
-from replication.style_transfer import (
-    PRETRAINED,
-    style_names,
-    style_network,
-    style_trainer,
-    stylise,
-    stylise_files,
-)
+from replication.style_transfer import PRETRAINED, style_names, style_network, style_trainer, stylise, stylise_files
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
 STYLE = style_picture("great_wave")

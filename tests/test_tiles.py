@@ -67,10 +67,7 @@ def upscale_square(factor, side, tile):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "kind", "tile", "sides", "factor"),
-    [
-        (stylise_square, "instance", 256, (512, 1024), 1),
-        (upscale_square, 8, 32, (64, 128), 8),
-    ],
+    [(stylise_square, "instance", 256, (512, 1024), 1), (upscale_square, 8, 32, (64, 128), 8)],
 )
 def test_memory_grows_with_the_image_and_its_result_alone(call, kind, tile, sides, factor):
     """By their 24 bytes a pixel, and what the heap wastes; the whole image at once takes 300 and more."""

@@ -4,12 +4,11 @@ import json
 import resource
 import shutil
 import signal
-import time
 from typing import NamedTuple
 
 import pytest
 import torch
-from commands import TIMEOUT, Process
+from commands import Process
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -121,13 +120,6 @@ def train(folder, steps=STEPS, largest=resource.RLIM_INFINITY):
     torch.save(tensors(run), folder / "out.pt")
 
 
-def wait_for(path):
-    deadline = time.monotonic() + TIMEOUT
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def undisturbed():
     whole = trainer(steps=STEPS)
@@ -139,7 +131,7 @@ def undisturbed():
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_was_stopped_goes_on_to_the_same_bytes(undisturbed, tmp_path, number):
     process = Process(train, tmp_path)
-    wait_for(tmp_path / "run.safetensors")
+    process.wait_for(tmp_path / "run.safetensors")
     process.send_signal(number)
     stopped = process.wait()
     assert stopped.returncode != 0

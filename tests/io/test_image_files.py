@@ -121,11 +121,7 @@ def test_what_cannot_be_written_or_read_is_told_before_the_first_is_computed(tmp
         (["a.jpg", "b.jpg"], "results.v2", ["results.v2/a.jpg", "results.v2/b.jpg"]),
         (["in"], "results.v2", ["results.v2/c.jpg"]),
         (["a.jpg"], "there.d", ["there.d/a.jpg"]),
-        (
-            ["a.jpg"],
-            "results.v2",
-            "files of the suffix '.v2' are not written; for a folder give results.v2/",
-        ),
+        (["a.jpg"], "results.v2", "files of the suffix '.v2' are not written; for a folder give results.v2/"),
         (["a.jpg", "b.jpg"], "x.jpg", "it is the name of one file; for a folder give x.jpg/"),
         (["in"], "x.jpg", "x.jpg: it is the name of one file"),
     ],

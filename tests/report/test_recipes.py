@@ -1,10 +1,9 @@
 """The queue of trainings, at tiny scale: gone on with where it stopped, and what becomes the project's network."""
 
 import signal
-import time
 
 import pytest
-from commands import TIMEOUT, run_command, start_command
+from commands import run_command, start_command
 
 from replication.config import SuperResolutionConfig
 from replication.io.checkpoints import NETWORKS, load_network
@@ -32,20 +31,12 @@ def tree(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def wait_for(path, process):
-    deadline = time.monotonic() + TIMEOUT
-    while not path.exists():
-        assert process.running()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.slow
 def test_the_command_goes_on_where_it_was_killed_and_says_what_it_will_do(checkout, images):
     before, out = tree(NETWORKS), checkout / "training"
     command = ("train-all", "--images", images, "--profile", "smoke")
     process = start_command(*command, cwd=checkout)
-    wait_for(out / "first.json", process)
+    process.wait_for(out / "first.json")
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "super_resolution" / "third.json").exists()

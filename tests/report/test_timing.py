@@ -9,14 +9,7 @@ from torch import nn
 from replication.io.files import ReplicationError
 from replication.loss_network import LossNetwork
 from replication.report import timing
-from replication.report.timing import (
-    _Recorder,
-    bare_convolutions,
-    convolution_cost,
-    convolution_flops,
-    interleaved,
-    peak_memory,
-)
+from replication.report.timing import bare_convolutions, convolution_cost, convolution_flops, interleaved, peak_memory
 
 
 class Clock:
@@ -75,9 +68,7 @@ def test_the_peak_memory_is_that_of_the_call():
 
 
 def test_a_measured_process_that_dies_is_one_line():
-    with pytest.raises(
-        ReplicationError, match="the process whose memory is measured died, probably since that ran out"
-    ):
+    with pytest.raises(ReplicationError, match="the process whose memory is measured died, probably since that ran"):
         peak_memory(os._exit, 1)
 
 
@@ -103,7 +94,7 @@ def test_the_bare_convolutions_are_those_of_the_call_forward_and_backward():
 def test_the_bare_convolutions_have_the_memory_formats_and_precision_of_the_call():
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)).to(memory_format=torch.channels_last)
     x = torch.rand(2, 3, 17, 17).to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16), _Recorder() as recorder:
+    with torch.autocast("cpu", torch.bfloat16), timing._Recorder() as recorder:
         network(x)
     tensors = [(arguments[0], arguments[1]) for _, arguments, _ in recorder.calls]
     assert [(a.shape[1], w.shape[0]) for a, w in tensors] == [(3, 8), (8, 8)]
