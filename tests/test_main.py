@@ -59,7 +59,7 @@ def test_an_option_takes_what_is_in_its_range_and_nothing_else(command, name, ki
             (line,) = said.err.splitlines()
             assert line.startswith(f"error: {name} must be {known}; got {wrong}")
         else:
-            assert said.err.count("╭") == 1
+            assert said.err.count("For full helptext") == 1
             assert option in said.err
     inside = known.among[0] if known.among else min(max(known.least, 64), known.most)
     assert status(command, *COMMANDS[command], f"{option}={inside}") == 1  # the files are nowhere
@@ -106,7 +106,7 @@ def test_what_there_is_not_is_named_in_one_message(arguments, message, capsys):
     assert status(*arguments) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.count("╭") == 1
+    assert said.err.count("For full helptext") == 1
     assert message in said.err
 
 

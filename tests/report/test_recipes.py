@@ -1,6 +1,7 @@
 """The queue of trainings, at tiny scale: gone on with where it stopped, and what becomes the project's network."""
 
 import signal
+from dataclasses import replace
 
 import pytest
 from commands import run_command, start_command
@@ -89,7 +90,7 @@ def test_a_finished_network_takes_the_place_of_the_projects_where_it_is_of_its_s
     assert found == ({name: tree(out)[name] for name in wanted} if profile in ("overnight", "paper") else {})
     train_all(str(images), profile, tmp_path / "other", ["srcnn_x4"])
     assert (tmp_path / "other").exists() == (profile in ("smoke", "quick"))
-    monkeypatch.setitem(recipes.QUEUES, profile, {"super_resolution/srcnn_x4": SuperResolutionConfig(loss="srcnn")})
+    monkeypatch.setitem(recipes.QUEUES, profile, {"super_resolution/srcnn_x4": replace(SMALL, patch=48)})
     with pytest.raises(ReplicationError, match="srcnn_x4.state.safetensors belongs to a run with another patch"):
         train_all(str(images), profile, out)
 
