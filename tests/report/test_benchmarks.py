@@ -23,7 +23,7 @@ def test_each_work_is_timed_against_its_bare_convolutions_and_the_peak(work, wei
         assert row["ratio"] == pytest.approx(row["seconds"] / bare["seconds"])
         assert row["share of peak"] * row["ratio"] == pytest.approx(bare["share of peak"])
         assert method == "bare convolutions" or 0.2 < row["peak GB"] < 4
-    assert bare["share of peak"] > 0  # above 1 on an AMD CPU, whose product by MKL is slower than oneDNN's convolutions
+    assert bare["share of peak"] > 0  # on a CPU up to 2.4: there the product is no bound
     assert rows["ours"]["ratio"] > 0.5  # it has the convolutions in it
 
 
