@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from replication.io.checkpoints import load_network
 from replication.io.downloads import DIGESTS, SETS, TestPicture, evaluation_set
 from replication.io.files import ReplicationError, sha256
-from replication.io.images import Picture, square, to_pixels
-from replication.io.photographs import PHOTOGRAPHS, StandIns, content_picture, stand_ins
+from replication.io.pictures import Picture
+from replication.io.images import square, to_pixels
+from replication.io.pictures import PHOTOGRAPHS, StandIns, content_picture, stand_ins
 from replication.io.runtime import progress_bar
 from replication.losses import Objective, lattice_peak
 from replication.networks import SRCNN, for_inference

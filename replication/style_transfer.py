@@ -21,8 +21,10 @@ from replication.io.checkpoints import (
 from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, sha256
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import Picture, square
-from replication.io.photographs import SHORT_SIDE, ImageDataset, load_photographs, style_picture
+from replication.io.pictures import Picture
+from replication.io.images import square
+from replication.io.pictures import style_picture
+from replication.io.photographs import SHORT_SIDE, ImageDataset, load_photographs
 from replication.io.provenance import provenance
 from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory

@@ -68,8 +68,9 @@ def weights_file(weights, monkeypatch):
 @pytest.fixture(scope="session")
 def photograph():
     """scikit-image's cat, 64 x 64."""
+    from replication.io.pictures import content_picture
+
     from replication.io.images import square
-    from replication.io.photographs import content_picture
 
     return square(content_picture("chelsea").image, 64)
 

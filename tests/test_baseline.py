@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from commands import Process
+from replication.io.pictures import content_picture, style_picture
 from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 
@@ -14,7 +15,6 @@ from replication.baseline import Adam, gatys, iterations_to, optimise_image, whi
 from replication.evaluation import psnr
 from replication.io.files import ReplicationError
 from replication.io.images import square
-from replication.io.photographs import content_picture, style_picture
 from replication.io.ranges import RangeError
 from replication.lbfgs import LBFGS
 from replication.loss_network import LossNetwork

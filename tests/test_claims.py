@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from replication.io.pictures import VALIDATION
 
 from replication import ledger
 from replication.io.files import ROOT
-from replication.io.photographs import VALIDATION
 from replication.report.claims import CLAIMS, judge_record, word
 
 PAPER = sorted(path for path in (ROOT / "figures" / "paper").glob("*.json") if path.stem in CLAIMS)

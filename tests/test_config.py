@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 from commands import run_command
+from replication.io.pictures import content_picture
 
 from replication.config import PAPER, QUICK, RECIPES, StyleConfig, SuperResolutionConfig
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture
 from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
 from replication.style_transfer import BASE, train_style_from_files

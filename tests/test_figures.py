@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
+from replication.io.pictures import content_picture
 
 from replication import figures
-from replication.io.photographs import content_picture
 from replication.io.provenance import commit, provenance
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork

@@ -10,10 +10,10 @@ import pytest
 from commands import TIMEOUT
 from conftest import copy_project
 from PIL import Image
+from replication.io.pictures import content_picture, style_picture
 from safetensors.torch import save_file
 
 from replication.io.images import load_image, save_image
-from replication.io.photographs import content_picture, style_picture
 from replication.io.provenance import sources_digest
 
 pytestmark = pytest.mark.slow

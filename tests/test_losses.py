@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from replication.io.pictures import content_picture, style_picture
 from scipy import ndimage
 from torchvision.models import vgg16
 
 from replication.baseline import white_noise
 from replication.config import PAPER
 from replication.io.images import square
-from replication.io.photographs import content_picture, style_picture
 from replication.io.weights import CONVOLUTIONS
 from replication.loss_network import MEAN
 from replication.losses import (

@@ -5,18 +5,12 @@ import json
 import nbformat
 import pytest
 from conftest import OUT_OF_REACH
+from replication.io.pictures import PHOTOGRAPHS, VALIDATION, Picture, content_picture, stand_ins, validation_pictures
 
 from replication.evaluation import NO_SET, pictures_of
 from replication.io.files import ROOT
-from replication.io.images import Picture, save_image, square
-from replication.io.photographs import (
-    PHOTOGRAPHS,
-    VALIDATION,
-    content_picture,
-    stand_ins,
-    training_photographs,
-    validation_pictures,
-)
+from replication.io.images import save_image, square
+from replication.io.photographs import training_photographs
 from replication.report.claims import CLAIMS, Check, Judgement, judge_record
 
 

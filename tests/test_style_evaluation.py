@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 from commands import run_command
+from replication.io.pictures import content_picture, style_picture
 from replication.report.benchmark_training import RUNS
 
 from replication.evaluation import style_scores
 from replication.io.images import square
-from replication.io.photographs import content_picture, style_picture
 from replication.losses import Objective
 from replication.networks import ImageTransformationNetwork
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from commands import run_command
 from PIL import Image
+from replication.io.pictures import content_picture, style_picture
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -16,7 +17,7 @@ from replication.config import StyleConfig
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError, sha256
 from replication.io.images import load_image, resize, save_image, square
-from replication.io.photographs import content_picture, photographs_of, style_picture
+from replication.io.photographs import photographs_of
 from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import PRETRAINED, style_names, style_network, style_trainer, stylise, stylise_files

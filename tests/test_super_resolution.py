@@ -7,6 +7,7 @@ import pytest
 import torch
 from commands import run_command
 from PIL import Image
+from replication.io.pictures import content_picture
 from safetensors.torch import load_file
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 from skimage.exposure import match_histograms
@@ -16,7 +17,7 @@ from replication.config import SuperResolutionConfig
 from replication.io.checkpoints import load_network, save_network, steps_trained, training_log
 from replication.io.files import ReplicationError, sha256
 from replication.io.images import load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import content_picture, photographs_of
+from replication.io.photographs import photographs_of
 from replication.io.ranges import RangeError
 from replication.losses import lattice
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork, for_inference

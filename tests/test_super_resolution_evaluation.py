@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import skimage
 import torch
+from replication.io.pictures import content_picture
 
 from replication import super_resolution_claims as claims
 from replication import super_resolution_evaluation as module
@@ -20,7 +21,6 @@ from replication.evaluation import (
 )
 from replication.io.downloads import DownloadError, TestPicture
 from replication.io.images import resize
-from replication.io.photographs import content_picture
 from replication.report.claims import MATCHED, figures_met, orderings, preferred
 from replication.super_resolution import bicubic, low_resolution
 

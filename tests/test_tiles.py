@@ -5,11 +5,11 @@ import tempfile
 
 import pytest
 import torch
+from replication.io.pictures import content_picture
 
 from replication import style_transfer, super_resolution, tiles
 from replication.io.files import ReplicationError
 from replication.io.images import resize
-from replication.io.photographs import content_picture
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import peak_memory
 from replication.style_transfer import style_network, stylise

@@ -15,7 +15,8 @@ from replication.baseline import white_noise
 from replication.config import PAPER, StyleConfig, SuperResolutionConfig
 from replication.io.files import ReplicationError
 from replication.io.images import resize, save_image, square
-from replication.io.photographs import PHOTOGRAPHS, ImageDataset, content_picture, photographs_of, style_picture
+from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
+from replication.io.photographs import ImageDataset, photographs_of
 from replication.io.ranges import FACTORS
 from replication.io.runtime import free_memory, keep_freed_memory
 from replication.io.weights import vgg16_weights

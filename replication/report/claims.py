@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from replication.evaluation import MATCHED, NAMES, PAPER, falls
 from replication.io.downloads import SETS
-from replication.io.photographs import VALIDATION
+from replication.io.pictures import VALIDATION
 
 FEWEST = 100  # iterations of a descent from noise, or steps of a training; with fewer there is nothing to judge yet
 

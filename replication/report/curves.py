@@ -13,7 +13,7 @@ from replication.config import PAPER
 from replication.io.checkpoints import load_checkpoint, save_checkpoint
 from replication.io.files import DATA, ReplicationError, need_checkout, reason, sha256, write_atomically
 from replication.io.images import square
-from replication.io.photographs import style_picture, validation_pictures
+from replication.io.pictures import style_picture, validation_pictures
 from replication.io.provenance import device_name, provenance, sources_digest
 from replication.io.ranges import check
 from replication.io.runtime import default_device, keep_freed_memory

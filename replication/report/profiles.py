@@ -9,8 +9,8 @@ import torch
 
 from replication.io.downloads import SETS
 from replication.io.files import ReplicationError
-from replication.io.images import Picture
-from replication.io.photographs import content_picture, style_picture
+from replication.io.pictures import Picture
+from replication.io.pictures import content_picture, style_picture
 from replication.io.ranges import NAME, PROFILES, RANGES, check, literal
 from replication.io.runtime import default_device, keep_freed_memory
 from replication.loss_network import LAYERS

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from commands import run_command
 from filelock import FileLock
+from replication.io.pictures import content_picture
 
 from replication.baseline import white_noise
 from replication.evaluation import luminance_scores
@@ -27,7 +28,6 @@ from replication.io.downloads import SETS, DownloadError, cached, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
 from replication.io.images import load_image, pixel_digest, save_image, square
-from replication.io.photographs import content_picture
 from replication.super_resolution import bicubic, cropped, low_resolution
 
 KEY = "0123456789abcdef"

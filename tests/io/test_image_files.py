@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from replication.io.pictures import content_picture
 
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, image_files, transform_files
 from replication.io.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
-from replication.io.photographs import content_picture
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 48, 64)
 KINDS = ("jpg", "jpeg", "jfif", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "gif")

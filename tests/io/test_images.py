@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
+from replication.io.pictures import content_picture
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.transform import resize as reference_resize
 
 from replication.io.files import ReplicationError
 from replication.io.images import from_pixels, load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import content_picture
 
 
 @pytest.fixture

@@ -7,19 +7,12 @@ import pytest
 import skimage
 import torch
 from PIL import Image
+from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture, validation_pictures
 
 from replication.io import photographs as module
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import (
-    PHOTOGRAPHS,
-    ImageDataset,
-    content_picture,
-    load_photographs,
-    photographs_of,
-    style_picture,
-    validation_pictures,
-)
+from replication.io.photographs import ImageDataset, load_photographs, photographs_of
 from replication.io.ranges import RangeError
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import papermill
 import pytest
 import torch
+from replication.io.pictures import validation_pictures
 
 from replication.baseline import Adam, empty_losses, gatys, white_noise
 from replication.config import StyleConfig, SuperResolutionConfig, TrainingConfig
 from replication.io.files import ROOT
-from replication.io.photographs import load_photographs, validation_pictures
+from replication.io.photographs import load_photographs
 from replication.io.ranges import PROFILES, RANGES, SEVERAL, RangeError, check
 from replication.lbfgs import LBFGS
 from replication.losses import Objective

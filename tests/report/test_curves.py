@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
+from replication.io.pictures import content_picture, style_picture, validation_pictures
 
 from replication.baseline import gatys, image_digest
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import content_picture, style_picture, validation_pictures
 from replication.report import curves as module
 from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, objective_curves
 

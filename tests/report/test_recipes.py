@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 from commands import run_command, start_command
+from replication.io.pictures import PHOTOGRAPHS, content_picture
 
 from replication.config import SuperResolutionConfig
 from replication.io.checkpoints import NETWORKS, load_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
-from replication.io.photographs import PHOTOGRAPHS, content_picture
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
 from replication.report import recipes
 from replication.report.recipes import QUEUES, train_all
