@@ -250,13 +250,14 @@ def _commands(arguments: list[str]) -> Any:
 
 def _by_recipe(arguments: list[str]) -> TrainStyle:
     """What `train-style` takes where it is not told: the paper's settings on a GPU, else the quick ones."""
-    given = dict(pairwise(arguments)).get("--recipe")
+    words = [word for each in arguments for word in (each.split("=", 1) if each.startswith("--recipe=") else [each])]
+    given = dict(pairwise(words)).get("--recipe")
     if given is None:
         from replication.io.runtime import default_device
 
         given = "quick" if default_device() == "cpu" else "paper"
     if given not in RECIPES:
-        raise ReplicationError(f"recipe must be {' or '.join(RECIPES)}; got {given!r}")
+        raise RangeError(f"recipe must be {' or '.join(RECIPES)}; got {given!r}")
     return TrainStyle(style=MISSING, images=MISSING, out=MISSING, recipe=given, config=RECIPES[given])
 
 

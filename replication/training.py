@@ -119,8 +119,8 @@ class Trainer:
             FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
+        check(until=until)
         steps = until or self.config.steps
-        check(steps=steps)
         if steps > self.config.steps:
             raise RangeError(f"until must be at most steps, {self.config.steps}; got {steps}")
         self._load(steps)

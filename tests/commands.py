@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +39,14 @@ class Process:
 
     def running(self):
         return self.process.is_alive()
+
+    def wait_for(self, path):
+        """Until it has written a file."""
+        deadline = time.monotonic() + TIMEOUT
+        while not path.exists():
+            assert self.running()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def wait(self):
         """What `subprocess.run` returns; the exit status of an exception is 1."""

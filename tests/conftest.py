@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import signal
+import sys
 
 import pytest
 from commands import ROOT, run_command
@@ -35,6 +36,18 @@ def _data_folder(request, monkeypatch):
         if MARKED not in os.environ:
             pytest.skip("needs the sets under REPLICATION_DATA")
         monkeypatch.setenv("REPLICATION_DATA", os.environ[MARKED])
+
+
+@pytest.fixture
+def put(monkeypatch):
+    """`put(DATA=folder)`: another folder in every module of the project that has this name for one."""
+
+    def everywhere(**folders):
+        for module in [module for name, module in sys.modules.items() if name.startswith("replication.")]:
+            for name in folders.keys() & vars(module).keys():
+                monkeypatch.setattr(module, name, folders[name])
+
+    return everywhere
 
 
 @pytest.fixture(scope="session")

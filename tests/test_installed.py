@@ -89,18 +89,19 @@ def test_an_installed_package_works_in_any_folder(environment, tmp_path, weights
     assert run(*upscale, cwd=tmp_path).returncode == 0
     assert load_image(tmp_path / "styled.png").shape[2:] == (48, 64)
     assert load_image(tmp_path / "large.png").shape[2:] == (192, 256)
-    record = json.loads((tmp_path / "mine.json").read_text())["provenance"]
-    assert record["commit"] == "unknown"
-    assert record["settings"]["style"]["origin"] == "data/styles"
+    record = json.loads((tmp_path / "mine.json").read_text())
+    assert record["config"]["initial"] == "base"
+    assert record["provenance"]["commit"] == "unknown"
+    assert record["provenance"]["inputs"][0]["origin"] == "data/styles"
     assert (tmp_path / "large.safetensors").exists()
     assert contents(environment) == before
 
 
 def test_what_works_on_the_project_itself_says_that_it_needs_a_clone(environment, tmp_path):
     before = contents(environment)
-    commands = ("figures", "readme", "train-in-full --images .", "full-scale --images .")
+    commands = ("figures", "readme", "train-all --images .")
     refused = installed(environment, "-c", EACH, *commands, cwd=tmp_path)
-    assert refused.stdout == "1 1 1 1\n"
+    assert refused.stdout == "1 1 1\n"
     for line, name in zip(refused.stderr.splitlines(), commands, strict=True):
         assert line.startswith(f"error: `{name.split()[0]}` works on the project's own notebooks and networks, ")
         assert line.endswith("git clone the project and run it there")
@@ -109,8 +110,9 @@ def test_what_works_on_the_project_itself_says_that_it_needs_a_clone(environment
 
 
 def test_an_installed_package_writes_tables_where_the_user_stands(environment, tmp_path):
-    write = "from replication.report.figures import save_table as s; "
-    write += "print(*s('some', [{'seconds': 1}], {'profile': 'smoke'}))"
+    write = (
+        "from replication.report.tables import save_table; print(*save_table('some', [{'x': 1}], {'profile': 'smoke'}))"
+    )
     written = installed(environment, "-c", write, cwd=tmp_path)
     assert written.stdout == "figures/smoke/some.json figures/smoke/some.csv\n"
     assert all((tmp_path / path).exists() for path in written.stdout.split())

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from replication.io.ranges import RangeError
 from replication.lbfgs import LBFGS
 
 
@@ -152,5 +153,5 @@ def test_its_state_goes_on_elsewhere():
 
 @pytest.mark.parametrize("history", [0, -3])
 def test_history_must_be_positive(history):
-    with pytest.raises(ValueError, match="history must be a whole number of pairs, at least 1"):
+    with pytest.raises(RangeError, match="history must be a whole number of pairs, at least 1"):
         LBFGS(torch.zeros(1, 3), history)

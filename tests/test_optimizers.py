@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from replication.config import TrainingConfig
 from replication.io.files import ReplicationError
 from replication.optimizers import Optimizers
 
@@ -21,10 +22,14 @@ def with_gradients(layers):
     return layers
 
 
-def change(layers, **options):
+def optimizers(layers, **config):
+    return Optimizers(with_gradients(layers), TrainingConfig(steps=1, **config))
+
+
+def change(layers, **config):
     """How one step changes each parameter."""
     before = {name: p.detach().clone() for name, p in layers.named_parameters()}
-    Optimizers(with_gradients(layers), **options).step()
+    optimizers(layers, **config).step()
     return {name: p.detach() - before[name] for name, p in layers.named_parameters()}
 
 
@@ -60,24 +65,23 @@ def test_biases_and_norms_are_adams():
 
 def test_the_momentum_is_a_running_mean_and_goes_on_from_its_state():
     whole, halves = network(), network()
-    optimizers = Optimizers(with_gradients(whole), "muon")
-    first = Optimizers(with_gradients(halves), "muon")
+    first, one = optimizers(halves, optimizer="muon"), optimizers(whole, optimizer="muon")
     first.step(0.5)
-    optimizers.step(0.5)
+    one.step(0.5)
     gradient = with_gradients(whole)[0].weight.grad.flatten(1)
-    torch.testing.assert_close(optimizers.state()["0.weight.momentum_buffer"], 0.05 * gradient)
+    torch.testing.assert_close(one.state()["0.weight.momentum_buffer"], 0.05 * gradient)
     for layers in (whole, halves):
         for parameter in layers.parameters():
             parameter.grad = parameter.grad.flip(0)
-    second = Optimizers(halves, "muon")
+    second = Optimizers(halves, TrainingConfig(steps=1, optimizer="muon"))
     second.load_state({name: value.clone() for name, value in first.state().items()})
     second.step()
-    optimizers.step()
+    one.step()
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), halves.parameters(), strict=True))
 
 
 def test_unknown_optimizers_and_rates_are_refused():
     with pytest.raises(ReplicationError, match="optimizer must be adam or muon; got 'sgd'"):
-        Optimizers(network(), "sgd")
+        optimizers(network(), optimizer="sgd")
     with pytest.raises(ReplicationError, match="kernel_rate must be a finite number, more than 0, at most 1"):
-        Optimizers(network(), "muon", kernel_rate=0)
+        optimizers(network(), optimizer="muon", kernel_rate=0)

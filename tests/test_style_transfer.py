@@ -1,5 +1,6 @@
-"""Stylising images with a trained network: folded norms, tiles, files and folders."""
+"""Style transfer: training on a painting, by the real command; images, files and folders with a trained network."""
 
+import json
 import logging
 import shutil
 
@@ -7,16 +8,23 @@ import pytest
 import torch
 from commands import run_command
 from PIL import Image
+from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from replication import style_transfer
+from replication.config import StyleConfig
 from replication.io.checkpoints import load_network, save_network
-from replication.io.files import ReplicationError
-from replication.io.images import load_image, resize, save_image
+from replication.io.files import ReplicationError, sha256
+from replication.io.images import load_image, resize, save_image, square
+from replication.io.photographs import photographs_of
 from replication.io.pictures import content_picture, style_picture
+from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, for_inference
-from replication.style_transfer import PRETRAINED, style_names, style_network, stylise, stylise_files
+from replication.style_transfer import PRETRAINED, style_names, style_network, style_trainer, stylise, stylise_files
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
+STYLE = style_picture("great_wave")
+SMALL = {"size": 64, "style_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,7 @@ def test_tiles_of_a_trained_network_are_the_whole_image_in_both_precisions():
 
 
 def test_a_tile_that_is_no_multiple_of_4_is_refused(trained):
-    with pytest.raises(ValueError, match="a multiple of 4; got 50"):
+    with pytest.raises(RangeError, match="a multiple of 4; got 50"):
         stylise(trained, PHOTOGRAPH, tile=50)
 
 
@@ -79,14 +87,17 @@ def test_the_shipped_networks_are_small_and_say_how_they_came_about(name):
     network, record = style_network(name)
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_679_235
     assert (PRETRAINED / f"{name}.safetensors").stat().st_size < 4e6
-    assert record["final_losses"].keys() == {"content", "style", "total_variation"}
+    assert record["final_losses"].keys() - {"lattice"} == {"content", "style", "total_variation"}
+    config = StyleConfig(**record["config"])
+    assert network.configuration == config.network
+    assert config.steps == record["log"]["step"][-1]
     assert record["provenance"]["settings"]["photographs"]["sha256"]
     assert not record["provenance"]["commit"].endswith("+changes")
     assert len(record["log"]["step"]) == len(record["log"]["style"]) > 5
 
 
 def test_float16_storage_changes_the_output_by_less_than_1_of_255(trained, saved):
-    found, record = load_network(saved)
+    found, record = load_network(saved, ImageTransformationNetwork)
     assert record == {"final_losses": {"content": 1.23457}}
     assert (found(PHOTOGRAPH) - trained(PHOTOGRAPH)).abs().max() < 1 / 255
 
@@ -98,7 +109,7 @@ def test_a_style_and_a_painting_may_have_a_dot_in_their_names(saved, tmp_path, m
     save_image(PHOTOGRAPH, tmp_path / "styles" / "van.gogh.jpg")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
     assert style_names() == ["van.gogh"]
-    assert style_network("van.gogh")[1] == load_network(saved)[1]
+    assert style_network("van.gogh")[1] == load_network(saved, ImageTransformationNetwork)[1]
     assert style_picture("van.gogh").name == "van.gogh"
 
 
@@ -133,11 +144,11 @@ def test_files_and_folders_are_stylised_and_what_cannot_be_read_is_named(folder,
     assert len(failed) == 2
     assert "c.png could not be read as an image" in caplog.text
     assert "d.png is too small: a side needs at least 44 pixels" in caplog.text
-    expected = load_network(saved)[0](load_image(folder / "a.png"))
+    expected = load_network(saved, ImageTransformationNetwork)[0](load_image(folder / "a.png"))
     assert (load_image(tmp_path / "out" / "a.png") - expected).abs().max() < 0.51 / 255
 
 
-def test_the_command_stylizes_a_file_and_fails_for_what_it_cannot_read(folder, saved, tmp_path):
+def test_the_command_stylises_a_file_and_fails_for_what_it_cannot_read(folder, saved, tmp_path):
     done = run_command("stylise", folder / "a.png", "-o", tmp_path / "new" / "x.jpg", "--style", saved)
     assert done.returncode == 0, done.stderr
     assert load_image(tmp_path / "new" / "x.jpg").shape == PHOTOGRAPH.shape
@@ -148,3 +159,186 @@ def test_the_command_stylizes_a_file_and_fails_for_what_it_cannot_read(folder, s
     unknown = run_command("stylise", folder / "a.png", "-o", tmp_path / "out", "--style", "waves")
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("error: there is no style 'waves'")
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    return photographs_of([content_picture(name) for name in ("chelsea", "coffee")], 80)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A place for a training: three photographs in `in`."""
+    (tmp_path / "in").mkdir()
+    for name in ("chelsea", "coffee", "rocket"):
+        save_image(square(content_picture(name).image, 72), tmp_path / "in" / f"{name}.png")
+    return tmp_path
+
+
+def train(project, steps, *more, launcher=()):
+    arguments = ["--style", "great_wave", "--images", project / "in", "--out", project / "net.safetensors"]
+    size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
+    command = ["train-style", "--recipe", "paper", *map(str, [*arguments, *size, *more])]
+    return run_command(*command, launcher=launcher, REPLICATION_CACHE=project / "cache")
+
+
+def record_of(project):
+    return load_network(project / "net.safetensors", ImageTransformationNetwork)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights_file")
+def test_the_command_trains_goes_on_and_its_network_stylises(project):
+    first = train(project, 2, "--tv-weight", "1e-4")
+    assert first.returncode == 0, first.stderr
+    second = train(project, 3, "--tv-weight", "1e-4")
+    assert second.returncode == 0, second.stderr
+    assert load_file(project / "net.state.safetensors")["step"] == 3
+    network, record = load_network(project / "net.safetensors", ImageTransformationNetwork)
+    assert record == {
+        key: value for key, value in json.loads((project / "net.json").read_text()).items() if key in record
+    }
+    assert [json.loads(line)["step"] for line in (project / "net.jsonl").read_text().splitlines()] == [2, 3]
+    config = StyleConfig(**record["config"])
+    assert (config.steps, config.batch_size, config.objective["tv_weight"]) == (3, 2, 1e-4)
+    assert record["provenance"]["settings"]["photographs"]["count"] == 3
+    assert record["provenance"]["inputs"][0]["name"] == "great_wave"
+    assert network.configuration == {"norm": "batch", "padding": "reflection", "residual": True}
+    other = train(project, 4)
+    assert other.returncode == 1
+    assert "net.state.safetensors belongs to a run with another tv_weight" in other.stderr
+    image = project / "in" / "chelsea.png"
+    done = run_command("stylise", image, "-o", project / "out.png", "--style", project / "net.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(project / "out.png").size == (72, 72)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights_file")
+def test_under_torchrun_two_processes_log_the_losses_of_one(project):
+    """Their gradients are compared in test_training.py."""
+    options = ("--norm", "instance", "--learning-rate", "1e-6")
+    assert train(project, 2, *options).returncode == 0
+    (one,) = record_of(project)["log"]["style"]
+    for path in project.glob("net.*"):
+        path.unlink()
+    launcher = ("torch.distributed.run", "--nproc-per-node", "2", "-m")
+    done = train(project, 2, *options, launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    (two,) = record_of(project)["log"]["style"]
+    assert two == pytest.approx(one, rel=1e-3)
+    odd = train(project, 2, *options, "--batch-size", 3, "--out", project / "odd.safetensors", launcher=launcher)
+    assert "a batch of 3 cannot be shared out equally to 2 processes" in odd.stderr
+
+
+def test_the_command_names_what_it_cannot_take(project):
+    (project / "empty").mkdir()
+    for arguments, message in (
+        (["--images", project / "none", "--out", project / "a.safetensors"], "none is not a folder"),
+        (["--images", project / "empty", "--out", project / "a.safetensors"], "holds no photographs"),
+        (["--images", project / "in", "--out", project / "a.pt"], "the suffix of a network's file is .safetensors"),
+    ):
+        result = run_command("train-style", "--style", "great_wave", *map(str, arguments))
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in result.stderr
+
+
+@pytest.mark.usefixtures("weights_file")
+def test_photographs_smaller_than_the_crops_are_left_out_with_a_word(project):
+    """Of both trainings; what has fewer pixels a side than a crop would be enlarged."""
+    Image.new("RGB", (400, 2)).save(project / "in" / "strip.png")
+    save_image(square(content_picture("chelsea").image, 63), project / "in" / "small.png")
+    done = train(project, 1, "--fit", "crop")
+    assert done.returncode == 0, done.stderr
+    assert "left out: 2 photographs have a side of less than 64 pixels" in done.stderr
+    assert record_of(project)["provenance"]["settings"]["photographs"]["count"] == 3
+    for command in (["train-style", "--style", "great_wave", "--size", "80"], ["train-super-resolution"]):
+        images = ["--images", str(project / "in"), "--out", str(project / "other.safetensors")]
+        failed = run_command(*command, *images, REPLICATION_CACHE=project / "cache")
+        assert failed.returncode == 1
+        size = 80 if "--size" in command else 288
+        assert failed.stderr.splitlines()[-1] == (
+            f"error: none of the 5 images in {project / 'in'} has {size} pixels a side; give larger ones, or train at "
+            "a smaller size"
+        )
+
+
+def test_a_painting_smaller_than_its_strokes_are_taken_is_enlarged_with_a_word(photographs, caplog):
+    small = STYLE._replace(image=square(STYLE.image, 60))
+    style_trainer(small, photographs, StyleConfig(**SMALL))
+    assert "great_wave: its 60 pixels a side become 64" in caplog.text
+    caplog.clear()
+    style_trainer(STYLE, photographs, StyleConfig(**SMALL))
+    assert not caplog.text
+
+
+def test_crops_larger_than_the_photographs_are_refused_before_the_first_step(photographs):
+    with pytest.raises(ReplicationError, match="crops of 96 x 96 do not fit into photographs of 80 pixels a side"):
+        style_trainer(STYLE, photographs, StyleConfig(size=96))
+
+
+def test_the_style_weight_rises_by_the_same_factor_each_step(photographs):
+    """With next to no learning rate the terms change by the batch alone, so that their ratio is the factor."""
+    configs = [StyleConfig(**SMALL, steps=4, learning_rate=1e-30, warmup=warmup) for warmup in (0, 3)]
+    plain, rising = (style_trainer(STYLE, photographs, config, log_every=1)[0].run() for config in configs)
+    factors = [line["style"] / other["style"] for line, other in zip(rising, plain, strict=True)]
+    assert factors == pytest.approx([1e-3, 1e-2, 1e-1, 1], rel=1e-3)
+    assert [line["content"] for line in rising] == pytest.approx([line["content"] for line in plain], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_objective_falls(photographs):
+    trainer, objective = style_trainer(STYLE, photographs, StyleConfig(**SMALL), log_every=5)
+    log = trainer.run(until=15)
+    assert sum(log[-1][term] for term in ("content", "style")) < 0.9 * sum(
+        log[0][term] for term in ("content", "style")
+    )
+    image = photographs.batch(99, 1, 64, seed=0)
+    assert objective(trainer.network(image), objective.content_target(image)).total.isfinite()
+
+
+class ReadBacks(TorchDispatchMode):
+    """Counts what makes a GPU's host wait: a tensor's value as a Python number."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_reads_nothing_back_from_the_device(photographs, precision):
+    config = StyleConfig(size=64, steps=10, warmup=5, lr_decay=0.5, lattice_weight=1, precision=precision)
+    trainer, _ = style_trainer(STYLE, photographs, config)
+    with ReadBacks() as read_backs:
+        trainer.advance()
+        assert read_backs.count == 0
+        trainer._check("a loss")
+        assert read_backs.count == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_a_step_does_not_wait_for_it(photographs, precision):
+    trainer, _ = style_trainer(STYLE, photographs.to("cuda"), StyleConfig(size=64, precision=precision))
+    trainer.run(until=2)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.advance()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_trained_network_can_be_the_start(photographs, tmp_path, norm):
+    first, _ = style_trainer(STYLE, photographs, StyleConfig(**SMALL))
+    first.run(until=1)
+    save_network(first.network, tmp_path / "first.safetensors", {})
+    config = StyleConfig(**SMALL, norm=norm, initial=str(tmp_path / "first.safetensors"))
+    second, _ = style_trainer(STYLE, photographs, config)
+    for name, value in second.network.state_dict().items():
+        torch.testing.assert_close(value, first.network.state_dict()[name], rtol=1e-3, atol=1e-6)
+    assert second.inputs["initial"] == sha256((tmp_path / "first.safetensors").read_bytes())

@@ -12,11 +12,13 @@ from skimage.color import rgb2ycbcr, ycbcr2rgb
 from skimage.exposure import match_histograms
 from skimage.filters import gaussian
 
+from replication.config import SuperResolutionConfig
 from replication.io.checkpoints import load_network, save_network, steps_trained, training_log
 from replication.io.files import ReplicationError, sha256
 from replication.io.images import load_image, resize, save_image, square, to_pixels
 from replication.io.photographs import photographs_of
 from replication.io.pictures import content_picture
+from replication.io.ranges import RangeError
 from replication.losses import lattice
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.super_resolution import (
@@ -164,13 +166,14 @@ def test_histogram_matching_is_scikit_images_on_8_bits():
 def test_the_shipped_networks_are_small_and_say_how_they_came_about(path):
     kind = SRCNN if path.stem == "srcnn_x4" else SuperResolutionNetwork
     network, record = load_network(path, kind)
-    settings = record["provenance"]["settings"]
+    config = SuperResolutionConfig(**record["config"])
     if kind is SuperResolutionNetwork:
-        assert path.stem == f"x{network.factor}_{settings['loss']}"
+        assert path.stem == f"x{network.factor}_{config.loss}"
     assert path.stat().st_size < 4e6
-    assert settings["photographs"]["sha256"]
+    assert record["provenance"]["settings"]["photographs"]["sha256"]
     assert not record["provenance"]["commit"].endswith("+changes")
-    assert record["final_loss"] == record["log"]["reconstruction"][-1]
+    assert record["final_losses"]["reconstruction"] == record["log"]["reconstruction"][-1]
+    assert config.steps == record["log"]["step"][-1]
 
 
 def test_all_networks_of_the_paper_are_shipped():
@@ -194,47 +197,47 @@ def photographs():
     [
         ({"factor": 3, "patch": 96}, "factor must be 4 or 8; got 3"),
         ({"patch": 50}, "patch must be a multiple of factor, 4; got 50"),
-        ({"loss": "style"}, "the loss is one of feature, pixel, srcnn; got 'style'"),
+        ({"loss": "style"}, "loss must be feature or pixel or srcnn; got 'style'"),
         ({"loss": "srcnn", "factor": 8}, "factor must be 4 for srcnn; got 8"),
         ({"patch": 32, "blur": 9.0}, "blur must be less than a quarter of patch, 32; got 9"),
         ({"blur": -1.0}, "blur must be a finite number of pixels, at least 0; got -1"),
         ({"patch": 32, "lattice_weight": 1}, "patch must be at least 32 . factor with a lattice_weight; got 32"),
         ({"patch": 128}, "crops of 128 x 128 do not fit into photographs of 96 pixels a side"),
-        ({"loss": "srcnn", "kernels": (9, 4, 5)}, "the kernels are .*; got .9, 4, 5."),
+        ({"loss": "srcnn", "kernels": (9, 4, 5)}, "kernels must be 9 5 5 or 9 1 5; got 9 4 5"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(photographs, options, message):
-    with pytest.raises(ValueError, match=message):
-        super_resolution_trainer(photographs, **options)
+    with pytest.raises(RangeError, match=message):
+        super_resolution_trainer(photographs, SuperResolutionConfig(**options))
 
 
 @pytest.mark.parametrize("loss", ["pixel", "srcnn", "feature"])
 def test_the_loss_falls(photographs, loss):
-    options = {"loss": loss, "patch": 32, "batch_size": 2, "log_every": 10}
-    trainer, _ = super_resolution_trainer(photographs, **options)
-    log = trainer.run(60)
+    config = SuperResolutionConfig(loss=loss, patch=32, batch_size=2)
+    trainer, _ = super_resolution_trainer(photographs, config, log_every=10)
+    log = trainer.run(until=60)
     assert log[-1]["reconstruction"] < 0.7 * log[0]["reconstruction"]
 
 
 def test_the_losses_are_those_of_section_3(photographs, weights):
     """Of the first step, from the networks' own output; the loss network is on the scale 0..255."""
     for loss in ("pixel", "feature"):
-        trainer, phi = super_resolution_trainer(photographs, loss=loss, patch=32, log_every=1)
+        trainer, phi = super_resolution_trainer(photographs, SuperResolutionConfig(loss=loss, patch=32), log_every=1)
         y = trainer.batch(0)
         y_hat = trainer.network(low_resolution(y, 4, 1.0)).detach()
         if phi:
             y_hat, y = (phi(image)["relu2_2"] for image in (y_hat, y))
         wanted = (y_hat - y).double().square().sum((1, 2, 3)) / y[0].numel()
-        assert trainer.run(1)[0]["reconstruction"] == pytest.approx(wanted.mean().item(), rel=1e-4)
+        assert trainer.run(until=1)[0]["reconstruction"] == pytest.approx(wanted.mean().item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("factor", [4, 8])
 def test_the_penalty_is_on_the_lattice_that_the_photograph_has_not(photographs, weights, factor):
-    options = {"loss": "pixel", "patch": 48, "factor": factor, "log_every": 1, "lattice_weight": 3}
-    trainer, _ = super_resolution_trainer(photographs, **options)
+    config = SuperResolutionConfig(loss="pixel", patch=48, factor=factor, lattice_weight=3)
+    trainer, _ = super_resolution_trainer(photographs, config, log_every=1)
     y = trainer.batch(0)
     difference = trainer.network(low_resolution(y, factor, 1.0)).detach() - y
-    line = trainer.run(1)[0]
+    line = trainer.run(until=1)[0]
     assert line["lattice"] == pytest.approx(3 * lattice(difference, factor).mean().item(), rel=1e-4)
     assert line["reconstruction"] == pytest.approx(difference.square().mean().item(), rel=1e-4)
 
@@ -243,39 +246,41 @@ def test_two_halves_are_the_whole_and_the_record_says_how_it_came_about(photogra
     options = {"loss": "pixel", "patch": 32, "batch_size": 2, "precision": "bfloat16"}
     for name, stages in (("whole", [6]), ("halves", [3, 6])):
         for steps in stages:
-            train_super_resolution(photographs, tmp_path / f"{name}.safetensors", steps=steps, **options)
+            config = SuperResolutionConfig(steps=steps, **options)
+            train_super_resolution(photographs, tmp_path / f"{name}.safetensors", config)
     whole, halves = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     _, record = load_network(tmp_path / "whole.safetensors", SuperResolutionNetwork)
-    settings = record["provenance"]["settings"]
-    assert (settings["factor"], settings["loss"], settings["blur"], settings["steps"]) == (4, "pixel", 1.0, 6)
+    assert SuperResolutionConfig(**record["config"]) == config
+    assert (record["config"]["factor"], record["config"]["blur"]) == (4, 1.0)
     assert record["provenance"]["precision"] == "bfloat16"
 
 
 def test_a_trained_network_can_be_the_start_of_the_same_factor(photographs, tmp_path):
-    options = {"patch": 32, "batch_size": 2}
-    train_super_resolution(photographs, tmp_path / "first.safetensors", loss="pixel", steps=1, **options)
-    start, first = load_network(tmp_path / "first.safetensors", SuperResolutionNetwork)
-    options["initial"] = tmp_path / "first.safetensors"
-    trainer, _ = super_resolution_trainer(photographs, loss="feature", **options)
+    paths = {name: tmp_path / f"{name}.safetensors" for name in ("first", "second", "third")}
+    options = {"patch": 32, "batch_size": 2, "steps": 1}
+    train_super_resolution(photographs, paths["first"], SuperResolutionConfig(loss="pixel", **options))
+    start, first = load_network(paths["first"], SuperResolutionNetwork)
+    options["initial"] = str(paths["first"])
+    config = SuperResolutionConfig(loss="feature", **options)
+    trainer, _ = super_resolution_trainer(photographs, config)
     assert all(map(torch.equal, trainer.network.state_dict().values(), start.state_dict().values()))
-    train_super_resolution(photographs, tmp_path / "second.safetensors", loss="feature", steps=1, **options)
-    _, second = load_network(tmp_path / "second.safetensors", SuperResolutionNetwork)
+    assert trainer.inputs["initial"] == sha256(paths["first"].read_bytes())
+    train_super_resolution(photographs, paths["second"], config)
+    _, second = load_network(paths["second"], SuperResolutionNetwork)
     assert second["initial"] == first
+    assert second["config"]["initial"] == "first"
     assert training_log(second)["step"] == [1]
     assert steps_trained(second) == 2
-    train_super_resolution(photographs, tmp_path / "third.safetensors", loss="pixel", steps=1, **options)
-    assert training_log(load_network(tmp_path / "third.safetensors", SuperResolutionNetwork)[1])["step"] == [1, 2]
-    assert second["provenance"]["settings"]["initial"] == sha256(options["initial"].read_bytes())
+    train_super_resolution(photographs, paths["third"], SuperResolutionConfig(loss="pixel", **options))
+    assert training_log(load_network(paths["third"], SuperResolutionNetwork)[1])["step"] == [1, 2]
     with pytest.raises(ReplicationError, match=r"first.safetensors has {'factor': 4}; wanted is {'factor': 8}"):
-        super_resolution_trainer(photographs, loss="pixel", factor=8, **options)
+        super_resolution_trainer(photographs, SuperResolutionConfig(loss="pixel", factor=8, **options))
 
 
 def test_a_network_of_another_kind_is_named(tmp_path):
     save_network(ImageTransformationNetwork(), tmp_path / "style.safetensors", {})
-    with pytest.raises(
-        ReplicationError, match="holds another kind of network, ImageTransformationNetwork; wanted is Su"
-    ):
+    with pytest.raises(ReplicationError, match="another kind of network, ImageTransformationNetwork; wanted is Super"):
         load_network(tmp_path / "style.safetensors", SuperResolutionNetwork)
 
 
@@ -305,7 +310,7 @@ def test_the_commands_train_and_enlarge_and_name_what_they_cannot_take(tmp_path)
 
     for wrong, message in (
         (["--factor", "8"], "net.safetensors enlarges by 4, not by 8; give --factor 4"),
-        (["--factor", "3"], "argument --factor: must be 4 or 8; got 3"),
+        (["--factor", "3"], "error: factor must be 4 or 8; got 3"),
     ):
         failed = run_command(*plain, *wrong)
         assert failed.returncode != 0

@@ -1,13 +1,20 @@
-"""Tiles: they see as much as has a say in them and no more, and the memory that they take is that of one of them."""
+"""Tiles: they see what has a say in them and no more, with the statistics of the whole image and one tile's memory."""
+
+import resource
+import tempfile
 
 import pytest
 import torch
 
-from replication import style_transfer, super_resolution
+from replication import style_transfer, super_resolution, tiles
+from replication.io.files import ReplicationError
+from replication.io.images import resize
+from replication.io.pictures import content_picture
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import peak_memory
-from replication.style_transfer import stylise
+from replication.style_transfer import style_network, stylise
 from replication.super_resolution import upscale
+from replication.tiles import with_statistics
 
 
 def positive(network):
@@ -60,12 +67,97 @@ def upscale_square(factor, side, tile):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "kind", "tile", "sides", "factor"),
-    [
-        (stylise_square, "instance", 256, (512, 1024), 1),
-        (upscale_square, 8, 32, (64, 128), 8),
-    ],
+    [(stylise_square, "instance", 256, (512, 1024), 1), (upscale_square, 8, 32, (64, 128), 8)],
 )
 def test_memory_grows_with_the_image_and_its_result_alone(call, kind, tile, sides, factor):
     """By their 24 bytes a pixel, and what the heap wastes; the whole image at once takes 300 and more."""
     small, large = (peak_memory(call, kind, side, tile) for side in sides)
     assert large - small < 90 * factor**2 * (sides[1] ** 2 - sides[0] ** 2)
+
+
+PHOTOGRAPH = resize(content_picture("coffee").image, 300, 421)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return style_network("great_wave_instance")[0]
+
+
+def random_network(padding, residual):
+    """In float64."""
+    torch.manual_seed(0)
+    network = ImageTransformationNetwork("instance", padding, residual)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.InstanceNorm2d):
+            torch.nn.init.normal_(layer.bias)
+    return for_inference(network, torch.float64)
+
+
+def exact(network, image):
+    """The whole image at once, in float64."""
+    return for_inference(network, torch.float64)(image.double())
+
+
+def distance(a, b):
+    """In 8-bit steps, the largest."""
+    return 255 * (a - b).abs().max().item()
+
+
+@pytest.mark.parametrize("padding", ["reflection", "zero"])
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize(("size", "tile"), [((61, 94), 8), ((45, 44), 11)])
+def test_the_statistics_are_those_of_the_whole_image(padding, residual, size, tile):
+    """In float64 to rounding, over the positions that each norm sees, with random weights."""
+    network, image = random_network(padding, residual), resize(PHOTOGRAPH, *size).double()
+    fixed = with_statistics(network, image, tile)
+    assert not [layer for layer in fixed.modules() if isinstance(layer, torch.nn.InstanceNorm2d)]
+    assert distance(fixed(image), network(image)) < 1e-8
+
+
+def test_with_a_smaller_reach_they_are_others(monkeypatch):
+    network, image = random_network("zero", True), resize(PHOTOGRAPH, 61, 94).double()
+    monkeypatch.setattr(tiles, "REACH", tiles.REACH - 1)
+    assert distance(with_statistics(network, image, 8)(image), network(image)) > 0.01
+
+
+@pytest.mark.parametrize("tile", [64, 296])
+def test_tiles_of_a_trained_network_are_the_whole_image(trained, tile):
+    assert distance(stylise(for_inference(trained), PHOTOGRAPH, tile), exact(trained, PHOTOGRAPH)) < 0.05
+
+
+def test_in_bfloat16_they_are_as_near_to_float32_as_the_whole_image_is(trained):
+    wanted, half = for_inference(trained)(PHOTOGRAPH), for_inference(trained, torch.bfloat16)
+    errors = [(image - wanted).abs().mean() for image in (stylise(half, PHOTOGRAPH, 128), half(PHOTOGRAPH))]
+    assert errors[0] < 1.1 * errors[1] < 2 / 255
+
+
+@pytest.mark.parametrize("spot", [1.0, 0.0])
+def test_an_image_that_is_nearly_even_is_no_exception(trained, spot):
+    """Where a channel hardly varies, its norm magnifies rounding three hundred times."""
+    page = torch.ones(1, 3, 200, 300)
+    page[..., 70, 90] = spot
+    assert distance(stylise(for_inference(trained), page, 96), exact(trained, page)) < 1
+
+
+def test_an_image_that_fits_into_a_tile_is_taken_whole(trained):
+    network, image = for_inference(trained), resize(PHOTOGRAPH, 90, 128)
+    assert torch.equal(stylise(network, image, 128), network(image))
+
+
+def test_the_temporary_file_goes_and_its_lack_is_named(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    network, image = for_inference(trained), resize(PHOTOGRAPH, 64, 96)
+    stylise(network, image, 64)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(ReplicationError, match=rf"me.jpg takes 0.0 GB of disk .* {tmp_path} .* set TMPDIR"):
+            stylise(network, image, 64, "me.jpg")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_is_refused(trained):
+    with pytest.raises(ValueError, match=r"one RGB image has the shape \(1, 3, H, W\); got \(2, 3, 100, 100\)"):
+        stylise(trained, torch.rand(2, 3, 100, 100), 64)

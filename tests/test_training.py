@@ -4,17 +4,18 @@ import json
 import resource
 import shutil
 import signal
-import time
 from typing import NamedTuple
 
 import pytest
 import torch
-from commands import TIMEOUT, Process
+from commands import Process
 from safetensors.torch import load_file
 from torch import Tensor
 
 from replication import networks
+from replication.config import TrainingConfig
 from replication.io.files import ReplicationError
+from replication.io.ranges import PRECISIONS, RangeError
 from replication.networks import ImageTransformationNetwork
 from replication.training import Trainer
 
@@ -34,10 +35,10 @@ def batch(step):
     return torch.rand(2, 3, 44, 44, generator=torch.Generator().manual_seed(step)).to(memory_format=torch.channels_last)
 
 
-def trainer(state=None, norm="batch", losses=losses, settings=None, dtype=torch.float32, **options):
+def trainer(state=None, norm="batch", losses=losses, *, inputs=None, dtype=torch.float32, save_every=60, **config):
     torch.manual_seed(0)
-    network = ImageTransformationNetwork(norm).to(dtype)
-    return Trainer(network, losses, batch, settings or {"seed": 0}, state=state, log_every=4, **options)
+    network, config = ImageTransformationNetwork(norm).to(dtype), TrainingConfig(**{"steps": 10} | config)
+    return Trainer(network, losses, batch, config, inputs, state=state, save_every=save_every, log_every=4)
 
 
 def tensors(trainer):
@@ -52,7 +53,7 @@ def same(first, second):
 def test_a_step_is_one_of_torchs_adam_on_the_mean_of_the_sum_of_the_terms():
     """In float64: where a gradient is all rounding, Adam makes a whole step of it."""
     ours = trainer(dtype=torch.float64)
-    log = ours.run(6)
+    log = ours.run(until=6)
     torch.manual_seed(0)
     network = ImageTransformationNetwork().double()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, foreach=False, fused=False)
@@ -72,20 +73,20 @@ def test_a_step_is_one_of_torchs_adam_on_the_mean_of_the_sum_of_the_terms():
         assert found == pytest.approx([sum(column) / len(rows) for column in zip(*rows, strict=True)], rel=1e-5)
 
 
-def test_the_learning_rate_cools_down_linearly_to_the_end(tmp_path):
-    log = trainer(tmp_path / "a", cooldown=8, learning_rate=0.01).run(16)
+def test_the_learning_rate_falls_linearly_over_the_last_share_of_the_steps(tmp_path):
+    log = trainer(tmp_path / "a", steps=16, lr_decay=0.5, learning_rate=0.01).run()
     assert [line["learning_rate"] for line in log] == pytest.approx([0.01, 0.01, 0.01 * 5 / 8, 0.01 / 8])
     with pytest.raises(ReplicationError, match="belongs to a run with another steps"):
-        trainer(tmp_path / "a", cooldown=8, learning_rate=0.01).run(20)
+        trainer(tmp_path / "a", steps=20, lr_decay=0.5, learning_rate=0.01).run()
 
 
-@pytest.mark.parametrize("options", [{}, {"bfloat16": True}, {"optimizer": "muon"}])
+@pytest.mark.parametrize("options", [{}, {"precision": "bfloat16"}, {"optimizer": "muon", "lr_decay": 1.0}])
 def test_two_halves_are_the_whole(tmp_path, options):
     whole = trainer(**options)
-    log = whole.run(10)
-    trainer(tmp_path / "a", **options).run(5)
+    log = whole.run()
+    trainer(tmp_path / "a", **options).run(until=5)
     second = trainer(tmp_path / "a", **options)
-    resumed = second.run(10)
+    resumed = second.run()
     assert same(tensors(whole), tensors(second))
     kept = ("step", "pixel", "level", "learning_rate")
     assert [[line[name] for name in kept] for line in resumed[-1:]] == [[log[-1][name] for name in kept]]
@@ -98,10 +99,10 @@ def test_the_log_of_a_run_that_was_stopped_between_two_lines_is_that_of_an_undis
             signal.raise_signal(signal.SIGINT)
         return losses(predict, images)
 
-    whole = trainer().run(10)
+    whole = trainer().run()
     with pytest.raises(KeyboardInterrupt, match="stopped after 6 steps"):
-        trainer(tmp_path / "a", losses=interrupting).run(10)
-    resumed = trainer(tmp_path / "a").run(10)
+        trainer(tmp_path / "a", losses=interrupting).run()
+    resumed = trainer(tmp_path / "a").run()
     kept = ("step", "pixel", "level", "learning_rate")
     assert [[line[name] for name in kept] for line in resumed] == [[line[name] for name in kept] for line in whole]
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == resumed
@@ -114,22 +115,15 @@ def train(folder, steps=STEPS, largest=resource.RLIM_INFINITY):
     """To be stopped: the state is written five times a second, and no file may become larger, as on a full disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    run = trainer(folder / "run.safetensors", save_every=0.2)
-    run.run(steps)
+    run = trainer(folder / "run.safetensors", save_every=0.2, steps=steps)
+    run.run()
     torch.save(tensors(run), folder / "out.pt")
-
-
-def wait_for(path):
-    deadline = time.monotonic() + TIMEOUT
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
 def undisturbed():
-    whole = trainer()
-    whole.run(STEPS)
+    whole = trainer(steps=STEPS)
+    whole.run()
     return tensors(whole)
 
 
@@ -137,7 +131,7 @@ def undisturbed():
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_was_stopped_goes_on_to_the_same_bytes(undisturbed, tmp_path, number):
     process = Process(train, tmp_path)
-    wait_for(tmp_path / "run.safetensors")
+    process.wait_for(tmp_path / "run.safetensors")
     process.send_signal(number)
     stopped = process.wait()
     assert stopped.returncode != 0
@@ -170,7 +164,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
 
     path = tmp_path / "run.safetensors"
     with pytest.raises(FloatingPointError, match="loss is not finite at step 6; the last good state is in"):
-        trainer(path, losses=broken, save_every=0).run(10)
+        trainer(path, losses=broken, save_every=0).run()
     state = load_file(path)
     assert state["step"] == 6
     assert all(value.isfinite().all() for value in state.values())
@@ -178,19 +172,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
 
 def test_states_of_other_runs_are_refused(tmp_path):
     path = tmp_path / "run.safetensors"
-    trainer(path).run(3)
-    with pytest.raises(ReplicationError, match="belongs to a run with another seed, learning_rate"):
-        trainer(path, settings={"seed": 1}, learning_rate=1e-4).run(5)
+    trainer(path).run(until=3)
+    with pytest.raises(ReplicationError, match="belongs to a run with another learning_rate, seed"):
+        trainer(path, seed=1, learning_rate=1e-4).run()
+    with pytest.raises(ReplicationError, match="belongs to a run with another photographs"):
+        trainer(path, inputs={"photographs": "others"}).run()
     with pytest.raises(ReplicationError, match="is at step 3, past 2; remove it to start anew"):
-        trainer(path).run(2)
+        trainer(path).run(until=2)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ReplicationError, match="run.safetensors is damaged or no checkpoint"):
-        trainer(path).run(5)
+        trainer(path).run()
 
 
 @pytest.mark.slow
 def test_bfloat16_trains_as_well_within_noise():
-    ends = [trainer(bfloat16=bfloat16).run(40)[-1] for bfloat16 in (False, True)]
+    ends = [trainer(steps=40, precision=precision).run()[-1] for precision in PRECISIONS]
     assert ends[1]["pixel"] == pytest.approx(ends[0]["pixel"], rel=0.1)
 
 
@@ -202,7 +198,7 @@ def test_compiled_gradients_are_those_of_the_plain_network(monkeypatch):
     gradients = []
     for compiled in (None, "default"):
         run = trainer(dtype=torch.float64, compiled=compiled)
-        log = run.run(1)
+        log = run.run(until=1)
         gradients.append({name: parameter.grad for name, parameter in run.network.named_parameters()})
         gradients[-1] |= {"loss": torch.tensor(log[-1]["pixel"], dtype=torch.float64)}
     for name, expected in gradients[0].items():
@@ -211,14 +207,14 @@ def test_compiled_gradients_are_those_of_the_plain_network(monkeypatch):
 
 def test_without_a_compiler_compiled_is_refused(monkeypatch):
     monkeypatch.setenv("CXX", "none-such")
-    with pytest.raises(ReplicationError, match="install g\\+\\+, or do without --compile"):
+    with pytest.raises(ReplicationError, match="install g\\+\\+, or do without --compiled"):
         trainer(compiled="default")
 
 
 def test_graphs_without_a_gpu_and_unknown_ways_to_compile_are_refused():
     with pytest.raises(ValueError, match="CUDA graphs need a GPU; compile with the default"):
         trainer(compiled="graphs")
-    with pytest.raises(ValueError, match="a way to compile is default or graphs; got 'fast'"):
+    with pytest.raises(RangeError, match="compiled must be default or graphs; got 'fast'"):
         trainer(compiled="fast")
 
 
@@ -227,7 +223,7 @@ def worker(rank, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     parallel = trainer(f"{folder}/run.safetensors", norm="instance", dtype=torch.float64)
-    log = parallel.run(2)
+    log = parallel.run(until=2)
     gradients = {name: parameter.grad for name, parameter in parallel.network.named_parameters()}
     torch.save((gradients, log), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -237,7 +233,7 @@ def worker(rank, folder):
 def test_two_processes_with_half_a_batch_each_are_one_with_the_whole(tmp_path):
     torch.multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
     one = trainer(norm="instance", dtype=torch.float64)
-    log = one.run(2)
+    log = one.run(until=2)
     for rank in range(2):
         gradients, found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for name, parameter in one.network.named_parameters():

@@ -123,6 +123,7 @@ RANGES = {
     "time_limit": Range(float, above=True, unit="seconds"),
     "tv_weight": WEIGHT,
     "upsampling": Range(str, among=get_args(Upsampling)),
+    "until": COUNT_OF_STEPS,
     "warmup": PART_OF_STEPS,
     "warmup_share": Range(float, 0, 1),
 }

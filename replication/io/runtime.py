@@ -119,5 +119,5 @@ def _checked(mode: str, device: str) -> str:
     if mode == "graphs" and device != "cuda":
         raise ValueError("CUDA graphs need a GPU; compile with the default")
     if not can_compile():
-        raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compile")
+        raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compiled")
     return MODES[mode]

@@ -120,7 +120,7 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "floa
             other settings, or cannot be written.
     """
     check(count=count, size=size, precision=precision, seed=seed)
-    need_checkout("baseline-curves")
+    need_checkout("baseline_curves")
     keep_freed_memory()
     device, painting = default_device(), style_picture(style)
     path = FOLDER / f"{painting.name}_{size}.json"

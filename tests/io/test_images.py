@@ -14,7 +14,7 @@ from skimage.transform import resize as reference_resize
 
 from replication.io.files import ReplicationError
 from replication.io.images import from_pixels, load_image, resize, save_image, square, to_pixels
-from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
+from replication.io.pictures import content_picture
 
 
 @pytest.fixture
@@ -236,22 +236,3 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     assert "a.png could not be written (File too large)" in result.stderr
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_pictures_by_name(tmp_path, monkeypatch, pixels):
-    assert [content_picture(name).name for name in PHOTOGRAPHS] == list(PHOTOGRAPHS)
-    assert style_picture("great_wave").origin == "data/styles"
-    monkeypatch.delenv("REPLICATION_DATA", raising=False)
-    with pytest.raises(ReplicationError, match="no image 'seurat'.*great_wave.*set REPLICATION_DATA"):
-        style_picture("seurat")
-    (tmp_path / "styles").mkdir()
-    Image.fromarray(pixels).save(tmp_path / "styles" / "seurat.png")
-    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
-    picture = style_picture("seurat")
-    assert picture.origin == "REPLICATION_DATA/styles"
-    assert (
-        picture.provenance()["sha256"] == style_picture(str(tmp_path / "styles" / "seurat.png")).provenance()["sha256"]
-    )
-    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "none"))
-    with pytest.raises(ReplicationError, match="REPLICATION_DATA is .*none, which is not a folder"):
-        content_picture("chicago")

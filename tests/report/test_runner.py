@@ -4,22 +4,26 @@ import sys
 import time
 
 import nbformat
+import papermill
 import pytest
 from commands import run_command
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from tqdm import tqdm
 
-from replication import files, provenance, runner, settings
-from replication import ledger as module_of_ledger
 from replication.baseline import white_noise
+from replication.io import files, provenance
+from replication.io.files import ReplicationError
 from replication.io.images import save_image
 from replication.io.provenance import device_name
 from replication.io.runtime import default_device
+from replication.report import profiles, runner
+from replication.report.runner import ENGINE
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--profile", "fast"], "error: unknown profile 'fast'; choose paper, quick, smoke"),
+        (["--profile", "fast"], "error: unknown profile 'fast'; choose smoke, quick, overnight, paper"),
         (["--profile", "smoke", "--only", "01,77"], "error: unknown notebook 77; there are 01_feature_inversion, "),
         (["--profile", "smoke", "-p", "iteration", "3"], "error: 01_feature_inversion has no parameter iteration; it "),
         (["--profile", "smoke", "-p", "content", "chelsea"], "error: 02_style_reconstruction has no parameter content"),
@@ -34,13 +38,10 @@ def test_what_is_unknown_is_refused_before_anything_runs(arguments, message):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch, put):
     """A project with the notebooks of one code cell that a test asks for."""
     (tmp_path / "notebooks").mkdir()
-    for module in (runner, files, provenance, module_of_ledger):
-        for name, folder in {"ROOT": tmp_path, "DATA": tmp_path / "data", "FIGURES": tmp_path / "figures"}.items():
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, folder)
+    put(ROOT=tmp_path, DATA=tmp_path / "data", FIGURES=tmp_path / "figures")
 
     def make(**sources):
         for name, source in sources.items():
@@ -48,16 +49,17 @@ def project(tmp_path, monkeypatch):
             cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
             kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
             nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
-            monkeypatch.setitem(settings.SETTINGS, name[1:], {key: {} for key in settings.PROFILES})
+            monkeypatch.setitem(profiles.SETTINGS, name[1:], {})
         return tmp_path / "figures" / "smoke" / "notebooks"
 
     return make
 
 
 def test_the_kernel_is_this_python(project):
-    folder = project(_01_a="import sys; print(sys.executable, profile)")
-    assert runner.run_notebooks("smoke")
-    assert nbformat.read(folder / "01_a.ipynb", 4).cells[-1].outputs[0].text == f"{sys.executable} smoke\n"
+    project(_01_a="import sys; print(sys.executable, profile)")
+    assert runner.run_notebooks("overnight")
+    executed = nbformat.read(runner.FIGURES / "overnight" / "notebooks" / "01_a.ipynb", 4)
+    assert executed.cells[-1].outputs[0].text == f"{sys.executable} overnight\n"
 
 
 @pytest.mark.slow
@@ -170,3 +172,57 @@ def test_an_error_on_the_way_out_of_an_interrupt_is_an_interrupt(project, monkey
     monkeypatch.setattr(runner.papermill, "execute_notebook", interrupted_and_disk_full)
     with pytest.raises(KeyboardInterrupt):
         runner.run_notebooks("smoke")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a notebook of one cell; gives the text of its output."""
+
+    def execute(source):
+        spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=spec), tmp_path / "in.ipynb")
+        options = {"deadline": time.monotonic() + 60, "bar": tqdm(disable=True), "progress_bar": False}
+        done = papermill.execute_notebook(tmp_path / "in.ipynb", None, engine_name=ENGINE, **options)
+        return done.cells[0].outputs[0].text
+
+    return execute
+
+
+def test_another_kernel_of_its_name_is_not_taken(run, tmp_path, monkeypatch):
+    """Nor does it need a home that can be written."""
+    folder = tmp_path / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "other", "language": "python"}')
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    assert run("import sys; print(sys.executable)") == f"{sys.executable}\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "its kernel died of SIGKILL, probably since memory",
+        ),
+        ("import os; os.abort()", "its kernel died of SIGABRT"),
+        ("import os; os._exit(3)", "its kernel ended with exit code 3"),
+    ],
+)
+def test_a_kernel_that_died_says_of_what(run, source, message):
+    with pytest.raises(ReplicationError, match=message):
+        run(source)
+
+
+def test_a_kernel_that_cannot_start_says_why(run, tmp_path, monkeypatch):
+    (tmp_path / "ipykernel_launcher.py").write_text("raise ImportError('\\x1b[31mno zmq here\\x1b[0m')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ReplicationError, match="its kernel ended with exit code 1: ImportError: no zmq here$"):
+        run("print(1)")
+
+
+def test_without_ipykernel_it_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelspec", None)
+    with pytest.raises(ReplicationError, match="has no ipykernel, or a broken one; pip install --force-reinstall ip"):
+        run("print(1)")

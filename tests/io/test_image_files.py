@@ -2,7 +2,6 @@
 
 import logging
 import os
-import stat
 import subprocess
 import sys
 import tempfile
@@ -11,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import run_command
 from PIL import Image
 
-from replication.io.files import ReplicationError, check_writable, explained, write_atomically
+from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, image_files, transform_files
 from replication.io.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
 from replication.io.pictures import content_picture
@@ -123,11 +121,7 @@ def test_what_cannot_be_written_or_read_is_told_before_the_first_is_computed(tmp
         (["a.jpg", "b.jpg"], "results.v2", ["results.v2/a.jpg", "results.v2/b.jpg"]),
         (["in"], "results.v2", ["results.v2/c.jpg"]),
         (["a.jpg"], "there.d", ["there.d/a.jpg"]),
-        (
-            ["a.jpg"],
-            "results.v2",
-            "files of the suffix '.v2' are not written; for a folder give results.v2/",
-        ),
+        (["a.jpg"], "results.v2", "files of the suffix '.v2' are not written; for a folder give results.v2/"),
         (["a.jpg", "b.jpg"], "x.jpg", "it is the name of one file; for a folder give x.jpg/"),
         (["in"], "x.jpg", "x.jpg: it is the name of one file"),
     ],
@@ -158,6 +152,12 @@ def test_a_result_never_replaces_its_input(tmp_path, darker):
     assert darker.names == ["b.png"]
 
 
+def test_a_defect_is_not_explained_away(tmp_path):
+    photographs(tmp_path, "a.png")
+    with pytest.raises(TypeError):
+        transform_files([tmp_path], tmp_path / "out", Transform(lambda image: image))
+
+
 def test_a_failure_of_any_kind_is_that_of_one_image(tmp_path):
     photographs(tmp_path, *(f"{i}.png" for i in range(6)))
     errors = iter([MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space left"), None])
@@ -173,16 +173,6 @@ def test_a_failure_of_any_kind_is_that_of_one_image(tmp_path):
     assert "not enough memory" in str(failed[1])
     assert "No space left" in str(failed[2])
     assert tree(tmp_path / "out") == ["3.png", "5.png"]
-
-
-def test_a_defect_is_not_explained_away(tmp_path):
-    photographs(tmp_path, "a.png")
-    with pytest.raises(TypeError):
-        transform_files([tmp_path], tmp_path / "out", Transform(lambda image: image))
-    assert explained(TypeError("x")) is None
-    assert explained(RuntimeError("x")) is None
-    assert explained(PermissionError(13, "Permission denied", "a.png")).startswith("a.png: Permission denied; check")
-    assert explained(ValueError("two\nlines")) == "two lines"
 
 
 @pytest.mark.slow
@@ -203,16 +193,6 @@ def test_an_image_too_large_for_the_memory_is_left_out_by_the_command(tmp_path):
     assert f"left out: {tmp_path / 'a.png'}: there is not enough memory" in result.stderr
     assert "Traceback" not in result.stderr
     assert tree(tmp_path / "out") == ["b.png"]
-
-
-def test_where_an_error_came_from_is_shown_on_request(tmp_path):
-    short, long = (
-        run_command("stylise", "a.png", "-o", tmp_path, "--style", "waves", *more) for more in ((), ("--debug",))
-    )
-    assert short.returncode == long.returncode == 1
-    assert short.stderr.startswith("error: there is no style 'waves'")
-    assert len(short.stderr.splitlines()) == 1
-    assert "Traceback" in long.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -268,14 +248,6 @@ def test_what_may_not_be_read_or_written_is_named_beforehand(forbidden, darker):
     assert darker.names == []
 
 
-def test_an_output_below_a_file_and_a_folder_as_a_file_are_refused(tmp_path):
-    photographs(tmp_path, "a.png")
-    with pytest.raises(ReplicationError, match=r"a.png is no folder that can be written into"):
-        check_writable(tmp_path / "a.png" / "b.png")
-    with pytest.raises(ReplicationError, match=r"is a folder; give the name of a file"):
-        check_writable(tmp_path)
-
-
 def test_names_up_to_the_longest_work_and_longer_ones_are_refused_beforehand(tmp_path, darker):
     name = "ä" * 125 + ".png"  # 254 bytes
     photographs(tmp_path / "in", name)
@@ -284,17 +256,6 @@ def test_names_up_to_the_longest_work_and_longer_ones_are_refused_beforehand(tmp
     (failed,) = transform_files([tmp_path / "in" / name], tmp_path / f"ää{name}", Transform(darker))
     assert "its name is longer than 255 bytes; shorten it" in str(failed)
     assert len(darker.names) == 1
-
-
-def test_the_umask_holds(tmp_path):
-    before = os.umask(0o077)
-    try:
-        write_atomically(tmp_path / "a", b"x")
-        os.umask(0o002)
-        write_atomically(tmp_path / "b", b"x")
-    finally:
-        os.umask(before)
-    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"] == [0o600, 0o664]
 
 
 def animation(path, durations=(40, 80, 120), loop=0):

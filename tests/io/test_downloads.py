@@ -1,25 +1,135 @@
-"""Set5, Set14 and BSD100: the published figures of bicubic and SRCNN, downloads that fail, files that are others."""
+"""The cache, Set5, Set14, BSD100 and MS-COCO: read without a lock, made again where damaged, downloads that fail."""
 
 import functools
+import hashlib
 import http.server
 import io
+import logging
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
+import zipfile
 
 import numpy as np
 import pytest
+from commands import run_command
+from filelock import FileLock
 
-from replication import evaluation_sets as module
+from replication.baseline import white_noise
 from replication.evaluation import luminance_scores
-from replication.io.downloads import SETS, DownloadError, evaluation_set
+from replication.io import downloads as module
+from replication.io.downloads import SETS, DownloadError, cached, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
 from replication.io.images import load_image, pixel_digest, save_image, square
 from replication.io.pictures import content_picture
 from replication.super_resolution import bicubic, cropped, low_resolution
+
+KEY = "0123456789abcdef"
+
+
+def read(path):
+    """The contents of a file that ends in a full stop."""
+    if not path.is_file() or not path.read_text().endswith("."):
+        raise ReplicationError(f"{path} is cut short")
+    return path.read_text()
+
+
+def make(path):
+    path.write_text("Made.")
+
+
+def test_what_is_there_is_read_while_others_hold_the_lock(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("There.")
+    with FileLock(tmp_path / "a.lock"):
+        assert cached(path, read, None) == "There."
+
+
+def test_what_is_missing_is_made_and_what_is_damaged_is_named_and_made_again(tmp_path, caplog):
+    path = tmp_path / "folder" / "a.txt"
+    assert cached(path, read, make) == "Made."
+    assert not caplog.text
+    path.write_text("Hal")
+    with caplog.at_level(logging.WARNING):
+        assert cached(path, read, make) == "Made."
+    assert f"{path} is cut short; it is made again" in caplog.text
+
+
+def test_what_another_process_has_made_meanwhile_is_taken(tmp_path):
+    answers = iter([ReplicationError("not yet"), None])
+
+    def read_later(path):
+        if error := next(answers):
+            raise error
+        return "theirs"
+
+    assert cached(tmp_path / "a.txt", read_later, None) == "theirs"
+
+
+def test_what_killed_processes_have_begun_is_removed_and_nothing_else(tmp_path):
+    mine, neighbours, running, others = (
+        tmp_path / name for name in (".a.txt.begun", f".{KEY}.pixels.begun", ".fedcba9876543210.json.begun", ".b.rc")
+    )
+    for path in (neighbours, running, others):
+        path.write_text("begun")
+        (tmp_path / f"{path.name.split('.')[1]}.lock").touch()
+    mine.mkdir()
+    (mine / "part").touch()
+    with FileLock(tmp_path / "fedcba9876543210.lock"):
+        cached(tmp_path / "a.txt", read, make)
+    assert [path.exists() for path in (mine, neighbours, running, others)] == [False, False, True, True]
+
+
+def test_a_place_that_cannot_be_written_is_one_line_that_names_it(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "a.lock").mkdir()
+    for path, reason in (
+        (tmp_path / "file" / "a.txt", "File exists"),
+        (tmp_path / "file" / "below" / "a.txt", "Not a directory"),
+        (tmp_path / "a.txt", "Is a directory"),
+    ):
+        with pytest.raises(ReplicationError, match=f"the cache {path.parent} cannot be written .{reason}.; .*CACHE"):
+            cached(path, read, make)
+
+
+@pytest.mark.parametrize("command", ["weights", "train-style", "train-super-resolution"])
+def test_the_commands_say_in_one_line_that_the_cache_cannot_be_written(tmp_path, command):
+    (tmp_path / "file").touch()
+    (tmp_path / "photographs").mkdir()
+    save_image(white_noise(300, 0), tmp_path / "photographs" / "a.png")
+    training = ["--images", str(tmp_path / "photographs"), "--out", str(tmp_path / "a.safetensors")]
+    style = ["--style", "great_wave"] if command == "train-style" else []
+    arguments = [command] if command == "weights" else [command, *training, *style]
+    result = run_command(*arguments, REPLICATION_CACHE=tmp_path / "file" / "below", REPLICATION_VGG16="")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: the cache {tmp_path / 'file' / 'below'}")
+    assert "cannot be written (Not a directory); mend that, or set REPLICATION_CACHE to a folder that can be" in line
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path):
+    """A file may not grow past a limit, as on a disk without space."""
+    (tmp_path / "photographs").mkdir()
+    save_image(white_noise(300, 0), tmp_path / "photographs" / "a.png")
+    arguments = ["train-super-resolution", f"--images={tmp_path}/photographs", f"--out={tmp_path}/a.safetensors"]
+    code = (
+        "import resource, sys; from replication.__main__ import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (10**4, 10**4)); sys.exit(main({arguments!r}))"
+    )
+    env = os.environ | {"REPLICATION_CACHE": str(tmp_path / "cache")}
+    result = subprocess.run([sys.executable, "-c", code], check=False, env=env, capture_output=True, text=True)
+    assert result.returncode == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.endswith("pixels could not be written (File too large); check the permissions and the free space")
+    assert {path.suffix for path in (tmp_path / "cache" / "photographs").iterdir()} <= {".lock"}
+
 
 PUBLISHED = {"set5": (28.431, 0.8113), "set14": (25.997, 0.7031), "bsd100": (25.963, 0.6682)}  # bicubic, x4
 
@@ -67,17 +177,25 @@ def small_set(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    """Sources that are served from a folder: first.tar, then Set5.tar.gz; gives the folder."""
+def web(tmp_path, monkeypatch):
+    """A folder that a server gives out, and its address; an empty cache."""
     folder = tmp_path / "web"
     folder.mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(module, "SOURCES", (f"{address}/first.tar", address + "/{name}.tar.gz"))
-    yield folder
+    monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield folder, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture
+def server(web, monkeypatch):
+    """Sources that are served from a folder: first.tar, then Set5.tar.gz; gives the folder."""
+    folder, address = web
+    monkeypatch.setattr(module, "SOURCES", (f"{address}/first.tar", address + "/{name}.tar.gz"))
+    return folder
 
 
 def archive(path, images, mode):
@@ -121,9 +239,7 @@ def test_the_cache_is_read_where_it_cannot_be_written(small_set, monkeypatch):
     (folder / "set5.lock").mkdir()
     assert len(evaluation_set("set5")) == 2
     (folder / "set5" / "coffee.png").unlink()
-    with pytest.raises(
-        ReplicationError, match="evaluation cannot be written .Is a directory.; mend that, or set REPLI"
-    ):
+    with pytest.raises(ReplicationError, match="evaluation cannot be written .Is a directory.; mend that, or set R"):
         evaluation_set("set5")
 
 
@@ -144,9 +260,7 @@ def test_what_cannot_be_downloaded_is_one_error_that_names_the_sources(small_set
     elif content == "a part":
         archive(server / "first.tar", image_files(small_set), "w:gz")
         (server / "first.tar").write_bytes((server / "first.tar").read_bytes()[:-40])
-    with pytest.raises(
-        ReplicationError, match=f"Set5 could not be downloaded; tried .*first.tar .*{reason}.*Set5.tar.gz"
-    ):
+    with pytest.raises(ReplicationError, match=f"Set5 could not be downloaded; tried .*first.tar .*{reason}.*Set5"):
         evaluation_set("set5")
 
 
@@ -186,3 +300,14 @@ def test_another_image_of_that_name_is_refused(small_set, tmp_path, monkeypatch)
 def test_an_unknown_set_is_refused():
     with pytest.raises(ValueError, match="the sets are set5, set14, bsd100; got 'urban100'"):
         evaluation_set("urban100")
+
+
+def test_ms_coco_is_downloaded_checked_and_unpacked(web, monkeypatch):
+    folder, address = web
+    with zipfile.ZipFile(folder / "train2014.zip", "w") as file:
+        file.writestr("train2014/a.jpg", b"a photograph")
+    monkeypatch.setattr(module, "COCO", f"{address}/train2014.zip")
+    with pytest.raises(ReplicationError, match="MS-COCO could not be downloaded .*; try again, or give a folder"):
+        module.coco2014()
+    monkeypatch.setattr(module, "COCO_MD5", hashlib.md5((folder / "train2014.zip").read_bytes()).hexdigest())
+    assert (module.coco2014() / "a.jpg").read_bytes() == b"a photograph"

@@ -1,17 +1,19 @@
-"""Training photographs: decoded once, batches that depend on seed and step alone, damaged files named."""
+"""Photographs: found by name, decoded once, batches that depend on seed and step alone, damaged files named."""
 
 import logging
 
 import numpy as np
 import pytest
+import skimage
 import torch
 from PIL import Image
 
-from replication import photographs as module
+from replication.io import photographs as module
 from replication.io.files import ReplicationError
-from replication.io.images import load_image, resize, to_pixels
+from replication.io.images import load_image, resize, save_image, square, to_pixels
 from replication.io.photographs import ImageDataset, load_photographs, photographs_of
-from replication.io.pictures import content_picture
+from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture, validation_pictures
+from replication.io.ranges import RangeError
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_photographs_that_take_half_of_a_gpus_free_memory_stay_where_they_are(mo
 
 
 def test_a_crop_larger_than_a_photograph_is_refused(folder):
-    with pytest.raises(ValueError, match="crops of 64 x 64 do not fit into photographs of 48 pixels a side"):
+    with pytest.raises(RangeError, match="crops of 64 x 64 do not fit into photographs of 48 pixels a side"):
         load_photographs(folder, 48).batch(0, 4, 64, seed=0)
 
 
@@ -131,9 +133,7 @@ def test_photographs_that_are_too_small_are_left_out_with_a_word(folder, caplog)
         assert photographs.shapes == [(96, 120), (130, 90)]
         assert photographs.record["count"] == 2
         assert "left out: 3 photographs have a side of less than 80 pixels" in caplog.text
-    with pytest.raises(
-        ReplicationError, match="none of the 5 images in .* has 256 pixels a side; give larger ones, or"
-    ):
+    with pytest.raises(ReplicationError, match="none of the 5 images in .* has 256 pixels a side; give larger ones"):
         load_photographs(folder, 256, "stretch", least=256)
 
 
@@ -218,3 +218,36 @@ def test_a_folder_without_photographs_is_refused(tmp_path):
         load_photographs(tmp_path / "nothing")
     with pytest.raises(ValueError, match="fit is one of crop, stretch"):
         load_photographs(tmp_path, fit="pad")
+
+
+def test_pictures_by_name(tmp_path, monkeypatch):
+    assert [content_picture(name).name for name in PHOTOGRAPHS] == list(PHOTOGRAPHS)
+    assert style_picture("great_wave").origin == "data/styles"
+    monkeypatch.delenv("REPLICATION_DATA", raising=False)
+    with pytest.raises(ReplicationError, match="no image 'seurat'.*great_wave.*set REPLICATION_DATA"):
+        style_picture("seurat")
+    (tmp_path / "styles").mkdir()
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "styles" / "seurat.png")
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
+    picture = style_picture("seurat")
+    assert picture.origin == "REPLICATION_DATA/styles"
+    assert (
+        picture.provenance()["sha256"] == style_picture(str(tmp_path / "styles" / "seurat.png")).provenance()["sha256"]
+    )
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "none"))
+    with pytest.raises(ReplicationError, match="REPLICATION_DATA is .*none, which is not a folder"):
+        content_picture("chicago")
+
+
+def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
+    monkeypatch.delenv("REPLICATION_DATA", raising=False)
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["astronaut", "chelsea"]
+    assert others == {"50 MS-COCO validation images": f"astronaut, chelsea (scikit-image {skimage.__version__})"}
+    assert len(validation_pictures(50)[0]) == 4
+    (tmp_path / "val").mkdir()
+    save_image(square(content_picture("coffee").image, 40), tmp_path / "val" / "x.png")
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
+    pictures, others = validation_pictures(2)
+    assert [picture.name for picture in pictures] == ["x"]
+    assert others == {}

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from replication.baseline import white_noise
 from replication.io.files import ReplicationError
 from replication.io.images import save_image
-from replication.report.profiles import PROFILES, SETTINGS, checked, start
+from replication.report.profiles import PROFILES, SETTINGS, checked, profile_settings, run_settings
 from replication.report.runner import run_notebooks
 
 PARAMETERS = {"content": "chelsea", "size": None, "iterations": None, "tv_strength": {"relu2_2": 1e-5}, "seed": 0}
@@ -37,19 +37,19 @@ WRONG = (
 
 
 def test_the_paper_profile_has_the_papers_settings():
-    assert SETTINGS["01_feature_inversion"]["paper"] == {"size": 256, "iterations": 500}
-    assert all(set(profiles) == set(PROFILES) for profiles in SETTINGS.values())
+    assert profile_settings("01_feature_inversion", "paper") == {"size": 256, "iterations": 500}
+    assert all(len(each) == len(PROFILES) for settings in SETTINGS.values() for each in settings.values())
 
 
 def test_none_takes_the_profiles_value_and_a_value_overrides_it():
-    run = start("01_feature_inversion", "paper", **(PARAMETERS | {"iterations": 7}))
+    run = run_settings("01_feature_inversion", "paper", **(PARAMETERS | {"iterations": 7}))
     assert (run.size, run.iterations, run.content, run.seed) == (256, 7, "chelsea", 0)
 
 
 def test_text_is_read_as_the_value_that_it_spells():
     """As papermill's -r and -y, and a list on the command line, hand values over."""
     text = {"size": "64", "iterations": "None", "tv_strength": "{'relu2_2': 1e-5}", "seed": "3"}
-    run = start("01_feature_inversion", "smoke", **(PARAMETERS | text))
+    run = run_settings("01_feature_inversion", "smoke", **(PARAMETERS | text))
     assert (run.size, run.iterations, run.tv_strength, run.seed) == (64, 20, {"relu2_2": 1e-5}, 3)
     assert checked("05_style_transfer", "smoke", {"contents": "['chelsea', 'coffee']"})["contents"] == [
         "chelsea",
@@ -65,27 +65,28 @@ def test_text_is_read_as_the_value_that_it_spells():
         ({"sizes": []}, r"sizes must be a list, each value .*; got \[\]"),
         ({"sizes": [256, 0]}, "each of sizes must be a whole number of pixels, at least 44; got 0"),
         ({"sizes": [64, 64]}, r"sizes must name each value once; got \[64, 64\]"),
+        ({"counts": [4, 0]}, "each of counts must be a whole number of images, at least 1; got 0"),
         ({"precision": "half"}, "precision must be float32 or bfloat16; got 'half'"),
         ({"precisions": ["float32", "tf32"]}, "each of precisions must be float32 or bfloat16; got 'tf32'"),
     ],
 )
 def test_lists_and_precisions_are_checked(wrong, message):
-    parameters = {"sizes": None, "images": None, "iterations": None, "precision": "float32", "seed": 0}
+    parameters = {"sizes": None, "counts": None, "iterations": None, "precision": "float32", "seed": 0}
     with pytest.raises(ReplicationError, match=message):
-        start("06_objective", "quick", **(parameters | wrong))
+        run_settings("06_objective", "quick", **(parameters | wrong))
 
 
 @pytest.mark.parametrize(
     ("notebook", "profile", "wrong", "message"),
     [
-        ("01_feature_inversion", "fast", {}, "unknown profile 'fast'; choose paper, quick, smoke"),
+        ("01_feature_inversion", "fast", {}, "unknown profile 'fast'; choose smoke, quick, overnight, paper"),
         ("99_nothing", "quick", {}, "unknown notebook '99_nothing'; there are 01_feature_inversion"),
         *(("01_feature_inversion", "quick", wrong, message) for wrong, message in WRONG),
     ],
 )
 def test_what_is_wrong_is_named(notebook, profile, wrong, message):
     with pytest.raises(ReplicationError, match=message):
-        start(notebook, profile, **(PARAMETERS | wrong))
+        run_settings(notebook, profile, **(PARAMETERS | wrong))
 
 
 @pytest.mark.parametrize(
@@ -137,14 +138,14 @@ def test_figures_names_what_is_wrong_before_the_first_notebook(only, parameters,
 
 
 @pytest.mark.slow
-def test_papermill_hands_over_lists_numbers_and_none_in_text(tmp_path):
+def test_papermill_hands_over_lists_numbers_and_none_in_text_and_nothing_that_is_unknown(tmp_path):
     """By -p, -r and -y, to a notebook that only takes its settings."""
     names = ("styles", "contents", "size", "large", "iterations", "seed")
     parameters = "\n".join(['profile = "quick"', *(f"{name} = None" for name in names)])
-    start = f"run = start('05_style_transfer', profile, {', '.join(f'{name}={name}' for name in names)})"
     cells = [
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-        new_code_cell(f"from replication.report.profiles import start\n{start}\nprint(list(vars(run).values())[3:])"),
+        new_code_cell("from replication.report.profiles import start\nrun = start('05_style_transfer')"),
+        new_code_cell("print(list(vars(run).values())[3:])"),
     ]
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(new_notebook(cells=cells, metadata=spec), tmp_path / "in.ipynb")
@@ -155,3 +156,5 @@ def test_papermill_hands_over_lists_numbers_and_none_in_text(tmp_path):
     assert result.returncode == 0, result.stderr
     (output,) = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
     assert output.text == "[['poppies'], ['coffee', 'chelsea'], 44, 128, 7, 3]\n"
+    result = subprocess.run([*command, "-p", "contet", "x"], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert "05_style_transfer has no parameter contet; it has profile, styles, contents, size, large" in result.stderr

@@ -1,16 +1,15 @@
-"""The baseline's curves that come with the project: how they are made, when they are taken, that they are today's."""
+"""The baseline's curves: for many images, going on where the work was stopped, and those that come with the project."""
 
 import json
 
 import pytest
 import torch
 
-from replication import baseline_curves as module
-from replication import objective_curves as reader
 from replication.baseline import gatys, image_digest
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
 from replication.io.pictures import content_picture, style_picture, validation_pictures
+from replication.report import curves as module
 from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, objective_curves
 
 NAMES = ("chelsea", "coffee")
@@ -24,8 +23,7 @@ def folder(tmp_path, monkeypatch, weights):
         save_image(square(content_picture(name).image, 48), tmp_path / "val" / f"{name}.png")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
     monkeypatch.setattr(module, "FOLDER", tmp_path / "curves")
-    for each in (module, reader):
-        monkeypatch.setattr(each, "ITERATIONS", 4)
+    monkeypatch.setattr(module, "ITERATIONS", 4)
     (tmp_path / "curves").mkdir()
     return tmp_path
 
@@ -61,7 +59,7 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
 
 
 def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(folder):
-    options = {"together": 2, "kept": folder / "kept", "label": "test", "iterations": 3}
+    options = {"batch_size": 2, "kept": folder / "kept", "label": "test", "iterations": 3}
     computed = objective_curves(photographs(), style(), **options)
     assert computed.known == 0
     baseline_curves("great_wave", 2, 48)
@@ -101,3 +99,61 @@ def test_those_in_the_repository_are_of_todays_baseline(path, weights):
     stored = record["curves"][image_digest(y)]["objective"]
     today = gatys(y, painting, iterations=6, seed=settings["seed"], dtype=dtype)
     assert stored[:7] == pytest.approx(today.losses.total[:, 0].tolist(), rel=0.02)
+
+
+OPTIONS = {"batch_size": 2, "label": "test", "iterations": 3, "tv_weight": 1e-4}
+
+
+@pytest.fixture
+def images(weights):
+    content = torch.cat([square(content_picture(name).image, 48) for name in ("chelsea", "coffee", "rocket")])
+    return content, square(style_picture("great_wave").image, 48)
+
+
+def test_each_image_has_the_curve_that_it_has_alone(images, tmp_path):
+    content, style = images
+    curves, first, _ = objective_curves(*images, kept=tmp_path, dtype=torch.float64, **OPTIONS)
+    assert curves.shape == (4, 3)
+    for number, image in enumerate(content.split(1)):
+        alone = gatys(image, style, iterations=3, tv_weight=1e-4, dtype=torch.float64)
+        torch.testing.assert_close(curves[:, number : number + 1], alone.losses.total, rtol=1e-5, atol=0)
+        if number == 0:
+            torch.testing.assert_close(first, alone.image, rtol=0, atol=1e-5)
+
+
+def test_a_call_that_was_stopped_goes_on(images, tmp_path, monkeypatch):
+    whole = objective_curves(*images, kept=tmp_path / "whole", **OPTIONS)
+    calls = []
+
+    def stopped(part, style, **options):
+        calls.append(len(part))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return gatys(part, style, **options)
+
+    monkeypatch.setattr(module, "gatys", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        objective_curves(*images, kept=tmp_path / "kept", **OPTIONS)
+    curves, first, _ = objective_curves(*images, kept=tmp_path / "kept", **OPTIONS)
+    assert calls == [2, 1, 1]
+    assert torch.equal(curves, whole[0])
+    assert torch.equal(first, whole[1])
+    objective_curves(*images, kept=tmp_path / "kept", **OPTIONS)
+    assert calls == [2, 1, 1]
+
+
+def test_curves_of_other_code_or_arguments_stay_unused(images, tmp_path, monkeypatch):
+    before, *_ = objective_curves(*images, kept=tmp_path, **OPTIONS)
+    other, *_ = objective_curves(*images, kept=tmp_path, **OPTIONS | {"tv_weight": 1e-5})
+    assert not torch.equal(before, other)
+    monkeypatch.setattr(module, "sources_digest", lambda: "other")
+    objective_curves(*images, kept=tmp_path, **OPTIONS)
+    assert len([*tmp_path.glob("*.safetensors")]) == 6
+
+
+def test_a_damaged_file_is_named(images, tmp_path):
+    objective_curves(*images, kept=tmp_path, **OPTIONS)
+    path = min(tmp_path.glob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ReplicationError, match=f"{path.name} is damaged or no checkpoint"):
+        objective_curves(*images, kept=tmp_path, **OPTIONS)

@@ -1,0 +1,79 @@
+"""Three floors: the report stands on the paper's modules, and these on what reads and writes files."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+from commands import ROOT
+
+PATHS = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in (ROOT / "replication").rglob("*.py")}
+MODULES = {name: path for name, path in PATHS.items() if not name.endswith("__init__")}
+LONG = {  # they may have more than `LINES`
+    "replication.evaluation",
+    "replication.io.photographs",
+    "replication.report.benchmarks",
+    "replication.report.claims",
+    "replication.report.runner",
+    "replication.super_resolution",
+}
+LINES = 300
+
+
+def floor(name):
+    """`io`, `report`, or `paper`, on which the others stand or which stands on them."""
+    first = name.split(".")[1]
+    return first if first in ("io", "report") else "paper"
+
+
+def imported(path, inside=False):
+    """The modules of the project that a file imports; `inside` functions too."""
+    tree = ast.parse(path.read_text())
+    inner = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom | ast.Import)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in inner and not inside:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            assert node.level == 0
+    return found & MODULES.keys()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_from_its_own_floor_and_below(name):
+    known = {"io": {"io"}, "paper": {"io", "paper"}, "report": {"io", "paper", "report"}}
+    allowed = known[floor(name)] if name != "replication.__main__" else known["report"]
+    wrong = {other for other in imported(MODULES[name], inside=True) if floor(other) not in allowed}
+    assert not wrong
+
+
+def test_the_settings_stand_on_the_files_alone():
+    found = imported(MODULES["replication.config"], inside=True)
+    assert found
+    assert {floor(other) for other in found} == {"io"}
+
+
+def test_nothing_imports_the_command_line_but_what_measures_its_memory():
+    main = "replication.__main__"
+    assert [name for name, path in MODULES.items() if main in imported(path, inside=True)] == [
+        "replication.report.benchmarks"
+    ]
+    assert main not in imported(MODULES["replication.report.benchmarks"])
+
+
+def test_there_is_no_cycle():
+    order = [*TopologicalSorter({name: imported(path, inside=True) for name, path in MODULES.items()}).static_order()]
+    assert len(order) == len(MODULES) > 30
+
+
+def test_no_module_is_long():
+    long = {name for name, path in PATHS.items() if len(path.read_text().splitlines()) > LINES}
+    assert long <= LONG

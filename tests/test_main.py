@@ -1,0 +1,134 @@
+"""The command line: what its options take, what it refuses before anything runs, and in which words."""
+
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from typing import get_args, get_type_hints
+
+import pytest
+from commands import run_command
+
+from replication.__main__ import _commands, main
+from replication.io.files import ROOT
+from replication.io.ranges import RANGES
+
+NUMBERS = (int, float, int | None, float | None)
+COMMANDS = {
+    "train-style": ["--recipe=paper", "--style=great_wave", "--images=nowhere", "--out=a.safetensors"],
+    "train-super-resolution": ["--images=nowhere", "--out=a.safetensors"],
+    "stylise": ["nowhere.png", "--out=out.png", "--style=great_wave"],
+    "upscale": ["nowhere.png", "--out=out.png"],
+    "figures": ["--profile=none"],
+}
+
+
+def settings(kind):
+    """The names and types of a command's options, with those of its configuration."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        if is_dataclass(hints[field.name]):
+            yield from settings(hints[field.name])
+        else:
+            yield field.name, hints[field.name]
+
+
+def options():
+    """The options of all commands that hold a number, and its type."""
+    kinds = {each.__metadata__[0].name: get_args(each)[0] for each in get_args(_commands([]))}
+    found = ((command, name, kind) for command, each in kinds.items() for name, kind in settings(each))
+    return [pytest.param(*option, id="-".join(option[:2])) for option in found if option[2] in NUMBERS]
+
+
+def status(*arguments):
+    try:
+        return main([*arguments])
+    except SystemExit as stopped:
+        return stopped.code
+
+
+@pytest.mark.parametrize(("command", "name", "kind"), options())
+def test_an_option_takes_what_is_in_its_range_and_nothing_else(command, name, kind, capsys):
+    known, option = RANGES[name], f"--{name.replace('_', '-')}"
+    outside = [f"{known.least if known.above else known.least - 1:g}"]
+    outside += ["nan", "inf"] if kind in (float, float | None) else []
+    for wrong in [*outside, "", "5 5", "0x", "True"]:
+        assert status(command, *COMMANDS[command], f"{option}={wrong}") == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        if wrong in outside:
+            (line,) = said.err.splitlines()
+            assert line.startswith(f"error: {name} must be {known}; got {wrong}")
+        else:
+            assert said.err.count("For full helptext") == 1
+            assert option in said.err
+    inside = known.among[0] if known.among else min(max(known.least, 64), known.most)
+    assert status(command, *COMMANDS[command], f"{option}={inside}") == 1  # the files are nowhere
+    assert "must be" not in capsys.readouterr().err
+
+
+def test_all_commands_that_take_numbers_are_tried():
+    assert {option.values[0] for option in options()} == COMMANDS.keys()
+    assert len(options()) >= 25
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("train-style", ["--warmup", "5", "--steps", "4"], "warmup must be at most steps, 4; got 5"),
+        ("train-style", ["--batch-size", "1"], "batch_size must be at least 2 with batch norm"),
+        ("train-super-resolution", ["--patch", "100", "--factor", "8"], "patch must be a multiple of factor, 8"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line_before_torch_is_imported(command, arguments, message):
+    code = (
+        "import sys; from replication.__main__ import main\n"
+        f"status = main({[command, *COMMANDS[command], *arguments]!r})\n"
+        "assert 'torch' not in sys.modules; sys.exit(status)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sharpen"], "sharpen"),
+        (["upscale", "a.png"], "--out"),
+        (["upscale", "a.png", "--out", "b.png", "--loss", "srcnn"], "srcnn"),
+        (["train-style", *COMMANDS["train-style"], "--optimizer", "sgd"], "--optimizer"),
+        (["train-style", *COMMANDS["train-style"], "--compiled", "fast"], "--compiled"),
+        (["weights", "--quickly"], "--quickly"),
+    ],
+)
+def test_what_there_is_not_is_named_in_one_message(arguments, message, capsys):
+    assert status(*arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("For full helptext") == 1
+    assert message in said.err
+
+
+@pytest.mark.parametrize("given", [["--recipe", "slow"], ["--recipe=slow"]])
+def test_an_unknown_recipe_is_refused(given, capsys):
+    assert status("train-style", *COMMANDS["train-style"][1:], *given) == 1
+    assert capsys.readouterr().err == "error: recipe must be paper or quick; got 'slow'\n"
+
+
+@pytest.mark.parametrize("given", [["--recipe", "paper"], ["--recipe=paper"]])
+def test_the_defaults_of_the_help_are_those_of_the_recipe(given, capsys):
+    assert status("train-style", *given, "--help") == 0
+    said = capsys.readouterr().out
+    assert "iterations (default: 40000)" in said
+    assert "(default: quick)" not in said
+
+
+def test_where_an_error_came_from_is_shown_on_request(tmp_path):
+    short, long = (
+        run_command("stylise", "a.png", "-o", tmp_path, "--style", "waves", *more) for more in ((), ("--debug",))
+    )
+    assert short.returncode == long.returncode == 1
+    assert short.stderr.startswith("error: there is no style 'waves'")
+    assert len(short.stderr.splitlines()) == 1
+    assert "Traceback" in long.stderr
