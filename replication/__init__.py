@@ -52,11 +52,12 @@ MODULES = {
     "io.images": ("load_image", "save_image", "square"),
     "io.photographs": ("load_photographs", "training_photographs"),
     "io.pictures": ("content_picture", "stand_ins", "style_picture", "validation_pictures"),
-    "report.benchmarks": ("WORKS", "memory_rows", "speed_rows", "work_rows"),
+    "report.benchmarks": ("memory_rows", "speed_rows", "work_rows"),
     "report.curves": ("objective_curves",),
-    "report.figures": ("Plot", "report", "save_table", "table"),
+    "report.figures": ("Plot", "conclude", "save_table", "table"),
     "report.profiles": ("start",),
     "report.summary": ("sources", "styled", "summary"),
+    "report.works": ("WORKS",),
     "report.timing": ("convolution_cost", "interleaved"),
 }
 _HOMES = {name: module for module, names in MODULES.items() for name in names}

@@ -261,17 +261,12 @@ def train_network(
         inputs: what else went in beside the photographs.
         initial: the file of the network that it started from.
 
-    Returns:
-        The lines of the log.
-
-    Raises:
-        see `Trainer.run` and `save_network`.
+    Returns: the lines of the log. Raises: see `Trainer.run` and `save_network`.
     """
     log, config = trainer.run(out.stem), trainer.config
     if first_process():
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed)
-        run.photographs = trainer.inputs["photographs"]
-        run.precision = config.precision
+        run.photographs, run.precision = trainer.inputs["photographs"], config.precision
         record = recorded(config, log, provenance(run, phi, inputs))
         if initial:
             record["initial"] = load_network(initial, type(trainer.network))[1]

@@ -1,42 +1,29 @@
-"""What notebook 07 times: each kind of work as the project does it, as it is usually written, and its convolutions."""
+"""What notebook 07 measures: all work against its convolutions, Table 1, and the memory of the commands."""
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from replication.baseline import white_noise
-from replication.config import PAPER, StyleConfig, SuperResolutionConfig
 from replication.io.files import ReplicationError
-from replication.io.images import resize, save_image, square
-from replication.io.photographs import ImageDataset, photographs_of
-from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
+from replication.io.images import resize, save_image
+from replication.io.pictures import content_picture
 from replication.io.ranges import FACTORS
-from replication.io.runtime import compile_in_place, compiled, free_memory, keep_freed_memory
-from replication.io.weights import vgg16_weights
-from replication.lbfgs import LBFGS
-from replication.loss_network import LAYERS, MEAN
-from replication.losses import Objective
-from replication.networks import FILTERS, SR_FILTERS, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
+from replication.io.runtime import free_memory, keep_freed_memory
+from replication.networks import ImageTransformationNetwork, for_inference
 from replication.report.timing import Call, bare_convolutions, convolution_flops, interleaved, peak_memory
-from replication.style_transfer import style_trainer, stylise, stylise_files
-from replication.super_resolution import super_resolution_trainer, upscale, upscale_files
-from replication.training import Trainer
+from replication.report.works import STYLE, WORKS, drop, repeated
+from replication.style_transfer import stylise, stylise_files
+from replication.super_resolution import upscale_files
 
-STYLE = "great_wave"
-HISTORY = 100  # of L-BFGS, full, as in the later part of a run
-ITERATIONS = 5  # of the baseline in a timed call
-RUNS = 5  # of a network
 NUMBERS = (100, 300, 500)  # of iterations, Table 1
 MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak
-
-Builder = Callable[..., Call]  # of size, precision, device and a way to compile
 
 
 def work_rows(
@@ -65,7 +52,7 @@ def work_rows(
     times = calls["ours"]() or 1
     bare = bare_convolutions(calls["ours"])
     a, b = (torch.randn(MATRIX[device], MATRIX[device], device=device).to(getattr(torch, precision)) for _ in range(2))
-    timed = {"product": lambda: _drop(a @ b), "bare convolutions": lambda: _drop(bare()) or times} | calls
+    timed = {"product": lambda: drop(a @ b), "bare convolutions": lambda: drop(bare()) or times} | calls
     for call in timed.values():
         call()  # compiles, where the second call captures the graphs
     timings = interleaved(timed, repeats, device, f"{work}, {size} x {size}, {precision}")
@@ -115,7 +102,7 @@ def speed_rows(
 def _speed_row(fast: nn.Module, size: int, precision: str, repeats: int, device: str) -> dict[str, Any]:
     iterations = WORKS["iteration of the baseline"]
     calls: dict[str, Call] = {name: iterations[name](size, precision, device) for name in ("ours", "plain PyTorch")}
-    calls["network"] = _repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
+    calls["network"] = repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
     timings = interleaved(calls, repeats, device, f"{size} x {size}, {precision}")
     iteration, plain, once = (timings[name].seconds for name in calls)
     row: dict[str, Any] = {"size": size, "precision": precision, "iteration": iteration}
@@ -159,193 +146,3 @@ def memory_rows(sides: Sequence[int], device: str) -> list[dict[str, Any]]:
 
 def _upscale_file(inputs: list[Path], out: Path, factor: int) -> None:
     upscale_files(inputs, out, factor=factor)
-
-
-class _Iterations:
-    """The iterations of `gatys` after its history is full."""
-
-    def __init__(self, size: int, precision: str, device: str, mode: str | None = None):
-        content, style = (square(picture.image, size).to(device) for picture in _pictures())
-        objective = Objective(style, dtype=getattr(torch, precision))
-        target = objective.content_target(content)
-
-        def loss(x: Tensor) -> Tensor:
-            return objective(x, target).total
-
-        self.start(white_noise(size, 0).to(device))
-        self.fill(compiled(loss, mode, device) if mode else loss)
-
-    def start(self, x: Tensor) -> None:
-        self.method = LBFGS(x, HISTORY, (0.0, 1.0))
-
-    def pairs(self) -> int:
-        return self.method.iterations - 1
-
-    def fill(self, loss: Callable[[Tensor], Tensor]) -> None:
-        """Fill the history with pairs of a function that costs next to nothing, then take the loss."""
-        self.loss = _bowl
-        while self.pairs() < HISTORY:
-            self()
-        self.loss = loss
-
-    def __call__(self) -> int:
-        for _ in range(ITERATIONS):
-            x = self.method.x.detach().requires_grad_()
-            self.method.step(*torch.autograd.grad(self.loss(x).sum(), x))
-        return ITERATIONS
-
-
-class _Torchs(_Iterations):
-    """torch.optim.LBFGS, with its default tolerances, on our objective."""
-
-    def start(self, x: Tensor) -> None:
-        self.x = x.requires_grad_()
-        self.method = torch.optim.LBFGS([self.x], max_iter=ITERATIONS, history_size=HISTORY)
-
-    def pairs(self) -> int:
-        return len(self.method.state[self.x].get("old_dirs", ()))
-
-    def __call__(self) -> int:
-        evaluations = 0
-
-        def closure() -> Tensor:
-            nonlocal evaluations
-            evaluations += 1
-            self.method.zero_grad()
-            loss = self.loss(self.x).sum()
-            loss.backward()
-            return loss
-
-        self.method.step(closure)
-        return evaluations
-
-
-class _Plain(_Torchs):
-    """torch.optim.LBFGS on the objective as it is usually written: default memory format, Grams as matrix products."""
-
-    def __init__(self, size: int, precision: str, device: str):
-        content, style = (square(picture.image, size).to(device) for picture in _pictures())
-        features = _plain_features(getattr(torch, precision), device)
-
-        def gram(psi: Tensor) -> Tensor:
-            return psi[0].flatten(1) @ psi[0].flatten(1).T / psi[0].numel()
-
-        target = features(content)[PAPER.content_layer]
-        grams = {name: gram(feature) for name, feature in features(style).items()}
-
-        def loss(x: Tensor) -> Tensor:
-            found = features(x)
-            style_loss = sum(F.mse_loss(gram(found[name]), grams[name]) for name in PAPER.style_layers)
-            smooth = (255 * x.diff(dim=2)).square().sum() + (255 * x.diff(dim=3)).square().sum()
-            content_loss = F.mse_loss(found[PAPER.content_layer], target)
-            return content_loss + PAPER.style_weight * style_loss + PAPER.tv_weight / 2 * smooth
-
-        self.start(white_noise(size, 0).to(device))
-        self.fill(loss)
-
-
-def _plain_features(dtype: torch.dtype, device: str) -> Callable[[Tensor], dict[str, Tensor]]:
-    """The features at the style layers, from torch's modules as they come."""
-    modules, tensors = nn.ModuleDict(), vgg16_weights().tensors
-    for layer in LAYERS[: LAYERS.index(PAPER.style_layers[-1]) + 1]:
-        weight, bias = (tensors[f"{layer.replace('relu', 'conv')}.{part}"] for part in ("weight", "bias"))
-        convolution = nn.Conv2d(*weight.shape[1::-1], kernel_size=3, padding=1)
-        convolution.load_state_dict({"weight": weight, "bias": bias})
-        pool = [nn.MaxPool2d(2)] if layer.endswith("_1") and layer != LAYERS[0] else []
-        modules[layer] = nn.Sequential(*pool, convolution, nn.ReLU(inplace=True))
-    modules.requires_grad_(False).to(device, dtype)
-    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-
-    def features(x: Tensor) -> dict[str, Tensor]:
-        x, found = (255 * x - mean).to(dtype), {}
-        for layer, module in modules.items():
-            x = module(x)
-            if layer in PAPER.style_layers:
-                found[layer] = x.float()
-        return found
-
-    return features
-
-
-def _bowl(x: Tensor) -> Tensor:
-    """A quadratic so badly conditioned that no optimiser is done with it before the history is full."""
-    curvature = torch.logspace(4, 8, x.numel(), device=x.device).view_as(x)
-    return (curvature * (x - 0.5).square()).sum()
-
-
-def _pictures() -> list[Any]:
-    return [content_picture("chelsea"), style_picture(STYLE)]
-
-
-def _photographs(device: str) -> ImageDataset:
-    return photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
-
-
-def _style_step(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    config = StyleConfig(size=size, precision=precision, compiled=mode)
-    return _step(style_trainer(style_picture(STYLE), _photographs(device), config)[0])
-
-
-def _super_resolution_step(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    config = SuperResolutionConfig(patch=size, precision=precision, compiled=mode)
-    return _step(super_resolution_trainer(_photographs(device), config)[0])
-
-
-def _step(trainer: Trainer) -> Call:
-    return lambda: _drop(trainer.advance())
-
-
-def _stylisation(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    fast = for_inference(ImageTransformationNetwork().to(device), getattr(torch, precision))
-    if mode:
-        compile_in_place(fast, mode)
-    return _repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
-
-
-def _plain_stylisation(size: int, precision: str, device: str) -> Call:
-    """The network in evaluation mode as torch's modules come, in the default memory format."""
-    network = ImageTransformationNetwork().eval().to(device)
-    network.layers[-1] = nn.Conv2d(FILTERS[0], 3, 9, padding=4)
-    padded = F.pad(white_noise(size, 0), [network.margin] * 4, "reflect")
-    return _plain_network(network, padded, precision, device)
-
-
-def _enlarging(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    fast = for_inference(SuperResolutionNetwork(4).to(device), getattr(torch, precision))
-    if mode:
-        compile_in_place(fast, mode)
-    return _repeated(partial(upscale, fast, white_noise(size, 0).to(device)))
-
-
-def _plain_enlarging(size: int, precision: str, device: str) -> Call:
-    network = SuperResolutionNetwork(4).eval()
-    network.layers[-1] = nn.Conv2d(SR_FILTERS, 3, 9, padding=4)
-    return _plain_network(network, white_noise(size, 0), precision, device)
-
-
-def _plain_network(network: nn.Module, image: Tensor, precision: str, device: str) -> Call:
-    dtype = getattr(torch, precision)
-    network, image = network.to(device, dtype, memory_format=torch.contiguous_format), image.to(device, dtype)
-    return _repeated(torch.inference_mode()(lambda: torch.tanh(network.layers(image))))
-
-
-def _repeated(call: Callable[[], Any]) -> Call:
-    def several() -> int:
-        for _ in range(RUNS):
-            call()
-        return RUNS
-
-    return several
-
-
-def _drop(result: Any) -> None:
-    """A timed call returns how often it did its work, or nothing."""
-
-
-WORKS: dict[str, dict[str, Builder]] = {
-    "iteration of the baseline": {"ours": _Iterations, "torch.optim.LBFGS": _Torchs, "plain PyTorch": _Plain},
-    "training step, style": {"ours": _style_step},
-    "training step, super-resolution": {"ours": _super_resolution_step},
-    "stylisation": {"ours": _stylisation, "plain PyTorch": _plain_stylisation},
-    "enlarging by 4": {"ours": _enlarging, "plain PyTorch": _plain_enlarging},
-}

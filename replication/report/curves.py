@@ -120,7 +120,7 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "floa
             other settings, or cannot be written.
     """
     check(count=count, size=size, precision=precision, seed=seed)
-    need_checkout("baseline_curves")
+    need_checkout("train-all")
     keep_freed_memory()
     device, painting = default_device(), style_picture(style)
     path = FOLDER / f"{painting.name}_{size}.json"
@@ -133,7 +133,7 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "floa
     kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}
     if kept["settings"] != settings:
         raise ReplicationError(f"{path} has curves of other settings; remove it to compute them anew")
-    run = SimpleNamespace(command="baseline-curves", device=device, **settings)
+    run = SimpleNamespace(command="train-all", device=device, **settings)
     network = LossNetwork(PAPER.style_layers, dtype=dtype).to(device)
     for number, picture in enumerate(pictures, 1):
         y = square(picture.image, size).to(device)

@@ -116,7 +116,7 @@ def table(rows: Rows) -> Styler:
     return pd.DataFrame(rows, dtype=object).style.hide(axis="index").format(text)
 
 
-def report(
+def conclude(
     figure: str,
     run: SimpleNamespace,
     results: Any,
