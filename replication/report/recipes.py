@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from replication.config import PAPER, QUICK, StyleConfig, SuperResolutionConfig
+from replication.config import PAPER, QUICK, StyleConfig, SuperResolutionConfig, TrainingConfig
 from replication.io.checkpoints import NETWORKS
 from replication.io.files import ReplicationError, need_checkout, rounded, write_atomically
 from replication.io.ranges import PROFILES
@@ -36,7 +36,6 @@ class Curves(NamedTuple):
 Job = Style | SuperResolutionConfig | Curves
 
 SMALL = replace(QUICK, steps=2400, batch_size=2, size=128, initial=None)
-BATCH_NORM = replace(QUICK, norm="batch", batch_size=4)
 ENLARGING = SuperResolutionConfig(
     steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="bfloat16", loss="pixel"
 )
@@ -52,7 +51,7 @@ PAINTINGS = (
 )
 OVERNIGHT: dict[str, Job] = {
     "base_128": Style("great_wave", SMALL),
-    "base": Style("great_wave", replace(QUICK, steps=5000, initial="base_128")),
+    "base": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
     **{f"style/{painting}_instance": Style(painting, QUICK) for painting in PAINTINGS},
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": replace(ENLARGING, **FEATURE),
@@ -86,8 +85,8 @@ QUEUES: dict[str, dict[str, Job]] = {
 def train_all(images: str, profile: str, out: Path | str = "training", only: Sequence[str] = ()) -> None:
     """Work off the queue of a profile; the same call goes on where it was stopped.
 
-    A network is done where that of the project has the very configuration of its recipe. One that is trained takes the
-    place of the project's; those without a folder in their name serve others to start from.
+    A network is done where that of the project has the very configuration of its recipe, or, if it is there for others
+    to start from, where these are done. One that is trained takes the place of the project's.
 
     Args:
         images: a folder of photographs, or "coco2014".
@@ -104,14 +103,14 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
     out, jobs = Path(out), _selected(QUEUES[profile], only)
     shipped = profile in ("overnight", "paper")
-    print(pd.DataFrame([_plan(name, job, out) for name, job in jobs.items()]).to_string(index=False), flush=True)
+    print(pd.DataFrame([_plan(name, jobs, out) for name in jobs]).to_string(index=False), flush=True)
     for number, (name, job) in enumerate(jobs.items(), 1):
-        if _is_done(name, job, out):
+        if _is_done(name, jobs, out):
             continue
         print(f"[{number}/{len(jobs)}] {name}", flush=True)
         started = time.monotonic()
         _work(name, job, images, out)
-        if shipped and not isinstance(job, Curves) and "_128" not in name:
+        if shipped and ("/" in name or name == "base"):
             for suffix in (".safetensors", ".json"):
                 write_atomically(NETWORKS / f"{name}{suffix}", (out / f"{name}{suffix}").read_bytes())
         print(f"  done in {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
@@ -138,22 +137,31 @@ def _selected(queue: dict[str, Job], only: Sequence[str]) -> dict[str, Job]:
     return {name: job for name, job in queue.items() if not only or name in only or name.split("/")[-1] in only}
 
 
-def _is_done(name: str, job: Job, out: Path) -> bool:
-    """Whether there is a network of this recipe, in `out` or in the project."""
+def _is_done(name: str, jobs: dict[str, Job], out: Path) -> bool:
+    """Whether there is a network of this recipe, in `out` or in the project, or all that start from it."""
+    job = jobs[name]
     if isinstance(job, Curves):
         return False  # `baseline_curves` itself keeps what is done
-    wanted = rounded(json.loads(json.dumps(asdict(job.config if isinstance(job, Style) else job))))
+    wanted = rounded(json.loads(json.dumps(asdict(_config(job)))))
     paths = (out / f"{name}.json", NETWORKS / f"{name}.json")
-    return any(json.loads(path.read_text()).get("config") == wanted for path in paths if path.exists())
+    if any(json.loads(path.read_text()).get("config") == wanted for path in paths if path.exists()):
+        return True
+    later = [other for other in jobs if isinstance(jobs[other], Style) and _config(jobs[other]).initial == name]
+    return bool(later) and all(_is_done(other, jobs, out) for other in later)
 
 
-def _plan(name: str, job: Job, out: Path) -> dict[str, Any]:
+def _config(job: Style | SuperResolutionConfig) -> TrainingConfig:
+    return job.config if isinstance(job, Style) else job
+
+
+def _plan(name: str, jobs: dict[str, Job], out: Path) -> dict[str, Any]:
     """A line of the plan: steps in all, done, and the minutes left by its log."""
+    job = jobs[name]
     if isinstance(job, Curves):
         return {"job": name, "steps": job.count, "done": "", "minutes left": ""}
-    config, log = job.config if isinstance(job, Style) else job, out / f"{name}.jsonl"
+    steps, log = _config(job).steps, out / f"{name}.jsonl"
     last = json.loads(log.read_text().splitlines()[-1]) if log.exists() else {"step": 0, "seconds_left": None}
-    if _is_done(name, job, out):
-        last = {"step": config.steps, "seconds_left": 0}
+    if _is_done(name, jobs, out):
+        last = {"step": steps, "seconds_left": 0}
     left = "" if last["seconds_left"] is None else round(last["seconds_left"] / 60)
-    return {"job": name, "steps": config.steps, "done": last["step"], "minutes left": left}
+    return {"job": name, "steps": steps, "done": last["step"], "minutes left": left}
