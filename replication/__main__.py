@@ -18,7 +18,6 @@ from replication.io.files import ReplicationError, explained
 from replication.io.ranges import Precision, RangeError
 
 GO_ON = "the same command goes on"
-KEPT = "finished ones are kept, the same command goes on with the rest"
 
 
 @dataclass(kw_only=True)
@@ -48,7 +47,7 @@ class Figures(Command):
     resume: bool = False
     """keep those executed at this commit, as they would be"""
 
-    interrupted = KEPT
+    interrupted = "finished notebooks are kept, the same command starts over with the rest"
 
     def run(self) -> int:
         """Run the command."""

@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 
 from replication.baseline import Adam, gatys, iterations_to, optimise_image, white_noise
-from replication.evaluation import psnr
 from replication.io.files import ReplicationError
 from replication.io.images import square
 from replication.io.pictures import content_picture, style_picture
@@ -19,6 +18,7 @@ from replication.io.ranges import RangeError
 from replication.lbfgs import LBFGS
 from replication.loss_network import LossNetwork
 from replication.losses import Objective, feature_reconstruction_loss, total_variation
+from replication.metrics import psnr
 
 
 def test_it_finds_the_minimum_of_a_denoising_problem(photograph):

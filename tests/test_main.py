@@ -112,7 +112,7 @@ def test_what_there_is_not_is_named_in_one_message(arguments, message, capsys):
 
 @pytest.mark.parametrize("given", [["--recipe", "slow"], ["--recipe=slow"]])
 def test_an_unknown_recipe_is_refused(given, capsys):
-    assert status("train-style", *COMMANDS["train-style"][1:], *given) == 1
+    assert status("train-style", *COMMANDS["train-style"][1:], *given) == 2
     assert capsys.readouterr().err == "error: recipe must be paper or quick; got 'slow'\n"
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from replication.io.files import ReplicationError
 from replication.networks import ImageTransformationNetwork, OutputConvolution, ResidualBlock, receptive_field
 
 
@@ -135,7 +136,7 @@ def test_shapes_it_cannot_take_are_refused(options, shape, message):
 
 @pytest.mark.parametrize("options", [{"norm": "layer"}, {"padding": "reflect"}])
 def test_unknown_options_are_refused(options):
-    with pytest.raises(ValueError, match="norm is one of batch, instance, padding of reflection, zero"):
+    with pytest.raises(ReplicationError, match="must be (batch or instance|reflection or zero); got"):
         ImageTransformationNetwork(**options)
 
 

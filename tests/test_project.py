@@ -117,8 +117,3 @@ def test_no_file_names_this_machine_or_a_registry():
     )
     for path in tracked("*.py", "*.ipynb", "*.json", "*.md", "*.toml", "*.yml", "*.txt", "Makefile"):
         assert not home.search(path.read_text()), path
-
-
-def test_modules_stay_short():
-    for path in (ROOT / "replication").glob("*.py"):
-        assert len(path.read_text().splitlines()) <= 300, path

@@ -90,7 +90,7 @@ def run_notebooks(
 
 
 def _text(rows: list[dict[str, Any]]) -> str:
-    return pd.DataFrame(rows).to_string(index=False, na_rep="", float_format="{:.3g}".format)
+    return pd.DataFrame(rows, dtype=object).fillna("").to_string(index=False)
 
 
 def select_notebooks(only: Sequence[str] = ()) -> list[Path]:
@@ -172,7 +172,7 @@ def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[
         if resume and _is_done(notebook, profile, parameters):
             row["will be"] = "kept"
         had = nbformat.read(path, as_version=4).metadata if path.exists() else {}
-        row["minutes, last time"] = had["papermill"]["duration"] / 60 if had else None
+        row["minutes, last time"] = round(had["papermill"]["duration"] / 60, 2) if had else None
         rows.append(row | {"on": had.get("replication", {}).get("device", "")})
     return rows
 

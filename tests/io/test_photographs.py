@@ -216,7 +216,7 @@ def test_a_folder_without_photographs_is_refused(tmp_path):
         load_photographs(tmp_path)
     with pytest.raises(ReplicationError, match="is not a folder"):
         load_photographs(tmp_path / "nothing")
-    with pytest.raises(ValueError, match="fit is one of crop, stretch"):
+    with pytest.raises(ReplicationError, match="fit must be crop or stretch"):
         load_photographs(tmp_path, fit="pad")
 
 

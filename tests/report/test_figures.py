@@ -55,7 +55,7 @@ def test_the_picture_and_the_numbers(monkeypatch, tmp_path, photograph, record):
     for _ in range(2):
         figure = panels([[(photograph, "one"), (1 - photograph, "two")]], "title", "a claim " * 20)
         results = [{"psnr": 1 / 3, "layer": "relu1_1"}]
-        paths = save_figure(figure, Judgement("fig", "c", []), results=results, provenance=record)
+        paths = save_figure(figure, Judgement("fig", "c", []), results=results, sources=record)
         contents.append([path.read_bytes() for path in paths])
     assert contents[0] == contents[1]
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
