@@ -10,6 +10,7 @@ import re
 import shutil
 import tarfile
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,12 +20,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-import pooch
 from filelock import FileLock, Timeout
 
 from replication.io.files import DATA, ReplicationError, cache_folder, cause, data_folder, reason
 from replication.io.images import FORMATS, format_of, load_image, pixel_digest
 from replication.io.pictures import Picture
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its tqdm wants widgets in a notebook
+    import pooch
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +92,10 @@ def _remove(paths: list[Path]) -> None:
     for path in paths:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its tqdm wants widgets in a notebook
+    import pooch
 
 log = logging.getLogger(__name__)
 

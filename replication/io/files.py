@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import platformdirs
+
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LONGEST = 300  # letters
 HINTS = ("warning:", "hint:", "note:", "[notice]")
@@ -92,9 +94,7 @@ def need_checkout(command: str) -> None:
 
 def cache_folder() -> Path:
     """The folder for downloads: `REPLICATION_CACHE`, else the system's cache folder for this project."""
-    import pooch  # 60 ms to import
-
-    return Path(os.environ.get("REPLICATION_CACHE") or pooch.os_cache("perceptual-losses-replicated"))
+    return Path(os.environ.get("REPLICATION_CACHE") or platformdirs.user_cache_dir("perceptual-losses-replicated"))
 
 
 def data_folder() -> Path | None:

@@ -188,7 +188,7 @@ def works_table(rows: list[Record]) -> pd.DataFrame:
     frame = pd.DataFrame(rows).set_index(["work", "size", "precision", "method"])
     ours = frame.xs("ours", level="method")
     shown = pd.DataFrame({"seconds": ours["seconds"].map(_three), "share of peak": ours["share of peak"].map(_two)})
-    shown["peak GB"] = ours["peak GB"].astype(float).map("{:.1f}".format, na_action="ignore").fillna("")
+    shown["peak GB"] = ours["peak GB"].astype(float).map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
     ratios = frame["ratio"].drop("bare convolutions", level="method").unstack(sort=False)
     ratios = ratios.map(_two, na_action="ignore").fillna("").add_prefix("ratio: ")
     return shown.join(ratios).reset_index()
