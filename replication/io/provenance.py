@@ -31,7 +31,9 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
         inputs: the images that went in.
     """
     settings = vars(run).copy()
-    others = settings.pop("stand_ins", {})
+    others, weights = settings.pop("stand_ins", {}), {}
+    if network:
+        weights = {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256}
     return {
         "commit": commit(),
         "sources": sources_digest(),
@@ -41,22 +43,14 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
         "precision": precision(network) if network else precision_name(settings.pop("precision"), run.device),
         "settings": settings,
         "versions": versions(),
-        **({"weights": _weights(network)} if network else {}),
+        **({"weights": weights} if weights else {}),
         "inputs": [picture.provenance() for picture in inputs],
         **({"stand_ins": others} if others else {}),
     }
 
 
-def _weights(network: nn.Module) -> dict[str, str]:
-    return {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256}
-
-
 def commit() -> str:
-    """The commit of the code, with "+changes" where code or data, trained networks apart, differ from it.
-
-    It is "unknown" outside a git clone: in a copy and in an installed package, where `sources_digest` still tells the
-    code.
-    """
+    """The commit, with "+changes" where code or data, trained networks apart, differ; "unknown" outside a git clone."""
     head = _git("rev-parse", "HEAD")
     if head is None:
         return "unknown"
