@@ -52,7 +52,6 @@ def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warn
 def _files(folder: Path, unreadable: Callable[[str], None]) -> Iterator[Path]:
     """All files that are not hidden; what is linked to comes last, so that a folder is found where it really is."""
 
-
     def closed(error: OSError) -> None:
         unreadable(f"{error.filename} cannot be read ({error.strerror}); check its permissions")
 
