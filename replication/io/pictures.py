@@ -47,12 +47,9 @@ def content_picture(name: str) -> Picture:
 
 
 def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
-    """What takes the place of the paper's pictures, with its origin; {} where nothing does.
+    """What takes the place of `papers`, "50 MS-COCO validation images", and its origin; {} where nothing does.
 
-    Args:
-        papers: what the paper has, "50 MS-COCO validation images".
-        pictures: what there is here.
-        same: the names of those that are the paper's.
+    Pictures whose names are among `same` are the paper's own.
     """
     others: dict[str, list[str]] = {}
     for name, origin in dict.fromkeys((picture.name, picture.origin) for picture in pictures):
@@ -70,12 +67,9 @@ def given_photographs(kind: str) -> list[Path]:
 
 
 def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
-    """The first photographs of `val/` under `REPLICATION_DATA` (the paper: 50 of MS-COCO's), or of `PHOTOGRAPHS`.
+    """The first photographs, `count` at most, of `val/` under `REPLICATION_DATA` or of `PHOTOGRAPHS`.
 
-    Where there are fewer than `count`, all of them.
-
-    Returns:
-        The photographs, and what they stand in for.
+    The paper has 50 of MS-COCO's. With them comes what they stand in for.
 
     Raises:
         ReplicationError: `count` is not positive, or one cannot be read.
