@@ -34,7 +34,7 @@ def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Ten
     """Read what `save_checkpoint` wrote; None where there is no such file.
 
     Raises:
-        ReplicationError: the file is damaged or no checkpoint, or it belongs to other settings, which are named.
+        ReplicationError: the file is damaged, or it belongs to other settings, which are named.
     """
     if not Path(path).exists():
         return None
@@ -84,11 +84,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def network_path(path: Path | str) -> Path:
-    """The path of a network's file, checked before the network is trained.
-
-    Raises:
-        ReplicationError: the suffix is not .safetensors, or it or the state beside it could not be written.
-    """
+    """The path of a network's file; ReplicationError where its suffix is not .safetensors, or it cannot be written."""
     if Path(path).suffix != ".safetensors":
         raise ReplicationError(f"{path}: the suffix of a network's file is .safetensors")
     for each in (Path(path), state_path(path)):
@@ -160,10 +156,7 @@ def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any])
 
 
 def training_log(record: dict[str, Any]) -> dict[str, list[float]]:
-    """The columns of the log of a network's whole training, from its record.
-
-    That of the network that it started from comes first, if its loss was the same; the steps go on.
-    """
+    """The columns of the log of a network's whole training, that of the network it started from, of one loss, first."""
     history = [record]
     loss = record["config"].get("loss")
     while (earlier := history[0].get("initial")) and earlier["config"].get("loss") == loss:

@@ -65,7 +65,11 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(FileLock(path.with_suffix(".lock")))
-            _clear(path)
+            _remove_begun(path.parent, path.stem)
+            for lock in path.parent.glob("*.lock"):  # of neighbours, where nobody holds it
+                if lock.stem != path.stem and KEY.fullmatch(lock.stem) and any(path.parent.glob(f".{lock.stem}.*")):
+                    with suppress(Timeout), FileLock(lock, timeout=0):
+                        _remove_begun(path.parent, lock.stem)
         except (OSError, NotImplementedError) as error:  # the second: a file system without locks
             raise ReplicationError(
                 f"the cache {path.parent} cannot be written ({reason(error)}); mend that, or set REPLICATION_CACHE to "
@@ -74,19 +78,8 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _clear(path: Path) -> None:
-    """Remove what was begun for `path`, whose lock is held, and for its neighbours whose lock nobody holds."""
-    for lock in path.parent.glob("*.lock"):
-        begun = [*path.parent.glob(f".{lock.stem}.*")]
-        if lock.stem == path.stem:
-            _remove(begun)
-        elif begun and KEY.fullmatch(lock.stem):
-            with suppress(Timeout), FileLock(lock, timeout=0):
-                _remove(begun)
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
+def _remove_begun(folder: Path, stem: str) -> None:
+    for path in folder.glob(f".{stem}.*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -132,7 +125,6 @@ def evaluation_set(name: str) -> list[TestPicture]:
 
 
 def _pictures(folder: Path, origin: str) -> list[TestPicture]:
-    """Those of the set that the folder is named after."""
     digests, name = DIGESTS[folder.name], SETS[folder.name]
     if missing := [image for image in digests if not (folder / f"{image}.png").exists()]:
         raise ReplicationError(
@@ -150,7 +142,7 @@ def _pictures(folder: Path, origin: str) -> list[TestPicture]:
 
 
 def _download(folder: Path) -> None:
-    """Fill a folder of the cache from the first source that has all images of the set that it is named after."""
+    """Fill the folder of a set in the cache from the first source that has all its images."""
     name, tried = SETS[folder.name], []
     for source in SOURCES:
         url = source.format(name=name)

@@ -89,15 +89,14 @@ def transform_files(
 ) -> list[ReplicationError]:
     """Transform image files, and the images in folders; what cannot be done is told before the first is computed.
 
-    The folders within a folder are mirrored. Of an animation each frame is transformed, where the result's format holds
-    one. Results that are there already are kept.
+    The folders within a folder are mirrored, and animations give animations where the format of the result allows.
 
     Args:
         inputs: files and folders. What lies in the output folder is no input.
         out: a folder, where each result has the name of its input; or, for one file, a file. What is no folder yet and
             has a suffix is a file, unless it ends in a slash.
-        transform: what is done.
-        overwrite: whether results that are there are made anew.
+        transform: see there.
+        overwrite: whether results that are there are made anew, not kept.
 
     Returns:
         What could not be done; all others are.
@@ -156,17 +155,15 @@ def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> 
     return [(source, Path(out) / name) for source, name in names.values()]
 
 
-def _named(path: Path, out: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[Path, Path]]:
+def _named(path: Path, out: Path, leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
     """The image files of an input, each with its path below the output folder."""
     if not os.path.isdir(path):
-        yield path, Path(path.name)
-        return
+        return [(path, Path(path.name))]
     results = out.resolve() if out.resolve() != path.resolve() else None
     found = [each for each in image_files(path, leave_out) if results not in each.resolve().parents]
     if not found:
         leave_out(f"{path} holds no images")
-    for each in found:
-        yield each, each.relative_to(path)
+    return [(each, each.relative_to(path)) for each in found]
 
 
 def _same(source: Path, target: Path) -> bool:

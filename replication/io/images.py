@@ -134,11 +134,7 @@ def from_pixels(pixels: np.ndarray) -> Tensor:
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
-    """An image (1, 3, H, W) as 8-bit pixels (H, W, 3): clipped to [0, 1], rounded to the nearest.
-
-    Raises:
-        ValueError: the shape is another, or a value is not finite.
-    """
+    """An image (1, 3, H, W) as 8-bit pixels (H, W, 3), clipped and rounded; ValueError: other shapes, not finite."""
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
     if not torch.stack(image.detach().aminmax()).isfinite().all():

@@ -65,10 +65,9 @@ class ImageDataset:
         return ImageDataset(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 
     def batch(self, step: int, batch_size: int, size: int, seed: int, flip: bool = False) -> Tensor:
-        """The images of a step, which depend on the seed and the step alone.
+        """The images of a step, random crops, which depend on the seed and the step alone.
 
-        Each pass over the photographs takes them in another order, every one once; where an image is larger than
-        `size`, the crop is random.
+        Each pass over the photographs takes every one once, in another order.
 
         Returns:
             (batch_size, 3, size, size) in [0, 1], channels_last.
@@ -102,7 +101,7 @@ def load_photographs(
     """The images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
 
     Args:
-        folder: with image files; see `image_files`.
+        folder: see `image_files`.
         side: with `fit` "crop" the length of their shorter side, their proportions kept, where it is longer; with
             "stretch" both sides, as the published code makes MS-COCO 256 x 256.
         fit: "crop" or "stretch".

@@ -59,7 +59,7 @@ def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PA
 
 
 def given_photographs(kind: str) -> list[Path]:
-    """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
+    """The files of "train" or "val" under `REPLICATION_DATA`; the log says where it has none."""
     found = _given(kind)
     if data_folder() and not found:
         log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
@@ -87,7 +87,7 @@ def style_picture(name: str) -> Picture:
     """A painting: a path, or a name out of `data/styles/` or of `styles/` under `REPLICATION_DATA`.
 
     Raises:
-        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+        ReplicationError: see `content_picture`.
     """
     return _from_file(name, "styles", _by_name(image_files(DATA / "styles")))
 
