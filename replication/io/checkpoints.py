@@ -26,16 +26,7 @@ from replication.io.files import (
 
 
 def save_checkpoint(path: Path | str, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
-    """Write tensors, and what they belong to, as a safetensors file that is whole or not there.
-
-    Args:
-        path: the file.
-        tensors: the state.
-        settings: what has to be the same for the run to go on from here, as JSON takes it.
-
-    Raises:
-        ReplicationError: the file could not be written; an older one is still there.
-    """
+    """Write the state of a run, and the settings, as JSON takes them, that it goes on with; see `write_atomically`."""
     write_atomically(path, safetensors.torch.save(tensors, {"settings": json.dumps(settings)}))
 
 
@@ -43,7 +34,7 @@ def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Ten
     """Read what `save_checkpoint` wrote; None where there is no such file.
 
     Raises:
-        ReplicationError: the file is damaged or no checkpoint, or it belongs to other settings, which are named.
+        ReplicationError: the file is damaged, or it belongs to other settings, which are named.
     """
     if not Path(path).exists():
         return None
@@ -68,8 +59,7 @@ def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Ten
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
     """Inside, Ctrl-C and SIGTERM are noted rather than raised; the function that it gives tells whether one came.
 
-    So a run can stop where its state is consistent. A second one is raised at once. Outside the main thread, which
-    alone receives signals, nothing is changed.
+    A second one is raised at once. Outside the main thread, which alone receives signals, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -94,11 +84,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def network_path(path: Path | str) -> Path:
-    """The path of a network's file, checked before the network is trained.
-
-    Raises:
-        ReplicationError: the suffix is not .safetensors, or it or the state beside it could not be written.
-    """
+    """The path of a network's file; ReplicationError where its suffix is not .safetensors, or it cannot be written."""
     if Path(path).suffix != ".safetensors":
         raise ReplicationError(f"{path}: the suffix of a network's file is .safetensors")
     for each in (Path(path), state_path(path)):
@@ -114,13 +100,8 @@ def state_path(path: Path | str) -> Path:
 def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -> None:
     """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
 
-    Args:
-        network: one of `networks`, on any device.
-        path: the file, .safetensors.
-        record: how it came about, as JSON takes it.
-
     Raises:
-        ReplicationError: another suffix, or a file could not be written.
+        ReplicationError: the suffix is not .safetensors, or a file could not be written.
     """
     path, record = network_path(path), rounded(record)
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
@@ -134,10 +115,6 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
 
 def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ...]) -> tuple[Network, dict[str, Any]]:
     """Read what `save_network` wrote.
-
-    Args:
-        path: the file.
-        kind: the class of the network, or several to choose from.
 
     Returns:
         The network, on the CPU, in float32 and in evaluation mode, and its record.
@@ -170,9 +147,8 @@ def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any])
 
     Of the initial network there is the name alone; its own record says the rest.
     """
-    columns = {
-        name: [line[name] for line in log] for name in log[0] if name not in ("images_per_second", "seconds_left")
-    }
+    names = [name for name in log[0] if name not in ("images_per_second", "seconds_left")]
+    columns = {name: [line[name] for line in log] for name in names}
     losses = {name: values[-1] for name, values in columns.items() if name not in ("step", "learning_rate")}
     settings = asdict(config)
     settings["initial"] = settings["initial"] and Path(settings["initial"]).stem
@@ -180,26 +156,19 @@ def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any])
 
 
 def training_log(record: dict[str, Any]) -> dict[str, list[float]]:
-    """The columns of the log of a network's whole training, from its record.
-
-    That of the network that it started from comes first, if its loss was the same; the steps go on.
-    """
+    """The columns of the log of a network's whole training, that of the network it started from, of one loss, first."""
     history = [record]
-    while (earlier := history[0].get("initial")) and _loss(earlier) == _loss(record):
+    loss = record["config"].get("loss")
+    while (earlier := history[0].get("initial")) and earlier["config"].get("loss") == loss:
         history.insert(0, earlier)
-    columns: dict[str, list[float]] = {
-        name: [] for name in record["log"] if all(name in each["log"] for each in history)
-    }
+    columns: dict[str, list[float]]
+    columns = {name: [] for name in record["log"] if all(name in each["log"] for each in history)}
     done = 0
     for each in history:
         for name, column in columns.items():
             column.extend(done + value if name == "step" else value for value in each["log"][name])
         done += each["log"]["step"][-1]
     return columns
-
-
-def _loss(record: dict[str, Any]) -> str | None:
-    return record["config"].get("loss")
 
 
 def steps_trained(record: dict[str, Any]) -> int:

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import tarfile
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -39,8 +38,6 @@ Contents = TypeVar("Contents")
 def cached(path: Path, read: Callable[[Path], Contents], make: Callable[[Path], Any]) -> Contents:
     """What a file or folder of the cache holds; it is made where it is not there or damaged.
 
-    What is whole is read without a lock, so that a cache that cannot be written will do.
-
     Args:
         path: of the file.
         read: gives the contents, or raises ReplicationError where they are not whole.
@@ -68,7 +65,11 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(FileLock(path.with_suffix(".lock")))
-            _clear(path)
+            _remove_begun(path.parent, path.stem)
+            for lock in path.parent.glob("*.lock"):  # of neighbours, where nobody holds it
+                if lock.stem != path.stem and KEY.fullmatch(lock.stem) and any(path.parent.glob(f".{lock.stem}.*")):
+                    with suppress(Timeout), FileLock(lock, timeout=0):
+                        _remove_begun(path.parent, lock.stem)
         except (OSError, NotImplementedError) as error:  # the second: a file system without locks
             raise ReplicationError(
                 f"the cache {path.parent} cannot be written ({reason(error)}); mend that, or set REPLICATION_CACHE to "
@@ -77,27 +78,10 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _clear(path: Path) -> None:
-    """Remove what was begun for `path`, whose lock is held, and for its neighbours whose lock nobody holds."""
-    for lock in path.parent.glob("*.lock"):
-        begun = [*path.parent.glob(f".{lock.stem}.*")]
-        if lock.stem == path.stem:
-            _remove(begun)
-        elif begun and KEY.fullmatch(lock.stem):
-            with suppress(Timeout), FileLock(lock, timeout=0):
-                _remove(begun)
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
+def _remove_begun(folder: Path, stem: str) -> None:
+    for path in folder.glob(f".{stem}.*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its tqdm wants widgets in a notebook
-    import pooch
-
-log = logging.getLogger(__name__)
 
 COCO, COCO_MD5 = "http://images.cocodataset.org/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88"
 SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100"}
@@ -116,12 +100,12 @@ class DownloadError(ReplicationError):
 
 
 class TestPicture(NamedTuple):
-    """A picture of a set, and whether it has one channel."""
+    """A picture of a set."""
 
     __test__ = False  # for pytest
 
     picture: Picture
-    grey: bool
+    grey: bool  # whether it has one channel
 
 
 def evaluation_set(name: str) -> list[TestPicture]:
@@ -141,10 +125,8 @@ def evaluation_set(name: str) -> list[TestPicture]:
 
 
 def _pictures(folder: Path, origin: str) -> list[TestPicture]:
-    """Those of the set that the folder is named after."""
     digests, name = DIGESTS[folder.name], SETS[folder.name]
-    missing = [image for image in digests if not (folder / f"{image}.png").exists()]
-    if missing:
+    if missing := [image for image in digests if not (folder / f"{image}.png").exists()]:
         raise ReplicationError(
             f"{folder} lacks {len(missing)} of the {len(digests)} images of {name}: {missing[0]}.png does not exist; "
             "add them or remove the folder"
@@ -160,7 +142,7 @@ def _pictures(folder: Path, origin: str) -> list[TestPicture]:
 
 
 def _download(folder: Path) -> None:
-    """Fill a folder of the cache from the first source that has all images of the set that it is named after."""
+    """Fill the folder of a set in the cache from the first source that has all its images."""
     name, tried = SETS[folder.name], []
     for source in SOURCES:
         url = source.format(name=name)
@@ -184,9 +166,14 @@ def _fetch(url: str, folder: Path) -> None:
     pooch.get_logger().setLevel(logging.WARNING)  # it would print the digest of the archive
     files = {digest: Path(each, f"{image}.png") for each, images in DIGESTS.items() for image, digest in images.items()}
     missing = {*DIGESTS[folder.name].values()}
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         for path in _images(_retrieved(url, temporary), Path(temporary)):
-            if (digest := _digest(path)) in files:
+            try:
+                digest = pixel_digest(load_image(path))
+            except ReplicationError as error:
+                log.warning("left out: %s", error)
+                continue
+            if digest in files:
                 target = folder.parent / files[digest]
                 target.parent.mkdir(exist_ok=True)
                 path.replace(target)
@@ -209,15 +196,6 @@ def _retrieved(url: str, folder: str) -> str:
         raise
 
 
-def _digest(path: Path) -> str | None:
-    """Of a file's pixels; None where it is no image."""
-    try:
-        return pixel_digest(load_image(path))
-    except ReplicationError as error:
-        log.warning("left out: %s", error)
-        return None
-
-
 def _images(archive: str, folder: Path) -> Iterator[Path]:
     """The images of an archive, each as a file."""
     try:
@@ -232,18 +210,18 @@ def _images(archive: str, folder: Path) -> Iterator[Path]:
 
 
 def coco2014() -> Path:
-    """The folder of MS-COCO train2014, the paper's photographs: 82,783 of them; downloaded (13.5 GB) if missing.
+    """The folder of MS-COCO train2014, the paper's 82,783 photographs; downloaded (13.5 GB) if missing.
 
     Raises:
         ReplicationError: the download failed or is not the published archive, or the cache cannot be written.
     """
-    return cached(cache_folder() / "coco2014" / "train2014", _folder, _download_coco)
 
+    def existing(folder: Path) -> Path:
+        if not folder.is_dir():
+            raise ReplicationError(f"{folder} is not there")
+        return folder
 
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ReplicationError(f"{path} is not there")
-    return path
+    return cached(cache_folder() / "coco2014" / "train2014", existing, _download_coco)
 
 
 def _download_coco(folder: Path) -> None:

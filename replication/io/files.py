@@ -15,22 +15,17 @@ import platformdirs
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LONGEST = 300  # letters
 HINTS = ("warning:", "hint:", "note:", "[notice]")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch's RuntimeErrors say
 
 
 class ReplicationError(RuntimeError):
-    """Something outside the code is wrong: a file, a download, a setting.
-
-    The message is one line. It names the file or value and says what to do. The command line prints it
-    without a traceback; anything else that is raised is a defect of this project.
-    """
+    """Something outside the code is wrong; the message is one line that names the file or value and the remedy."""
 
 
 def explained(error: BaseException) -> str | None:
-    """What to tell a user of an error, in one line; None where it is a defect of this project.
-
-    Memory that ran out, on the processor or a GPU, and what the operating system refuses are not.
-    """
-    if isinstance(error, MemoryError) or _out_of_memory(error):
+    """What to tell a user of an error, in one line; None where it is a defect of this project."""
+    of_torch = isinstance(error, RuntimeError) and any(sign in str(error) for sign in OUT_OF_MEMORY)
+    if of_torch or isinstance(error, MemoryError):
         return "there is not enough memory; free some, or take smaller images, tiles or batches"
     if isinstance(error, OSError):
         names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
@@ -40,32 +35,25 @@ def explained(error: BaseException) -> str | None:
     return None
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    """torch raises RuntimeError, or a class of its own below it."""
-    return isinstance(error, RuntimeError) and any(
-        sign in str(error) for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )
-
-
 def reason(error: BaseException) -> str:
-    """What an error says, in one line without colours; where it says nothing, of what kind it is."""
+    """What an error says, in one line without colours, or else its kind."""
     return one_line(getattr(error, "strerror", None) or str(error)) or type(error).__name__
 
 
 def cause(error: BaseException) -> str:
-    """The reason at the root of an error: requests wraps it in others that name the address again and again."""
+    """The reason at the root of an error, which requests wraps in others that repeat the address."""
     while error.__context__ and not isinstance(error, ReplicationError):
         error = error.__context__
     return reason(error)
 
 
 def one_line(text: str) -> str:
-    """Text without colours and line breaks, not too long."""
+    """`text` without colours and line breaks, not too long."""
     return " ".join(COLOUR.sub("", text).split())[:LONGEST]
 
 
 def last_words(output: str) -> str:
-    """The line of a program's output that says why it failed, without colours: the last that is no hint, or none."""
+    """The line of a program's output that says why it failed, the last that is no hint; "" without one."""
     lines = [line.strip() for line in COLOUR.sub("", output).splitlines()]
     lines = [line for line in lines if line and not line.lower().startswith(HINTS)]
     fatal = [line for line in lines if line.startswith("Fatal Python error")]  # what follows it are frames
@@ -80,11 +68,7 @@ FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a chec
 
 
 def need_checkout(command: str) -> None:
-    """Refuse a command that works on the project's notebooks, networks or README where there is the package alone.
-
-    Raises:
-        ReplicationError: there is.
-    """
+    """Raise ReplicationError for a command that an installed package alone cannot do."""
     if not IN_CHECKOUT:
         raise ReplicationError(
             f"`{command}` works on the project's own notebooks and networks, which an installed package does not have; "
@@ -93,16 +77,12 @@ def need_checkout(command: str) -> None:
 
 
 def cache_folder() -> Path:
-    """The folder for downloads: `REPLICATION_CACHE`, else the system's cache folder for this project."""
+    """The folder for downloads: `REPLICATION_CACHE`, else in the system's cache folder."""
     return Path(os.environ.get("REPLICATION_CACHE") or platformdirs.user_cache_dir("perceptual-losses-replicated"))
 
 
 def data_folder() -> Path | None:
-    """The folder of the optional data sets, `REPLICATION_DATA`, or None where the variable is not set.
-
-    Raises:
-        ReplicationError: the variable names something that is not a folder.
-    """
+    """The folder of the optional data sets, `REPLICATION_DATA`, or None; ReplicationError where it is no folder."""
     value = os.environ.get("REPLICATION_DATA")
     if not value:
         return None
@@ -114,28 +94,22 @@ def data_folder() -> Path | None:
 
 
 def kept_folder(name: str, profile: str) -> Path:
-    """Where a notebook or a benchmark keeps parts of its work, for when it is stopped; removed once it is done."""
+    """Where an unfinished notebook or benchmark keeps parts of its work."""
     return FIGURES / profile / "kept" / name
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:
-    """Write `content` to a temporary file beside `path`, flush it to the disk, then rename it.
-
-    A reader sees the old file or the new one, never a part; a failure leaves the old one as it was.
-
-    Raises:
-        ReplicationError: the file could not be written (full disk, no permission).
-    """
+    """Write a file of which a reader sees the old content or the new; see `renamed_when_whole`."""
     with renamed_when_whole(path) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
 def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
-    """A temporary file beside `path`, which is flushed and takes its name when the block has ended without error.
+    """A temporary file beside `path`, which takes its name, flushed to the disk, when the block ends without error.
 
     Raises:
-        ReplicationError: the file could not be written (full disk, no permission).
+        ReplicationError: the file could not be written (full disk, no permission); an old one is as it was.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
@@ -157,11 +131,7 @@ def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: Path | str) -> None:
-    """Refuse a file that could not be written, before what goes into it is computed.
-
-    Raises:
-        ReplicationError: its name is too long, it is a folder, or its folder cannot be made or written into.
-    """
+    """Raise ReplicationError where the name is too long or a folder's, or its folder cannot be made or written into."""
     path = Path(path)
     folder = path.parent
     while not os.path.exists(folder) and folder != folder.parent:
@@ -177,12 +147,12 @@ def check_writable(path: Path | str) -> None:
 
 
 def write_json(path: Path | str, record: Any) -> None:
-    """Write `record` as indented JSON, its floats `rounded`; see `write_atomically`."""
+    """Write `record` as indented JSON, its floats `rounded`, as `write_atomically` does."""
     write_atomically(path, (json.dumps(rounded(record), indent=1) + "\n").encode())
 
 
 def rounded(value: Any) -> Any:
-    """`value` with its floats, however deep in lists and dicts, at six significant digits: more is hard to read."""
+    """`value` with its floats, however deep in lists and dicts, at six significant digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -193,5 +163,5 @@ def rounded(value: Any) -> Any:
 
 
 def sha256(content: bytes) -> str:
-    """The SHA-256 digest of `content`, in hexadecimal."""
+    """In hexadecimal."""
     return hashlib.sha256(content).hexdigest()

@@ -31,8 +31,7 @@ SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Informati
 def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warning) -> list[Path]:
     """The images of a folder and its subfolders, by extension, in the order of their paths.
 
-    Hidden files and folders, and those of operating systems, are no images. A folder that is linked to counts once.
-    How many files are of other kinds is logged.
+    Hidden files and folders, and those of operating systems, are left out. A folder that is linked to counts once.
 
     Args:
         folder: where to look.
@@ -52,10 +51,13 @@ def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warn
 
 def _files(folder: Path, unreadable: Callable[[str], None]) -> Iterator[Path]:
     """All files that are not hidden; what is linked to comes last, so that a folder is found where it really is."""
+
+    def closed(error: OSError) -> None:
+        unreadable(f"{error.filename} cannot be read ({error.strerror}); check its permissions")
+
     waiting, seen = [folder], set()
     while waiting:
-        start = waiting.pop(0)
-        for parent, folders, files in os.walk(start, onerror=lambda error: unreadable(_reason(error))):
+        for parent, folders, files in os.walk(waiting.pop(0), onerror=closed):
             here = os.path.realpath(parent)
             if here in seen:
                 folders.clear()
@@ -74,25 +76,12 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name in SYSTEM_FOLDERS
 
 
-def _reason(error: OSError) -> str:
-    return f"{error.filename} cannot be read ({error.strerror}); check its permissions"
-
-
-log = logging.getLogger(__name__)
-
-
 class Transform(NamedTuple):
-    """What is done to each image.
+    """What is done to each image."""
 
-    Attributes:
-        apply: from an image (1, 3, H, W) and the name of its file to the result, (1, 3, scale H, scale W).
-        scale: how many times as large the result is.
-        smallest: pixels that a side needs.
-    """
-
-    apply: Callable[[Tensor, str], Tensor]
+    apply: Callable[[Tensor, str], Tensor]  # an image (1, 3, H, W) and its file's name to (1, 3, scale H, scale W)
     scale: int = 1
-    smallest: int = 1
+    smallest: int = 1  # pixels that a side needs
 
 
 def transform_files(
@@ -100,15 +89,14 @@ def transform_files(
 ) -> list[ReplicationError]:
     """Transform image files, and the images in folders; what cannot be done is told before the first is computed.
 
-    The folders within a folder are mirrored. Of an animation each frame is transformed, where the result's format holds
-    one. Results that are there already are kept.
+    The folders within a folder are mirrored, and animations give animations where the format of the result allows.
 
     Args:
         inputs: files and folders. What lies in the output folder is no input.
         out: a folder, where each result has the name of its input; or, for one file, a file. What is no folder yet and
             has a suffix is a file, unless it ends in a slash.
-        transform: what is done.
-        overwrite: whether results that are there are made anew.
+        transform: see there.
+        overwrite: whether results that are there are made anew, not kept.
 
     Returns:
         What could not be done; all others are.
@@ -123,12 +111,8 @@ def transform_files(
         failed.append(ReplicationError(reason))
 
     pairs = _targets([Path(path) for path in inputs], os.fspath(out), leave_out)
-    kept = (
-        []
-        if overwrite
-        else [target for source, target in pairs if os.path.isfile(target) and not _same(source, target)]
-    )
-    if kept:
+    there = [target for source, target in pairs if os.path.isfile(target) and not _same(source, target)]
+    if kept := [] if overwrite else there:
         log.info("kept, since they are there: %d results, %s first; --overwrite makes them anew", len(kept), kept[0])
     work = [pair for pair in pairs if pair[1] not in set(kept) and _possible(*pair, transform, leave_out)]
     for number, (source, target) in enumerate(work, 1):
@@ -148,7 +132,7 @@ def _transform_file(source: Path, target: Path, transform: Transform) -> None:
     if (animated or format_of(target) == format_of(source) == "TIFF") and frame_count(source) > 1:
         frames = (frame._replace(image=transform.apply(frame.image, source.name)) for frame in load_frames(source))
     else:
-        frames = iter([Frame(transform.apply(load_image(source), source.name), 0, 1)])
+        frames = [Frame(transform.apply(load_image(source), source.name))]
     save_frames(frames, target)
 
 
@@ -171,17 +155,15 @@ def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> 
     return [(source, Path(out) / name) for source, name in names.values()]
 
 
-def _named(path: Path, out: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[Path, Path]]:
+def _named(path: Path, out: Path, leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
     """The image files of an input, each with its path below the output folder."""
     if not os.path.isdir(path):
-        yield path, Path(path.name)
-        return
+        return [(path, Path(path.name))]
     results = out.resolve() if out.resolve() != path.resolve() else None
     found = [each for each in image_files(path, leave_out) if results not in each.resolve().parents]
     if not found:
         leave_out(f"{path} holds no images")
-    for each in found:
-        yield each, each.relative_to(path)
+    return [(each, each.relative_to(path)) for each in found]
 
 
 def _same(source: Path, target: Path) -> bool:

@@ -28,16 +28,11 @@ PHOTOMETRIC = 262  # the tag of TIFF that is 0 where white is 0
 
 
 class Frame(NamedTuple):
-    """A picture of an animation, or a page: (1, 3, H, W) in [0, 1].
+    """A picture of an animation, or a page."""
 
-    Attributes:
-        duration: milliseconds for which it is shown.
-        loop: how often the animation is shown; 0 for ever.
-    """
-
-    image: Tensor
-    duration: float
-    loop: int
+    image: Tensor  # (1, 3, H, W) in [0, 1]
+    duration: float = 0  # milliseconds
+    loop: int = 1  # how often the animation is shown; 0 for ever
 
 
 def format_of(path: Path | str) -> str | None:
@@ -64,11 +59,7 @@ def load_image(path: Path | str) -> Tensor:
 
 
 def load_frames(path: Path | str) -> Iterator[Frame]:
-    """All pictures of an image file, each as `load_image` reads it.
-
-    Raises:
-        ReplicationError: see `load_image`.
-    """
+    """All pictures of an image file, each as `load_image` reads it."""
     with _opened(path) as file:
         for i in range(getattr(file, "n_frames", 1)):
             file.seek(i)
@@ -77,21 +68,13 @@ def load_frames(path: Path | str) -> Iterator[Frame]:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """Height and width of an image file, by its header, as it lies there: EXIF may turn it.
-
-    Raises:
-        ReplicationError: see `load_image`; what the header does not tell is not noticed.
-    """
+    """Height and width of an image file, by its header, as it lies there: EXIF may turn it. Errors: `load_image`."""
     with _opened(path) as file:
         return file.height, file.width
 
 
 def frame_count(path: Path | str) -> int:
-    """How many frames an animation has, or a TIFF file pages; 1 for other formats, whose second picture is a preview.
-
-    Raises:
-        ReplicationError: see `load_image`.
-    """
+    """How many frames an animation or pages a TIFF file has; 1 for others, whose second picture is a preview."""
     with _opened(path) as file:
         return getattr(file, "n_frames", 1) if file.format in (*ANIMATED, "TIFF") else 1
 
@@ -103,16 +86,11 @@ def save_image(image: Tensor, path: Path | str) -> None:
         ValueError: the shape is another, or a value is not finite.
         ReplicationError: the suffix names no format, or one for smaller images, or the file cannot be written.
     """
-    save_frames([Frame(image, 0, 1)], path)
+    save_frames([Frame(image)], path)
 
 
 def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
-    """Write an animation, or the pages of a TIFF file; one frame is an image. See `save_image`.
-
-    Args:
-        frames: taken one at a time, and kept in 8 bits.
-    """
-    path = Path(path)
+    """Write an animation, or the pages of a TIFF file, whose frames are taken one at a time; see `save_image`."""
     pictures, durations, loop = [], [], 1
     for frame in frames:
         pictures.append(Image.fromarray(to_pixels(frame.image)))
@@ -122,29 +100,22 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
     if len(pictures) > 1:
         several = {"save_all": True, "append_images": pictures[1:], "duration": durations}
         several |= {} if (loop, format_of(path)) == (1, "GIF") else {"loop": loop}  # which GIF says by silence
-    content = _encoded(pictures[0], path, **several)
-    write_atomically(path, content)
+    write_atomically(path, _encoded(pictures[0], path, **several))
 
 
 def check_format(path: Path | str, height: int = 1, width: int = 1) -> None:
-    """Refuse a file whose format cannot be written, or not at this size.
-
-    Raises:
-        ReplicationError: the suffix names no format that is written here, or one for smaller images.
-    """
-    path = Path(path)
+    """Raise ReplicationError where the suffix names no format that is written here, or one for smaller images."""
     if format_of(path) not in FORMATS:
-        raise ReplicationError(f"{path}: files of the suffix {path.suffix!r} are not written; use .png or .jpg")
+        suffix = Path(path).suffix
+        raise ReplicationError(f"{path}: files of the suffix {suffix!r} are not written; use .png or .jpg")
     if max(height, width) > ANY_FORMAT:
         for strip in ((width, min(height, 64)), (min(width, 64), height)):
             _encoded(Image.new("RGB", strip), path)
 
 
-def _encoded(picture: Image.Image, path: Path, **options: Any) -> bytes:
-    kind = format_of(path)
-    if kind not in FORMATS:
-        check_format(path)
-    content = io.BytesIO()
+def _encoded(picture: Image.Image, path: Path | str, **options: Any) -> bytes:
+    check_format(path)
+    kind, content = format_of(path), io.BytesIO()
     try:
         picture.save(content, kind, **({"quality": QUALITY} if kind in LOSSY else {}), **options)
     except MemoryError:
@@ -163,11 +134,7 @@ def from_pixels(pixels: np.ndarray) -> Tensor:
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
-    """An image (1, 3, H, W) as 8-bit pixels (H, W, 3): clipped to [0, 1], rounded to the nearest.
-
-    Raises:
-        ValueError: the shape is another, or a value is not finite.
-    """
+    """An image (1, 3, H, W) as 8-bit pixels (H, W, 3), clipped and rounded; ValueError: other shapes, not finite."""
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
     if not torch.stack(image.detach().aminmax()).isfinite().all():
@@ -179,16 +146,12 @@ def to_pixels(image: Tensor) -> np.ndarray:
 
 
 def pixel_digest(image: Tensor) -> str:
-    """SHA-256 of the image's 8-bit pixels in row order, the identity of an input in a figure's provenance."""
+    """SHA-256 of the image's 8-bit pixels in row order."""
     return sha256(to_pixels(image).tobytes())
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic interpolation (a = -0.5), antialiased, clipped to [0, 1].
-
-    Args:
-        image: (B, 3, H, W) in [0, 1].
-    """
+    """Bicubic interpolation (a = -0.5), antialiased, clipped to [0, 1], of (B, 3, H, W) in [0, 1]."""
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
@@ -229,7 +192,12 @@ def _image(file: Image.Image, path: Path | str) -> Tensor:
 
 def _rgb(image: Image.Image, path: Path | str, inverted: bool) -> Image.Image:
     """An image of any mode in 8-bit sRGB, laid on white; `inverted`: white is 0, which Pillow mends below 16 bits."""
-    profile, alpha = image.info.get("icc_profile"), _alpha(image)
+    profile, alpha = image.info.get("icc_profile"), None
+    if image.mode.startswith("I"):
+        if (clear := image.info.get("transparency")) is not None:
+            alpha = Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+    elif image.has_transparency_data:
+        alpha = image.convert("RGBA").getchannel("A")
     if image.mode == "F":
         raise ReplicationError(f"{path} holds floating-point pixels of unknown range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -244,15 +212,6 @@ def _rgb(image: Image.Image, path: Path | str, inverted: bool) -> Image.Image:
         return image
     log.warning("%s: its transparency is laid on white", path)
     return Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-
-
-def _alpha(image: Image.Image) -> Image.Image | None:
-    """How opaque each pixel is, in 8 bits; None where all are."""
-    if image.mode.startswith("I"):
-        if (clear := image.info.get("transparency")) is None:
-            return None
-        return Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
-    return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
 
 
 def _grey(image: Image.Image, path: Path | str) -> np.ndarray:

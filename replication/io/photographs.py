@@ -37,7 +37,7 @@ UNREADABLE = 0.01  # of a folder's images may be damaged
 
 
 class Wanted(NamedTuple):
-    """How photographs are to be; see `load_photographs`."""
+    """See `load_photographs`."""
 
     side: int
     fit: str
@@ -65,10 +65,9 @@ class ImageDataset:
         return ImageDataset(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 
     def batch(self, step: int, batch_size: int, size: int, seed: int, flip: bool = False) -> Tensor:
-        """The images of a step, which depend on the seed and the step alone.
+        """The images of a step, random crops, which depend on the seed and the step alone.
 
-        Each pass over the photographs takes them in another order, every one once; where an image is larger than
-        `size`, the crop is random.
+        Each pass over the photographs takes every one once, in another order.
 
         Returns:
             (batch_size, 3, size, size) in [0, 1], channels_last.
@@ -82,11 +81,7 @@ class ImageDataset:
         return torch.stack(crops).to(self.device).permute(0, 3, 1, 2).float().div_(255)
 
     def check_crops(self, size: int) -> None:
-        """Refuse crops of `size` pixels a side that do not fit into every photograph.
-
-        Raises:
-            RangeError: the smallest photograph is smaller.
-        """
+        """Raise RangeError where the smallest photograph is smaller than crops of `size` pixels a side."""
         if size > self.smallest:
             raise RangeError(f"crops of {size} x {size} do not fit into photographs of {self.smallest} pixels a side")
 
@@ -106,7 +101,7 @@ def load_photographs(
     """The images of a folder and its subfolders; decoded at the first call, memory-mapped from the cache afterwards.
 
     Args:
-        folder: with image files; see `image_files`.
+        folder: see `image_files`.
         side: with `fit` "crop" the length of their shorter side, their proportions kept, where it is longer; with
             "stretch" both sides, as the published code makes MS-COCO 256 x 256.
         fit: "crop" or "stretch".
@@ -133,14 +128,7 @@ def load_photographs(
 
 
 def training_photographs(shown: str) -> tuple[ImageDataset, StandIns]:
-    """Those of `train/` under `REPLICATION_DATA`, or the few that come with scikit-image.
-
-    Args:
-        shown: the name of the photograph that shows what was learnt; it is not trained on.
-
-    Returns:
-        The photographs, and what they stand in for.
-    """
+    """Those of `train/` under `REPLICATION_DATA`, or of `PHOTOGRAPHS` all but `shown`; and what they stand in for."""
     if given_photographs("train"):
         return load_photographs(data_folder() / "train", least=SHORT_SIDE), {}
     pictures = [content_picture(name) for name in PHOTOGRAPHS if name != shown]
@@ -157,9 +145,7 @@ def photographs_of(pictures: Sequence[Picture], side: int = SHORT_SIDE) -> Image
 
 def _decode(folder: Path, paths: list[Path], wanted: Wanted, index: Path) -> None:
     """Write the pixels, then the index, whose presence says that both are complete."""
-    shapes, digests = [], []
-    left_out: dict[str, list[str]] = {"cannot be read": [], f"have a side of less than {wanted.least} pixels": []}
-    unreadable, small = left_out.values()
+    shapes, digests, unreadable, small = [], [], [], []
     with renamed_when_whole(index.with_suffix(".pixels")) as file:
         for pixels, path, error in _decoded(paths, wanted):
             name = path.relative_to(folder).as_posix()
@@ -182,12 +168,9 @@ def _decode(folder: Path, paths: list[Path], wanted: Wanted, index: Path) -> Non
                 f"none of the {len(paths)} images in {folder} has {wanted.least} pixels a side; give larger ones, or "
                 "train at a smaller size"
             )
-    record = {
-        "count": len(shapes),
-        "fit": wanted.fit,
-        "size": wanted.side,
-        "sha256": sha256(json.dumps(digests).encode()),
-    }
+    digest = sha256(json.dumps(digests).encode())
+    record = {"count": len(shapes), "fit": wanted.fit, "size": wanted.side, "sha256": digest}
+    left_out = {"cannot be read": unreadable, f"have a side of less than {wanted.least} pixels": small}
     write_atomically(index, json.dumps({"record": record, "shapes": shapes, "left_out": left_out}).encode())
 
 
@@ -220,11 +203,7 @@ def _fitted(image: Tensor, side: int, fit: str) -> np.ndarray:
 
 
 def _mapped(index: Path) -> ImageDataset:
-    """What `_decode` has written, memory-mapped.
-
-    Raises:
-        ReplicationError: it is not there, or not whole.
-    """
+    """What `_decode` has written, memory-mapped; ReplicationError where it is not there, or not whole."""
     path = index.with_suffix(".pixels")
     try:
         contents = json.loads(index.read_text())
@@ -234,11 +213,11 @@ def _mapped(index: Path) -> ImageDataset:
             raise ReplicationError(f"{path} is cut short")
         pixels = torch.from_file(str(path), shared=False, size=count, dtype=torch.uint8)
         photographs = ImageDataset(pixels, shapes, contents["record"])
-        left_out = [f"{len(names)} photographs {why}" for why, names in contents["left_out"].items() if names]
+        left_out = {why: len(names) for why, names in contents["left_out"].items() if names}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ReplicationError(f"the photographs in {index} are damaged ({reason(error)})") from error
-    for each in left_out:
-        log.warning("left out: %s", each)
+    for why, count in left_out.items():
+        log.warning("left out: %d photographs %s", count, why)
     return photographs
 
 

@@ -47,12 +47,9 @@ def content_picture(name: str) -> Picture:
 
 
 def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
-    """What takes the place of the paper's pictures, with its origin; {} where nothing does.
+    """What takes the place of `papers`, "50 MS-COCO validation images", and its origin; {} where nothing does.
 
-    Args:
-        papers: what the paper has, "50 MS-COCO validation images".
-        pictures: what there is here.
-        same: the names of those that are the paper's.
+    Pictures whose names are among `same` are the paper's own.
     """
     others: dict[str, list[str]] = {}
     for name, origin in dict.fromkeys((picture.name, picture.origin) for picture in pictures):
@@ -62,7 +59,7 @@ def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PA
 
 
 def given_photographs(kind: str) -> list[Path]:
-    """The files of "train" or "val" under `REPLICATION_DATA`; that a data folder has none there, the log says."""
+    """The files of "train" or "val" under `REPLICATION_DATA`; the log says where it has none."""
     found = _given(kind)
     if data_folder() and not found:
         log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
@@ -70,12 +67,9 @@ def given_photographs(kind: str) -> list[Path]:
 
 
 def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
-    """The first photographs of `val/` under `REPLICATION_DATA` (the paper: 50 of MS-COCO's), or of `PHOTOGRAPHS`.
+    """The first photographs, `count` at most, of `val/` under `REPLICATION_DATA` or of `PHOTOGRAPHS`.
 
-    Where there are fewer than `count`, all of them.
-
-    Returns:
-        The photographs, and what they stand in for.
+    The paper has 50 of MS-COCO's. With them comes what they stand in for.
 
     Raises:
         ReplicationError: `count` is not positive, or one cannot be read.
@@ -93,7 +87,7 @@ def style_picture(name: str) -> Picture:
     """A painting: a path, or a name out of `data/styles/` or of `styles/` under `REPLICATION_DATA`.
 
     Raises:
-        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+        ReplicationError: see `content_picture`.
     """
     return _from_file(name, "styles", _by_name(image_files(DATA / "styles")))
 

@@ -32,31 +32,30 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
     """
     settings = vars(run).copy()
     others = settings.pop("stand_ins", {})
+    if network:
+        dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
+        device = next(network.parameters()).device.type
+        weights = {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256}
+    else:
+        dtype, device, weights = settings.pop("precision"), run.device, {}
+    tf32 = (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32
     return {
         "commit": commit(),
         "sources": sources_digest(),
         **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
-        "precision": precision(network) if network else precision_name(settings.pop("precision"), run.device),
+        "precision": dtype + (" (TF32)" if tf32 else ""),
         "settings": settings,
         "versions": versions(),
-        **({"weights": _weights(network)} if network else {}),
+        **({"weights": weights} if weights else {}),
         "inputs": [picture.provenance() for picture in inputs],
         **({"stand_ins": others} if others else {}),
     }
 
 
-def _weights(network: nn.Module) -> dict[str, str]:
-    return {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256}
-
-
 def commit() -> str:
-    """The commit of the code, with "+changes" where code or data, trained networks apart, differ from it.
-
-    It is "unknown" outside a git clone: in a copy and in an installed package, where `sources_digest` still tells the
-    code.
-    """
+    """The commit, with "+changes" where code or data, trained networks apart, differ; "unknown" outside a git clone."""
     head = _git("rev-parse", "HEAD")
     if head is None:
         return "unknown"
@@ -91,14 +90,14 @@ def _content(path: Path) -> bytes:
     if path.suffix != ".py":
         return path.read_bytes()
     tree = ast.parse(path.read_bytes())
+
+    def is_string(node: ast.AST) -> bool:
+        return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
-            node.body = [each for each in body if not _is_string(each)]
+            node.body = [each for each in body if not is_string(each)]
     return ast.dump(tree).encode()
-
-
-def _is_string(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def device_name(device: str) -> str:
@@ -106,17 +105,6 @@ def device_name(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-
-
-def precision(network: nn.Module) -> str:
-    """The precision of the convolutions: "float32", "bfloat16", or "float32 (TF32)" on a GPU that rounds so."""
-    weight = next(network.parameters())
-    return precision_name(str(weight.dtype).removeprefix("torch."), weight.device.type)
-
-
-def precision_name(dtype: str, device: str) -> str:
-    """The precision of convolutions whose values are stored as "float32" or "bfloat16"; see `precision`."""
-    return dtype + (" (TF32)" if (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32 else "")
 
 
 def _git(*arguments: str) -> str | None:

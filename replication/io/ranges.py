@@ -55,11 +55,6 @@ class Range(NamedTuple):
         inside = self.least < value if self.above else self.least <= value
         return inside and value <= self.most and not (self.multiple and value % self.multiple)
 
-    def refusal(self, value: Any) -> str:
-        """What to say of a value that is none of them."""
-        whole = self.kind is int and isinstance(value, float) and value.is_integer()
-        return f"must be {self}; got {value!r}" + (f", write {int(value)}" if whole else "")
-
     def __str__(self) -> str:
         """What they are, in words: "a whole number of steps, at least 1"."""
         if self.kind is str or self.among:
@@ -71,83 +66,60 @@ class Range(NamedTuple):
         return f"a {'whole' if self.kind is int else 'finite'} number{of}, {', '.join(bounds)}"
 
 
-COUNT_OF_STEPS = Range(int, 1, unit="steps")
-PART_OF_STEPS = Range(int, 0, unit="steps")
+STEPS = Range(int, 1, unit="steps")
 IMAGES = Range(int, 1, unit="images")
 SIDE = Range(int, 44, unit="pixels")  # the style network reflects 40 pixels, the loss network takes 32
 ANY_SIDE = Range(int, 1, unit="pixels")
 WEIGHT = Range(float)
 RATE = Range(float, 0, 1, above=True)
+SHARE = Range(float, 0, 1)
 NAME = Range(str)
 
 RANGES = {
-    "adam_lr": RATE,
-    "batch_size": IMAGES,
+    **dict.fromkeys(("compare_steps", "log_every", "recipe_steps", "steps", "until"), STEPS),
+    **dict.fromkeys(("batch_size", "count", "images"), IMAGES),
+    **dict.fromkeys(("large", "size", "style_size"), SIDE),
+    **dict.fromkeys(("least", "side"), ANY_SIDE),
+    **dict.fromkeys(("content_weight", "lattice_weight", "style_weight", "tv_weight"), WEIGHT),
+    **dict.fromkeys(("adam_lr", "kernel_rate", "learning_rate", "lr"), RATE),
+    **dict.fromkeys(("lr_decay", "warmup_share"), SHARE),
+    **dict.fromkeys(("content", "style"), NAME),
     "blur": Range(float, unit="pixels"),
-    "compare_steps": COUNT_OF_STEPS,
-    "content": NAME,
-    "content_weight": WEIGHT,
     "compiled": Range(str, among=get_args(Mode)),
-    "count": IMAGES,
     "factor": Range(int, among=FACTORS),
     "fit": Range(str, among=get_args(Fit)),
     "history": Range(int, 1, unit="pairs"),
-    "images": IMAGES,
     "iterations": Range(int, 1, unit="iterations"),
-    "kernel_rate": RATE,
-    "large": SIDE,
-    "lattice_weight": WEIGHT,
-    "learning_rate": RATE,
-    "least": ANY_SIDE,
-    "log_every": COUNT_OF_STEPS,
     "loss": Range(str, among=get_args(Loss)),
-    "lr": RATE,
-    "lr_decay": Range(float, 0, 1),
     "norm": Range(str, among=get_args(Norm)),
     "optimizer": Range(str, among=get_args(Optimizer)),
     "padding": Range(str, among=get_args(Padding)),
     "patch": Range(int, 32, unit="pixels"),
     "precision": Range(str, among=PRECISIONS),
-    "recipe_steps": COUNT_OF_STEPS,
     "repeats": Range(int, 2, unit="rounds"),
     "save_every": Range(float, unit="seconds"),
     "seed": Range(int, 0, 2**63 - 1),
-    "side": ANY_SIDE,
-    "size": SIDE,
-    "steps": COUNT_OF_STEPS,
-    "style": NAME,
     "style_form": Range(str, among=get_args(StyleForm)),
-    "style_size": SIDE,
-    "style_weight": WEIGHT,
     "tile": Range(int, 4, unit="pixels", multiple=4),
     "time_limit": Range(float, above=True, unit="seconds"),
-    "tv_weight": WEIGHT,
     "upsampling": Range(str, among=get_args(Upsampling)),
-    "until": COUNT_OF_STEPS,
-    "warmup": PART_OF_STEPS,
-    "warmup_share": Range(float, 0, 1),
+    "warmup": Range(int, 0, unit="steps"),
 }
 SEVERAL = {  # lists, and dictionaries by layer, and what each of their values is
-    "contents": (list, NAME),
+    **dict.fromkeys(("contents", "sets", "styles"), (list, NAME)),
+    **dict.fromkeys(("sides", "work_sizes"), (list, ANY_SIDE)),
     "counts": (list, IMAGES),
     "precisions": (list, RANGES["precision"]),
-    "sets": (list, NAME),
-    "sides": (list, ANY_SIDE),
     "sizes": (list, SIDE),
-    "work_sizes": (list, ANY_SIDE),
-    "styles": (list, NAME),
     "tv_strength": (dict, WEIGHT),
 }
 
 
 def check(**values: Any) -> None:
-    """Refuse values that are outside of their range, or do not go together.
+    """Raise RangeError for the first value that is outside of its range, or does not go with another.
 
     Args:
         values: by name; what has no range passes, and so does None, which stands for a default.
-
-    Raises:
-        RangeError: for the first that does not fit; it names parameter, range and value.
     """
     given = {name: value for name, value in values.items() if value is not None}
     for name, value in given.items():
@@ -155,45 +127,13 @@ def check(**values: Any) -> None:
             _check(name, value, RANGES[name])
         if name in SEVERAL:
             _check_several(name, value, *SEVERAL[name])
-    check_together(**given)
-
-
-def check_together(**values: Any) -> None:
-    """Refuse values, each in its range, that do not go together.
-
-    Raises:
-        RangeError: for the first two that do not.
-    """
-
-    def given(*names: str) -> bool:
-        return all(values.get(name) is not None for name in names)
-
-    if given("warmup", "steps") and values["warmup"] > values["steps"]:
-        raise RangeError(f"warmup must be at most steps, {values['steps']}; got {values['warmup']}")
-    if values.get("loss") == "srcnn" and values.get("factor", 4) != 4:
-        raise RangeError(f"factor must be 4 for srcnn; got {values['factor']}")
-    if given("patch", "factor") and values["patch"] % values["factor"]:
-        raise RangeError(f"patch must be a multiple of factor, {values['factor']}; got {values['patch']}")
-    if given("patch", "blur") and 4 * values["blur"] >= values["patch"] - 1:
-        raise RangeError(f"blur must be less than a quarter of patch, {values['patch']}; got {values['blur']}")
-    if values.get("lattice_weight") and given("patch", "factor") and values["patch"] < 32 + values["factor"]:
-        raise RangeError(f"patch must be at least 32 + factor with a lattice_weight; got {values['patch']}")
-    weights = ("content_weight", "style_weight", "tv_weight")
-    if given(*weights) and not any(values[name] for name in weights):
-        raise RangeError(f"one of {', '.join(weights)} must be more than 0")
-
-
-def literal(text: str) -> Any:
-    """The Python value that `text` spells: a number, a list, None; the text itself where it spells none."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return text
+    _check_together(**given)
 
 
 def _check(name: str, value: Any, its_range: Range) -> None:
     if not its_range.holds(value):
-        raise RangeError(f"{name} {its_range.refusal(value)}")
+        whole = its_range.kind is int and isinstance(value, float) and value.is_integer()
+        raise RangeError(f"{name} must be {its_range}; got {value!r}" + (f", write {int(value)}" if whole else ""))
 
 
 def _check_several(name: str, values: Any, kind: type, each: Range) -> None:
@@ -204,3 +144,29 @@ def _check_several(name: str, values: Any, kind: type, each: Range) -> None:
         _check(f"each of {name}", value, each)
     if name != "counts" and len(set(values)) < len(values):
         raise RangeError(f"{name} must name each value once; got {values!r}")
+
+
+def _check_together(
+    *, warmup=None, steps=None, loss=None, factor=None, patch=None, blur=None, lattice_weight=None, **others: Any
+) -> None:
+    if None not in (warmup, steps) and warmup > steps:
+        raise RangeError(f"warmup must be at most steps, {steps}; got {warmup}")
+    if loss == "srcnn" and factor not in (None, 4):
+        raise RangeError(f"factor must be 4 for srcnn; got {factor}")
+    if None not in (patch, factor) and patch % factor:
+        raise RangeError(f"patch must be a multiple of factor, {factor}; got {patch}")
+    if None not in (patch, blur) and 4 * blur >= patch - 1:
+        raise RangeError(f"blur must be less than a quarter of patch, {patch}; got {blur}")
+    if lattice_weight and None not in (patch, factor) and patch < 32 + factor:
+        raise RangeError(f"patch must be at least 32 + factor with a lattice_weight; got {patch}")
+    weights = [others.get(name) for name in ("content_weight", "style_weight", "tv_weight")]
+    if None not in weights and not any(weights):
+        raise RangeError("one of content_weight, style_weight, tv_weight must be more than 0")
+
+
+def literal(text: str) -> Any:
+    """The Python value that `text` spells: a number, a list, None; the text itself where it spells none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text

