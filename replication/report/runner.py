@@ -198,8 +198,10 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
     """Whether a notebook was executed in the same environment."""
-    had, now = _metadata(notebook, profile), _environment(notebook, profile, parameters)
-    return bool(had) and (had.get("replication"), had["papermill"]["parameters"]) == (now, parameters)
+    had = _metadata(notebook, profile)
+    if not had or had["papermill"]["parameters"] != parameters:
+        return False
+    return had.get("replication") == _environment(notebook, profile, parameters)
 
 
 def _interrupted(error: BaseException | None) -> bool:
