@@ -29,10 +29,9 @@ MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that giv
 def work_rows(
     work: str, size: int, precision: str, device: str, *, repeats: int, modes: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Time a kind of work against its bare convolutions and the device's peak, all in turn.
+    """Time a kind of work against its `bare_convolutions` and the device's peak, all in turn.
 
-    The bare convolutions are those that it consists of, forward and backward, each called alone on tensors of the same
-    shapes and memory formats; the peak is that of a large product of matrices at the same precision.
+    The peak is that of a large product of matrices at the same precision.
 
     Args:
         work: one of `WORKS`.
@@ -81,8 +80,7 @@ def speed_rows(
 ) -> list[dict[str, Any]]:
     """Rows of Table 1, one a size.
 
-    Timed are iterations of the baseline with its full history, a few in each round, and the network; all in turn, at
-    one precision. The seconds of 100, 300 and 500 iterations are that many times the median.
+    Timed are iterations of the baseline with its full history, a few in each round, and the network, all in turn.
 
     Args:
         network: a style network.
@@ -92,8 +90,8 @@ def speed_rows(
         device: "cpu" or "cuda".
 
     Returns:
-        For each size the seconds of an iteration, of 100, 300 and 500 iterations and of the network, the speed-ups, the
-        network's share of an iteration, and the same speed-ups over the baseline as it is usually written.
+        For each size the seconds of an iteration, of that times 100, 300 and 500, and of the network, the speed-ups,
+        the network's share of an iteration, and the same speed-ups over the baseline as it is usually written.
     """
     fast = for_inference(network, getattr(torch, precision)).to(device)
     works, rows = WORKS["iteration of the baseline"], []

@@ -30,32 +30,24 @@ Rows = Sequence[dict[str, Any]]
 
 
 class Plot(NamedTuple):
-    """Curves to draw below the images: x and y by label; y is logarithmic.
-
-    Attributes:
-        lines: horizontal ones, height by label.
-        band: lower and upper limits around the first curve.
-        points: whether the curves are marked where they are known, and x is logarithmic too.
-    """
+    """Curves to draw below the images; y is logarithmic."""
 
     title: str
     xlabel: str
     ylabel: str
-    curves: dict[str, tuple[Sequence[float], Sequence[float]]]
-    lines: dict[str, float] = {}  # noqa: RUF012
-    band: Sequence[Sequence[float]] = ()
-    points: bool = False
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]]  # x and y by label
+    lines: dict[str, float] = {}  # noqa: RUF012  # horizontal ones, height by label
+    band: Sequence[Sequence[float]] = ()  # lower and upper limits around the first curve
+    points: bool = False  # whether the curves are marked where they are known, and x is logarithmic too
 
 
 def panels(
     rows: Sequence[Sequence[tuple[Tensor, str]]], title: str, caption: str, plots: Sequence[Plot] = ()
 ) -> Figure:
-    """Images in rows, each with its own title above it; a heading on top, curves and the caption below.
+    """Images in rows, each with its own title above it; the figure's title on top, curves and the caption below.
 
     Args:
-        rows: (image (1, 3, H, W), panel title) by row; rows of equal length; there may be none.
-        title: the figure's heading.
-        caption: the claim, and what is to be seen.
+        rows: (image (1, 3, H, W) in [0, 1], panel title) by row; rows of equal length; there may be none.
         plots: side by side under the images.
     """
     columns = len(rows[0]) if rows else 3 * len(plots)
@@ -133,15 +125,14 @@ def conclude(
         figure: one of `CLAIMS`.
         run: the settings, from `profiles.start`.
         results: the numbers, as JSON takes them; rows of equal keys are a table, where there is nothing to draw.
-        title, rows, plots: see `panels`.
+        title, rows, plots, network, inputs: see `panels` and `provenance`.
         caption: what follows the claim.
-        network, inputs: see `provenance`.
         more: what else the provenance holds.
 
     Raises:
         ReplicationError: a file could not be written.
     """
-    judgement = judge(figure, results, run)
+    judgement = judge(figure, results, vars(run))
     print(judgement)
     sources = provenance(run, network, inputs) | more
     if rows or plots:
@@ -162,9 +153,6 @@ def save_figure(figure: Figure, judgement: Judgement, *, results: Any, sources: 
 
     Returns:
         The two paths.
-
-    Raises:
-        ReplicationError: a file could not be written.
     """
     paths = [FIGURES / sources["profile"] / f"{judgement.figure}.{end}" for end in ("png", "json")]
     picture = io.BytesIO()

@@ -52,7 +52,6 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
 
 
 def _trained(name: str) -> Picture:
-    """The painting that a network was trained on."""
     return painting_of(style_network(name)[1])
 
 
@@ -81,15 +80,12 @@ FINDERS = {  # what finds what other parameters name
 
 
 def start(notebook: str) -> SimpleNamespace:
-    """What a notebook calls first: its parameters, checked, as settings; see `run_settings`.
+    """What a notebook, by its file name without suffix, calls first: its settings; see `run_settings`.
 
     The parameters are the variables of its parameters cell, which is the one that sets `profile`.
 
-    Args:
-        notebook: its file name without suffix.
-
     Raises:
-        ReplicationError: papermill injected a parameter that the notebook does not have, and see `run_settings`.
+        ReplicationError: papermill injected a parameter that the notebook does not have, and see `checked`.
     """
     shell = get_ipython().user_ns
     assigned = {cell: _assigned(cell) for cell in shell["In"]}
@@ -101,18 +97,9 @@ def start(notebook: str) -> SimpleNamespace:
 
 
 def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
-    """The settings of a run, a seeded, deterministic torch, and memory kept for speed.
+    """Seed torch, make it deterministic, let it keep memory for speed, and give the settings; see `checked`.
 
-    Args:
-        notebook: its file name without suffix.
-        profile: one of `PROFILES`.
-        parameters: all other parameters of the notebook; None takes the profile's value.
-
-    Returns:
-        The settings as attributes, with `notebook`, `profile` and `device` ("cuda" where there is one, else "cpu").
-
-    Raises:
-        ReplicationError: see `checked`.
+    They are attributes, with `notebook`, `profile` and `device`, "cuda" where there is one, else "cpu".
     """
     settings = checked(notebook, profile, parameters)
     keep_freed_memory()

@@ -69,21 +69,13 @@ HALF = Rule("at most half", lambda value: value <= 0.5)
 
 
 class Check(NamedTuple):
-    """One testable sentence.
-
-    Attributes:
-        statement: the sentence.
-        paper: the paper's value, or its words.
-        ours: the value measured; "" where it was not run at this scale.
-        rule: what it has to be.
-        passed: whether it is; None where it was not run at this scale.
-    """
+    """One testable sentence."""
 
     statement: str
-    paper: str
-    ours: str
-    rule: str
-    passed: bool | None
+    paper: str  # its value, or its words
+    ours: str  # the value measured; "" where it was not run at this scale
+    rule: str  # what it has to be
+    passed: bool | None  # whether it is; None where it was not run at this scale
 
     def __str__(self) -> str:
         """What the sentence says, what was measured and the rule; first of all if it does not hold or was not run."""
@@ -111,10 +103,7 @@ def judged_after(number: int, checks: list[Check]) -> list[Check]:
 
 
 def verdict_on(checks: Sequence[Check]) -> str:
-    """The verdict on checks together: "replicated", "partly replicated", "not replicated" or "not run at this scale".
-
-    It is "replicated as far as run" where some were not run and all others hold.
-    """
+    """The verdict on checks together; where some were not run, on the others."""
     ran = [check.passed for check in checks if check.passed is not None]
     if not ran:
         return "not run at this scale"

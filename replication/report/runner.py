@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -79,16 +79,14 @@ def run_notebooks(
     print(f"\n{_text(_plan(runs, profile, resume))}")
     summary = []
     for number, (notebook, values) in enumerate(runs.items(), 1):
-        if resume and _is_done(notebook, profile, values):
-            summary.append({"notebook": notebook.stem, "result": "kept", "seconds": 0, "files": 0})
-            continue
-        print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
-        before, started = _files(profile), time.monotonic()
-        error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
-        seconds = time.monotonic() - started
-        made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
-        print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
-        result = "FAILED" if error else "done"
+        result, seconds, made = "kept", 0.0, []
+        if not (resume and _is_done(notebook, profile, values)):
+            print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
+            before, started = _files(profile), time.monotonic()
+            error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
+            result, seconds = "FAILED" if error else "done", time.monotonic() - started
+            made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
+            print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
         summary.append({"notebook": notebook.stem, "result": result, "seconds": round(seconds), "files": len(made)})
     print(f"\n{_text(summary)}")
     return all(row["result"] != "FAILED" for row in summary)
@@ -211,8 +209,7 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def _describe(error: BaseException, time_limit: float) -> str:
     if isinstance(error, PapermillExecutionError):
-        said = one_line(error.evalue)
-        return f"cell [{error.exec_count}], {error.ename}{': ' if said else ''}{said}"
+        return f"cell [{error.exec_count}], {error.ename}: {one_line(error.evalue)}".removesuffix(": ")
     if isinstance(error, CellTimeoutError):
         return f"it took longer than its limit of {time_limit:.0f} s; raise it with --time-limit"
     if isinstance(error, ReplicationError):
@@ -240,9 +237,8 @@ class _Client(PapermillNotebookClient):
         try:
             specs.get_kernel_spec(self.kernel_name)
         except KeyError as error:
-            raise ReplicationError(
-                f"{sys.executable} has no ipykernel, or a broken one; pip install --force-reinstall ipykernel"
-            ) from error
+            advice = "pip install --force-reinstall ipykernel"
+            raise ReplicationError(f"{sys.executable} has no ipykernel, or a broken one; {advice}") from error
         self.kernel.kernel_spec_manager, self.kernel.connection_file = specs, str(self.folder / "kernel.json")
         return self.kernel
 
@@ -261,7 +257,7 @@ class _Client(PapermillNotebookClient):
 class _Engine(Engine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, **_: Any) -> Any:
-        with TemporaryDirectory() as folder, Path(folder, "stderr").open("w+b") as errors:
+        with TemporaryDirectory() as folder, Path(folder, "stderr").open("wb") as errors:
             client = _Client(
                 nb_man,
                 bar,
@@ -277,24 +273,21 @@ class _Engine(Engine):
             except ReplicationError:
                 raise
             except RuntimeError as error:
-                raise ReplicationError(_cause(error, client.kernel.provisioner, errors)) from error
+                raise ReplicationError(_cause(error, client.kernel.provisioner, Path(errors.name))) from error
 
 
-def _cause(error: Exception, provisioner: Any, errors: BinaryIO) -> str:
+def _cause(error: Exception, provisioner: Any, errors: Path) -> str:
     """Why a kernel did not start, or died."""
     process = provisioner and provisioner.process
     code = process.poll() if process else None
-    errors.seek(0)
-    said = last_words(errors.read().decode(errors="replace"))
     if code is None:
         ended = f"its kernel failed ({reason(error)})"
-    elif code == -signal.SIGKILL:
-        ended = "its kernel died of SIGKILL, probably since memory ran out; free memory or lower `size`"
     elif code < 0:
-        ended = f"its kernel died of {signal.Signals(-code).name}"
+        advice = ", probably since memory ran out; free memory or lower `size`" if code == -signal.SIGKILL else ""
+        ended = f"its kernel died of {signal.Signals(-code).name}{advice}"
     else:
         ended = f"its kernel ended with exit code {code}"
-    return f"{ended}: {said}" if said else ended
+    return f"{ended}: {last_words(errors.read_text(errors='replace'))}".removesuffix(": ")
 
 
 papermill_engines.register(ENGINE, _Engine)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from replication.baseline import white_noise
 from replication.config import PAPER, StyleConfig, SuperResolutionConfig
 from replication.io.images import square
-from replication.io.photographs import ImageDataset, photographs_of
+from replication.io.photographs import photographs_of
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
 from replication.io.runtime import compile_in_place, compiled
 from replication.io.weights import vgg16_weights
@@ -138,19 +138,13 @@ def _bowl(x: Tensor) -> Tensor:
     return (curvature * (x - 0.5).square()).sum()
 
 
-def _photographs(device: str) -> ImageDataset:
-    return photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
-
-
-def _style_step(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    config = StyleConfig(size=size, precision=precision, compiled=mode)
-    trainer, _ = style_trainer(style_picture(STYLE), _photographs(device), config)
-    return lambda: drop(trainer.advance())
-
-
-def _super_resolution_step(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    config = SuperResolutionConfig(patch=size, precision=precision, compiled=mode)
-    trainer, _ = super_resolution_trainer(_photographs(device), config)
+def _training_step(style: bool, size: int, precision: str, device: str, mode: str | None = None) -> Call:
+    photographs = photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
+    how = {"precision": precision, "compiled": mode}
+    if style:
+        trainer, _ = style_trainer(style_picture(STYLE), photographs, StyleConfig(size=size, **how))
+    else:
+        trainer, _ = super_resolution_trainer(photographs, SuperResolutionConfig(patch=size, **how))
     return lambda: drop(trainer.advance())
 
 
@@ -188,8 +182,8 @@ def drop(result: Any) -> None:
 
 WORKS: dict[str, dict[str, Builder]] = {
     "iteration of the baseline": {"ours": _Iterations, "torch.optim.LBFGS": _Torchs, "plain PyTorch": _Plain},
-    "training step, style": {"ours": _style_step},
-    "training step, super-resolution": {"ours": _super_resolution_step},
+    "training step, style": {"ours": partial(_training_step, True)},
+    "training step, super-resolution": {"ours": partial(_training_step, False)},
     "stylisation": {
         "ours": lambda *how: _pass(ImageTransformationNetwork(), *how),
         "plain PyTorch": lambda *how: _plain_pass(ImageTransformationNetwork(), *how),

@@ -36,16 +36,6 @@ def test_the_stored_summary_is_that_of_the_figures():
     assert found["provenance"]["figures"] == sources(shown_profile())
 
 
-def test_the_summary_has_a_row_for_every_figure_and_sentence():
-    rows = summary(shown_profile()).to_dict("records")
-    expected = []
-    for figure, claim in CLAIMS.items():
-        judgement = judge_record(record(figure))
-        expected += [(claim.text, judgement.word), *((check.statement, None) for check in judgement.checks)]
-    assert [row["claim"] for row in rows] == [text for text, _ in expected]
-    assert all(row["verdict"] == word for row, (_, word) in zip(rows, expected, strict=True) if word)
-
-
 def test_what_is_not_there_was_not_run(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "FIGURES", tmp_path)
     assert summary("smoke")["verdict"].tolist() == ["not run at this scale"] * len(CLAIMS)
