@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from replication.baseline import white_noise
 from replication.io.files import ReplicationError
@@ -23,16 +22,16 @@ from replication.style_transfer import stylise, stylise_files
 from replication.super_resolution import upscale_files
 
 NUMBERS = (100, 300, 500)  # of iterations, Table 1
+COMPILED = {"default": "ours, compiled", "graphs": "ours, CUDA graphs"}  # methods by their way to compile
 MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak
 
 
 def work_rows(
     work: str, size: int, precision: str, device: str, *, repeats: int, modes: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Time a kind of work against its bare convolutions and the device's peak, all in turn.
+    """Time a kind of work against its `bare_convolutions` and the device's peak, all in turn.
 
-    The bare convolutions are those that it consists of, forward and backward, each called alone on tensors of the same
-    shapes and memory formats; the peak is that of a large product of matrices at the same precision.
+    The peak is that of a large product of matrices at the same precision.
 
     Args:
         work: one of `WORKS`.
@@ -40,7 +39,7 @@ def work_rows(
         precision: "float32" or "bfloat16".
         device: "cpu" or "cuda".
         repeats: timed rounds.
-        modes: ways to compile it, which are timed too.
+        modes: ways to compile it, "default" and "graphs", which are timed too.
 
     Returns:
         A row a method: seconds (median and quartiles), their ratio to the bare convolutions', the share of the peak,
@@ -48,7 +47,7 @@ def work_rows(
     """
     builders = WORKS[work]
     calls = {name: build(size, precision, device) for name, build in builders.items()}
-    calls |= {f"ours, {mode}": builders["ours"](size, precision, device, mode) for mode in modes}
+    calls |= {COMPILED[mode]: builders["ours"](size, precision, device, mode) for mode in modes}
     times = calls["ours"]() or 1
     bare = bare_convolutions(calls["ours"])
     a, b = (torch.randn(MATRIX[device], MATRIX[device], device=device).to(getattr(torch, precision)) for _ in range(2))
@@ -81,8 +80,7 @@ def speed_rows(
 ) -> list[dict[str, Any]]:
     """Rows of Table 1, one a size.
 
-    Timed are iterations of the baseline with its full history, a few in each round, and the network; all in turn, at
-    one precision. The seconds of 100, 300 and 500 iterations are that many times the median.
+    Timed are iterations of the baseline with its full history, a few in each round, and the network, all in turn.
 
     Args:
         network: a style network.
@@ -92,24 +90,22 @@ def speed_rows(
         device: "cpu" or "cuda".
 
     Returns:
-        For each size the seconds of an iteration, of 100, 300 and 500 iterations and of the network, the speed-ups, the
-        network's share of an iteration, and the same speed-ups over the baseline as it is usually written.
+        For each size the seconds of an iteration, of that times 100, 300 and 500, and of the network, the speed-ups,
+        the network's share of an iteration, and the same speed-ups over the baseline as it is usually written.
     """
     fast = for_inference(network, getattr(torch, precision)).to(device)
-    return [_speed_row(fast, size, precision, repeats, device) for size in sizes]
-
-
-def _speed_row(fast: nn.Module, size: int, precision: str, repeats: int, device: str) -> dict[str, Any]:
-    iterations = WORKS["iteration of the baseline"]
-    calls: dict[str, Call] = {name: iterations[name](size, precision, device) for name in ("ours", "plain PyTorch")}
-    calls["network"] = repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
-    timings = interleaved(calls, repeats, device, f"{size} x {size}, {precision}")
-    iteration, plain, once = (timings[name].seconds for name in calls)
-    row: dict[str, Any] = {"size": size, "precision": precision, "iteration": iteration}
-    row |= {f"{number} iterations": number * iteration for number in NUMBERS} | {"network": once}
-    row |= {f"speed-up over {number}": number * iteration / once for number in NUMBERS}
-    row |= {"network / iteration": once / iteration}
-    return row | {f"over plain {number}": number * plain / once for number in NUMBERS}
+    works, rows = WORKS["iteration of the baseline"], []
+    for size in sizes:
+        calls: dict[str, Call] = {name: works[name](size, precision, device) for name in ("ours", "plain PyTorch")}
+        calls["network"] = repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
+        timings = interleaved(calls, repeats, device, f"{size} x {size}, {precision}")
+        iteration, plain, once = (timings[name].seconds for name in calls)
+        row: dict[str, Any] = {"size": size, "precision": precision, "iteration": iteration}
+        row |= {f"{number} iterations": number * iteration for number in NUMBERS} | {"network": once}
+        row |= {f"speed-up over {number}": number * iteration / once for number in NUMBERS}
+        row |= {"network / iteration": once / iteration}
+        rows.append(row | {f"over plain {number}": number * plain / once for number in NUMBERS})
+    return rows
 
 
 def memory_rows(sides: Sequence[int], device: str) -> list[dict[str, Any]]:
@@ -127,22 +123,19 @@ def memory_rows(sides: Sequence[int], device: str) -> list[dict[str, Any]]:
     Raises:
         ReplicationError: a command failed.
     """
-    commands = {f"stylise --style {name}": (1, stylise_files, (name,)) for name in (STYLE, f"{STYLE}_instance")}
-    commands |= {f"upscale --factor {factor}": (factor, _upscale_file, (factor,)) for factor in FACTORS}
+    styles = (STYLE, f"{STYLE}_instance")
+    commands = {f"stylise --style {name}": (1, partial(stylise_files, style=name)) for name in styles}
+    commands |= {f"upscale --factor {factor}": (factor, partial(upscale_files, factor=factor)) for factor in FACTORS}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for side in sides:
-            for command, (factor, call, more) in commands.items():
+            for command, (factor, call) in commands.items():
                 source, result = Path(folder, f"{side // factor}.jpg"), Path(folder, "results", command)
                 save_image(resize(content_picture("coffee").image, side // factor, side // factor), source)
                 start = time.perf_counter()
-                peak = peak_memory(call, [source], result, *more, device=device)
+                peak = peak_memory(call, [source], result, device=device)
                 seconds = time.perf_counter() - start
                 if not (result / source.name).exists():
                     raise ReplicationError(f"{command} failed at {side} x {side} pixels")
                 rows.append({"command": command, "side": side, "seconds": seconds, "peak GB": peak / 1e9})
     return rows
-
-
-def _upscale_file(inputs: list[Path], out: Path, factor: int) -> None:
-    upscale_files(inputs, out, factor=factor)

@@ -6,7 +6,6 @@ its JSON file holds them, mostly a row a layer (the lowest first), a size or a p
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from replication.evaluation import NAMES, PAPER, matched_rows
@@ -50,9 +49,8 @@ def fig3_feature_inversion(rows: list[Row], settings: Settings) -> list[Check]:
 def fig4_style_reconstruction(rows: list[Row], settings: Settings) -> list[Check]:
     """Section 3.2, Fig. 4: matching the style reconstruction loss keeps the texture of the painting and not its
     layout; higher layers transfer larger structures."""
-    ratios, layouts, structures = (
-        [row[name] for row in rows] for name in ("style_loss_ratio", "spatial_correlation", "relu5_1_distance")
-    )
+    names = ("style_loss_ratio", "spatial_correlation", "relu5_1_distance")
+    ratios, layouts, structures = ([row[name] for row in rows] for name in names)
     correlation = f"correlation with the painting {min(layouts):.2f} to {max(layouts):.2f}"
     distances = ", ".join(["{:.2f}"] * len(structures))
     larger = f"higher layers transfer larger structures | in the pictures | distance at relu5_1 {distances}"
@@ -220,13 +218,12 @@ def _orderings(factor: int, name: str, methods: dict[str, Row]) -> list[Check]:
 
 
 def _nearest(distances: dict[str, float | None]) -> Check:
-    """From the perceptual distance by method."""
     says = "the feature loss gives the least perceptual distance, by ST-LPIPS"
     if distances["feature"] is None:
         return Check(says, "in the pictures", "", "", None)
     ours = ", ".join(f"{distance:.3f} {method}" for method, distance in distances.items())
-    others = [distance for method, distance in distances.items() if method != "feature"]
-    return judged(f"{says} | in the pictures | {ours}", [distances["feature"], *others], rules.LEAST)
+    values = [distances.pop("feature"), *distances.values()]
+    return judged(f"{says} | in the pictures | {ours}", values, rules.LEAST)
 
 
 def preferred(rows: Sequence[Row]) -> Check:
@@ -281,19 +278,14 @@ CLAIMS = {
 }
 
 
-def judge(figure: str, results: Any, run: SimpleNamespace) -> Judgement:
-    """The verdict on a figure.
-
-    Args:
-        figure, results: one of `CLAIMS`, and its numbers.
-        run: what `profiles.start` returned, where something took the place of the paper's input with `stand_ins`.
-    """
+def judge(figure: str, results: Any, settings: Settings) -> Judgement:
+    """The verdict on a figure, one of `CLAIMS`, from its numbers and the settings of the run, `stand_ins` with them."""
     claim = CLAIMS[figure]
-    return Judgement(figure, claim.text, claim.judge(results, vars(run)), getattr(run, "stand_ins", {}))
+    return Judgement(figure, claim.text, claim.judge(results, settings), settings.get("stand_ins", {}))
 
 
 def judge_record(record: dict[str, Any]) -> Judgement:
     """The verdict on what a figure's JSON file holds."""
     source = record["provenance"]
-    run = source["settings"] | {"device": source["device"], "stand_ins": source.get("stand_ins", {})}
-    return judge(record["figure"], record["results"], SimpleNamespace(**run))
+    settings = source["settings"] | {"device": source["device"], "stand_ins": source.get("stand_ins", {})}
+    return judge(record["figure"], record["results"], settings)

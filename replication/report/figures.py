@@ -30,32 +30,24 @@ Rows = Sequence[dict[str, Any]]
 
 
 class Plot(NamedTuple):
-    """Curves to draw below the images: x and y by label; y is logarithmic.
-
-    Attributes:
-        lines: horizontal ones, height by label.
-        band: lower and upper limits around the first curve.
-        points: whether the curves are marked where they are known, and x is logarithmic too.
-    """
+    """Curves to draw below the images; y is logarithmic."""
 
     title: str
     xlabel: str
     ylabel: str
-    curves: dict[str, tuple[Sequence[float], Sequence[float]]]
-    lines: dict[str, float] = {}  # noqa: RUF012
-    band: Sequence[Sequence[float]] = ()
-    points: bool = False
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]]  # x and y by label
+    lines: dict[str, float] = {}  # noqa: RUF012  # horizontal ones, height by label
+    band: Sequence[Sequence[float]] = ()  # lower and upper limits around the first curve
+    points: bool = False  # whether the curves are marked where they are known, and x is logarithmic too
 
 
 def panels(
     rows: Sequence[Sequence[tuple[Tensor, str]]], title: str, caption: str, plots: Sequence[Plot] = ()
 ) -> Figure:
-    """Images in rows, each with its own title above it; a heading on top, curves and the caption below.
+    """Images in rows, each with its own title above it; the figure's title on top, curves and the caption below.
 
     Args:
-        rows: (image (1, 3, H, W), panel title) by row; rows of equal length; there may be none.
-        title: the figure's heading.
-        caption: the claim, and what is to be seen.
+        rows: (image (1, 3, H, W) in [0, 1], panel title) by row; rows of equal length; there may be none.
         plots: side by side under the images.
     """
     columns = len(rows[0]) if rows else 3 * len(plots)
@@ -77,10 +69,8 @@ def panels(
         if plots:
             top, bottom = (foot + curves - 0.45) / height, (foot + 0.5) / height
             grid = {"left": 0.75 / width, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.22}
-            for ax, plot in zip(
-                figure.add_gridspec(1, len(plots), **grid).subplots(squeeze=False)[0], plots, strict=True
-            ):
-                _draw(ax, plot)
+            for cell, plot in zip(figure.add_gridspec(1, len(plots), **grid), plots, strict=True):
+                _draw(figure.add_subplot(cell), plot)
         figure.suptitle(title, y=1 - 0.12 / height, va="top")
         figure.text(0.5, foot / height - 0.08 / height, lines, ha="center", va="top")
     return figure
@@ -90,12 +80,12 @@ def _draw(ax: Axes, plot: Plot) -> None:
     for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
         marker = "o" if plot.points else None
         ax.semilogy(x, y, label=label, color=color, linestyle=dashes, marker=marker, linewidth=1.6)
+    first, _ = next(iter(plot.curves.values()))
     if plot.band:
-        ax.fill_between(next(iter(plot.curves.values()))[0], *plot.band, color=COLORS[0], alpha=0.2, linewidth=0)
+        ax.fill_between(first, *plot.band, color=COLORS[0], alpha=0.2, linewidth=0)
     if plot.points:
-        ticks = next(iter(plot.curves.values()))[0]
         ax.set_xscale("log", base=2)
-        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.set_xticks(first, map(str, first))
     for (label, height), dashes in zip(plot.lines.items(), DASHES[1:], strict=False):
         ax.axhline(height, label=label, color="0.45", linestyle=dashes, linewidth=1)
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
@@ -135,15 +125,14 @@ def conclude(
         figure: one of `CLAIMS`.
         run: the settings, from `profiles.start`.
         results: the numbers, as JSON takes them; rows of equal keys are a table, where there is nothing to draw.
-        title, rows, plots: see `panels`.
+        title, rows, plots, network, inputs: see `panels` and `provenance`.
         caption: what follows the claim.
-        network, inputs: see `provenance`.
         more: what else the provenance holds.
 
     Raises:
         ReplicationError: a file could not be written.
     """
-    judgement = judge(figure, results, run)
+    judgement = judge(figure, results, vars(run))
     print(judgement)
     sources = provenance(run, network, inputs) | more
     if rows or plots:
@@ -159,24 +148,19 @@ def save_figure(figure: Figure, judgement: Judgement, *, results: Any, sources: 
     The same figure, numbers and provenance give the same bytes.
 
     Args:
-        figure: the picture.
-        judgement: from `claims.judge`.
         results: the numbers, as JSON takes them.
         sources: from `provenance.provenance`; its "profile" chooses the folder.
 
     Returns:
         The two paths.
-
-    Raises:
-        ReplicationError: a file could not be written.
     """
-    folder, name = FIGURES / sources["profile"], judgement.figure
+    paths = [FIGURES / sources["profile"] / f"{judgement.figure}.{end}" for end in ("png", "json")]
     picture = io.BytesIO()
-    metadata = {"Title": name, "Software": None, "Provenance": json.dumps(sources)}
+    metadata = {"Title": judgement.figure, "Software": None, "Provenance": json.dumps(sources)}
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)
-    write_atomically(folder / f"{name}.png", picture.getvalue())
-    write_json(folder / f"{name}.json", _judged(judgement) | {"results": results, "provenance": sources})
-    return [folder / f"{name}.png", folder / f"{name}.json"]
+    write_atomically(paths[0], picture.getvalue())
+    write_json(paths[1], _judged(judgement) | {"results": results, "provenance": sources})
+    return paths
 
 
 def save_table(
@@ -198,18 +182,12 @@ def save_table(
     """
     frame = pd.DataFrame(rows, dtype=object)
     rows = frame.where(frame.notna(), None).to_dict("records")
-    path = FIGURES / sources["profile"] / f"{name}.json"
+    paths = [FIGURES / sources["profile"] / f"{name}.{end}" for end in ("json", "csv")]
     begin = _judged(judgement) if judgement else {"table": name}
-    write_json(path, begin | {"results": rows, "provenance": sources})
-    return [path, save_csv(name, rows, sources["profile"])]
-
-
-def save_csv(name: str, rows: Rows, profile: str) -> Path:
-    """Write rows of equal keys as `figures/<profile>/<name>.csv`, floats at six significant digits."""
-    path = FIGURES / profile / f"{name}.csv"
-    text = pd.DataFrame(rounded(list(rows)), dtype=object).to_csv(index=False, lineterminator="\n")
-    write_atomically(path, text.encode())
-    return path
+    write_json(paths[0], begin | {"results": rows, "provenance": sources})
+    text = pd.DataFrame(rounded(rows), dtype=object).to_csv(index=False, lineterminator="\n")
+    write_atomically(paths[1], text.encode())
+    return paths
 
 
 def _judged(judgement: Judgement) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The notebooks' settings: what each profile gives, and the check of what a user asks for."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,53 +52,54 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
 
 
 def _trained(name: str) -> Picture:
-    """The painting that a network was trained on."""
     return painting_of(style_network(name)[1])
 
 
+def _among(kind: str, known: Sequence[str]) -> Callable[[str], None]:
+    def find(name: str) -> None:
+        if name not in known:
+            raise ReplicationError(f"there is no {kind} {name!r}; give some of {', '.join(known)}")
+
+    return find
+
+
 STYLES = {  # what finds what `style` and `styles` name
-    "02_style_reconstruction": (style_picture,),
-    "03_gatys_baseline": (style_picture,),
-    "04_style_training": (style_picture, style_network),
-    "05_style_transfer": (_trained,),
-    "06_objective": (_trained,),
-    "07_speed": (style_network,),
+    "02_style_reconstruction": [style_picture],
+    "03_gatys_baseline": [style_picture],
+    "04_style_training": [style_picture, style_network],
+    "05_style_transfer": [_trained],
+    "06_objective": [_trained],
+    "07_speed": [style_network],
+}
+FINDERS = {  # what finds what other parameters name
+    "content": [content_picture],
+    "contents": [content_picture],
+    "sets": [_among("set", list(SETS))],
+    "tv_strength": [_among("layer", LAYERS)],
 }
 
 
 def start(notebook: str) -> SimpleNamespace:
-    """What a notebook calls first: its parameters, checked, as settings; see `run_settings`.
+    """What a notebook, by its file name without suffix, calls first: its settings; see `run_settings`.
 
     The parameters are the variables of its parameters cell, which is the one that sets `profile`.
 
-    Args:
-        notebook: its file name without suffix.
-
     Raises:
-        ReplicationError: papermill injected a parameter that the notebook does not have, and see `run_settings`.
+        ReplicationError: papermill injected a parameter that the notebook does not have, and see `checked`.
     """
     shell = get_ipython().user_ns
-    assigned = [_assigned(cell) for cell in shell["In"]]
-    parameters = next(names for names in assigned if "profile" in names)
-    injected = [name for cell, names in zip(shell["In"], assigned, strict=True) if _is_injected(cell) for name in names]
-    if unknown := [name for name in injected if name not in parameters]:
+    assigned = {cell: _assigned(cell) for cell in shell["In"]}
+    parameters = next(names for names in assigned.values() if "profile" in names)
+    injected = [names for cell, names in assigned.items() if cell.startswith("# Parameters\n")]  # by papermill
+    if unknown := [name for names in injected for name in names if name not in parameters]:
         raise ReplicationError(f"{notebook} has no parameter {', '.join(unknown)}; it has {', '.join(parameters)}")
     return run_settings(notebook, **{name: shell[name] for name in parameters})
 
 
 def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
-    """The settings of a run, a seeded, deterministic torch, and memory kept for speed.
+    """Seed torch, make it deterministic, let it keep memory for speed, and give the settings; see `checked`.
 
-    Args:
-        notebook: its file name without suffix.
-        profile: one of `PROFILES`.
-        parameters: all other parameters of the notebook; None takes the profile's value.
-
-    Returns:
-        The settings as attributes, with `notebook`, `profile` and `device` ("cuda" where there is one, else "cpu").
-
-    Raises:
-        ReplicationError: see `checked`.
+    They are attributes, with `notebook`, `profile` and `device`, "cuda" where there is one, else "cpu".
     """
     settings = checked(notebook, profile, parameters)
     keep_freed_memory()
@@ -116,39 +117,29 @@ def _assigned(cell: str) -> list[str]:
     return [target.id for node in body for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
 
 
-def _is_injected(cell: str) -> bool:
-    """Whether papermill wrote a cell; it only warns of parameters that it does not know."""
-    return cell.startswith("# Parameters\n")
-
-
 def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """The settings of a notebook: text read as the value that it spells, the profile's values in place of None.
 
-    Args:
-        notebook, profile, parameters: see `start`.
-
     Raises:
-        ReplicationError: an unknown profile, a value of the wrong kind or out of its range, or the name of a picture,
-            network, set or layer that there is not.
+        ReplicationError: an unknown notebook or profile, a value of the wrong kind or out of its range, or the name of
+            a picture, network, set or layer that there is not, or whose file is damaged.
     """
     defaults = profile_settings(notebook, profile)
     given = {name: value if RANGES.get(name) is NAME else _read(value) for name, value in parameters.items()}
     settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
-    missing = [name for name, value in settings.items() if value is None and name not in defaults]
-    if missing:
+    if missing := [name for name, value in settings.items() if value is None and name not in defaults]:
         raise ReplicationError(f"{missing[0]} must have a value; got None")
     check(**settings)
+    styles = STYLES.get(notebook, [])
     for name, value in settings.items():
-        _found(notebook, name, value)
+        for find in (FINDERS | {"style": styles, "styles": styles}).get(name, []):
+            for each in [value] if isinstance(value, str) else value:
+                find(each)
     return settings
 
 
 def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
-    """The values of a profile for a notebook.
-
-    Raises:
-        ReplicationError: an unknown notebook or profile.
-    """
+    """The values of a profile for a notebook; a ReplicationError where there is no such one."""
     if notebook not in SETTINGS:
         raise ReplicationError(f"unknown notebook {notebook!r}; there are {', '.join(SETTINGS)}")
     if profile not in PROFILES:
@@ -160,22 +151,3 @@ def _read(value: Any) -> Any:
     """What a text spells, a list where it is a tuple; all else as it is."""
     value = literal(value) if isinstance(value, str) else value
     return list(value) if isinstance(value, tuple) else value
-
-
-def _found(notebook: str, name: str, value: Any) -> None:
-    """Refuse what a parameter names where there is no such picture, network, set or layer, or its file is damaged."""
-    finders = {"content": (content_picture,), "contents": (content_picture,), "sets": (_set,), "tv_strength": (_layer,)}
-    styles = STYLES.get(notebook, ())
-    for find in (finders | {"style": styles, "styles": styles}).get(name, ()):
-        for each in [value] if isinstance(value, str) else value:
-            find(each)
-
-
-def _set(name: str) -> None:
-    if name not in SETS:
-        raise ReplicationError(f"there is no set {name!r}; give some of {', '.join(SETS)}")
-
-
-def _layer(name: str) -> None:
-    if name not in LAYERS:
-        raise ReplicationError(f"there is no layer {name!r}; give some of {', '.join(LAYERS)}")

@@ -1,5 +1,6 @@
 """Rules that say themselves and judge a number, and the verdict on the sentences of a claim together."""
 
+import operator
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -8,12 +9,7 @@ FEWEST = 100  # iterations of a descent from noise, or steps of a training; with
 
 
 class Rule(NamedTuple):
-    """What a value has to be.
-
-    Attributes:
-        text: the rule in words.
-        allows: whether a value is so.
-    """
+    """What a value has to be, in words, and whether it is."""
 
     text: str
     allows: Callable[[Any], bool]
@@ -25,24 +21,21 @@ def at_least(limit: float, form: str = "g", less: float = 0) -> Rule:
     return Rule(f"at least {limit:{form}}{margin}", lambda value: value >= limit - less)
 
 
-def at_most(limit: float, form: str = "g") -> Rule:
-    """Not over a limit."""
-    return Rule(f"at most {limit:{form}}", lambda value: value <= limit)
+def _against(words: str, holds: Callable[[Any, Any], bool]) -> Callable[..., Rule]:
+    """What makes rules of a limit and its format, `under(0.1, ".0%")`."""
+
+    def rule(limit: float, form: str = "g") -> Rule:
+        return Rule(f"{words} {limit:{form}}", lambda value: holds(value, limit))
+
+    return rule
+
+
+at_most, under, over = _against("at most", operator.le), _against("under", operator.lt), _against("over", operator.gt)
 
 
 def at_most_times(factor: float, base: float, form: str = "g", where: str = "") -> Rule:
     """Not over a multiple of another value; `form` is the format of that value in the text, `where` follows it."""
     return Rule(f"at most {factor:g} times the {base:{form}}{where}", lambda value: value <= factor * base)
-
-
-def under(limit: float, form: str = "g") -> Rule:
-    """Less than a limit."""
-    return Rule(f"under {limit:{form}}", lambda value: value < limit)
-
-
-def over(limit: float, form: str = "g") -> Rule:
-    """More than a limit."""
-    return Rule(f"over {limit:{form}}", lambda value: value > limit)
 
 
 def within(margin: float, wanted: float, form: str = "g") -> Rule:
@@ -76,21 +69,13 @@ HALF = Rule("at most half", lambda value: value <= 0.5)
 
 
 class Check(NamedTuple):
-    """One testable sentence.
-
-    Attributes:
-        statement: the sentence.
-        paper: the paper's value, or its words.
-        ours: the value measured; "" where it was not run at this scale.
-        rule: what it has to be.
-        passed: whether it is; None where it was not run at this scale.
-    """
+    """One testable sentence."""
 
     statement: str
-    paper: str
-    ours: str
-    rule: str
-    passed: bool | None
+    paper: str  # its value, or its words
+    ours: str  # the value measured; "" where it was not run at this scale
+    rule: str  # what it has to be
+    passed: bool | None  # whether it is; None where it was not run at this scale
 
     def __str__(self) -> str:
         """What the sentence says, what was measured and the rule; first of all if it does not hold or was not run."""
@@ -103,8 +88,7 @@ def judged(words: str, value: Any, rule: Rule) -> Check:
 
     Args:
         words: "statement | paper | ours", see `Check`; ours is a format string of the value, or of its items.
-        value: what was measured, as the rule takes it; None where it was not run at this scale.
-        rule: what it has to be.
+        value: as `rule` takes it; None where it was not run at this scale.
     """
     statement, paper, ours = words.split(" | ")
     if value is None:
@@ -119,10 +103,7 @@ def judged_after(number: int, checks: list[Check]) -> list[Check]:
 
 
 def verdict_on(checks: Sequence[Check]) -> str:
-    """The verdict on checks together: "replicated", "partly replicated", "not replicated" or "not run at this scale".
-
-    It is "replicated as far as run" where some were not run and all others hold.
-    """
+    """The verdict on checks together; where some were not run, on the others."""
     ran = [check.passed for check in checks if check.passed is not None]
     if not ran:
         return "not run at this scale"
@@ -152,11 +133,12 @@ class Judgement(NamedTuple):
     @property
     def caption(self) -> str:
         """The claim, and what took the place of the paper's input."""
-        return " ".join([self.claim, *self._places()])
+        return " ".join([self.claim, *self._places])
 
     def __str__(self) -> str:
         """The verdict in a word or two, the checks, and what took the place of the paper's input, each in a line."""
-        return "\n".join([f"{self.word}:", *map(str, self.checks), *self._places()])
+        return "\n".join([f"{self.word}:", *map(str, self.checks), *self._places])
 
+    @property
     def _places(self) -> list[str]:
         return [f"In place of {papers}: {ours}." for papers, ours in self.stand_ins.items()]

@@ -1,19 +1,24 @@
-"""The notebooks through papermill: each figure and table from one command."""
+"""The notebooks through papermill: each figure and table from one command, and of what a kernel died if one did."""
 
 import ast
 import json
 import logging
 import os
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
 import pandas as pd
 import papermill
 from nbclient.exceptions import CellTimeoutError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
@@ -23,6 +28,7 @@ from replication.io.files import (
     ReplicationError,
     data_folder,
     kept_folder,
+    last_words,
     need_checkout,
     one_line,
     reason,
@@ -32,10 +38,10 @@ from replication.io.image_files import image_files
 from replication.io.provenance import environment
 from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
-from replication.report.kernel import ENGINE
 from replication.report.profiles import checked
 from replication.report.summary import sources
 
+ENGINE = "replication"  # papermill's name of ours
 SUMMARY = "10_paper_against_ours"  # reads the files of the other figures
 TIME_LIMIT = {"smoke": 300, "quick": 1800, "overnight": 6 * 3600, "paper": 24 * 3600}  # seconds a notebook
 
@@ -55,8 +61,7 @@ def run_notebooks(
     Args:
         profile: one of `PROFILES`.
         only: numbers or names of notebooks, ("01", "02_style_reconstruction"); empty for all.
-        parameters: values for parameters of the notebooks, all of which must have them; text is read as the value that
-            it spells.
+        parameters: values for parameters that all of the notebooks have; text is read as the value that it spells.
         time_limit: seconds a notebook may take; by default that of the profile.
         resume: keep what was executed with this code and data, on this device, with these parameters.
 
@@ -69,21 +74,19 @@ def run_notebooks(
     """
     need_checkout("figures")
     check(time_limit=time_limit)
-    runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in select_notebooks(only)}
+    runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in _selected(only)}
     print(f"VGG-16 weights: {vgg16_weights().source}")
     print(f"\n{_text(_plan(runs, profile, resume))}")
     summary = []
     for number, (notebook, values) in enumerate(runs.items(), 1):
-        if resume and _is_done(notebook, profile, values):
-            summary.append({"notebook": notebook.stem, "result": "kept", "seconds": 0, "files": 0})
-            continue
-        print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
-        before, started = _files(profile), time.monotonic()
-        error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
-        seconds = time.monotonic() - started
-        made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
-        print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
-        result = "FAILED" if error else "done"
+        result, seconds, made = "kept", 0.0, []
+        if not (resume and _is_done(notebook, profile, values)):
+            print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
+            before, started = _files(profile), time.monotonic()
+            error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
+            result, seconds = "FAILED" if error else "done", time.monotonic() - started
+            made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
+            print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
         summary.append({"notebook": notebook.stem, "result": result, "seconds": round(seconds), "files": len(made)})
     print(f"\n{_text(summary)}")
     return all(row["result"] != "FAILED" for row in summary)
@@ -93,15 +96,10 @@ def _text(rows: list[dict[str, Any]]) -> str:
     return pd.DataFrame(rows, dtype=object).fillna("").to_string(index=False)
 
 
-def select_notebooks(only: Sequence[str] = ()) -> list[Path]:
-    """The notebooks of those numbers or names, in order; all of them where `only` is empty.
-
-    Raises:
-        ReplicationError: there is no such notebook.
-    """
+def _selected(only: Sequence[str]) -> list[Path]:
+    """The notebooks of those numbers or names, in order; all where there are none."""
     notebooks = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    unknown = [name for name in only if not any(name in (path.stem, path.stem[:2]) for path in notebooks)]
-    if unknown:
+    if unknown := [name for name in only if not any(name in (path.stem, path.stem[:2]) for path in notebooks)]:
         names = ", ".join(path.stem for path in notebooks)
         raise ReplicationError(f"unknown notebook {', '.join(unknown)}; there are {names} (their numbers will do)")
     return [path for path in notebooks if not only or path.stem in only or path.stem[:2] in only]
@@ -114,14 +112,14 @@ def heading(notebook: Path) -> str:
 
 def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str, Any]:
     """What papermill sets in a notebook: the profile, and what was given, as the notebook will take it."""
-    known = {
-        name: ast.literal_eval(about["default"]) for name, about in papermill.inspect_notebook(str(notebook)).items()
-    }
+    found = papermill.inspect_notebook(str(notebook))
+    known = {name: ast.literal_eval(about["default"]) for name, about in found.items()}
     if "profile" in given:
         raise ReplicationError(f"profile is no parameter; give --profile {given['profile']}")
     if unknown := [name for name in given if name not in known]:
         raise ReplicationError(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
-    settings = checked(notebook.stem, profile, {name: known[name] for name in known if name != "profile"} | given)
+    del known["profile"]
+    settings = checked(notebook.stem, profile, known | given)
     return {"profile": profile} | {name: settings[name] for name in given}
 
 
@@ -131,7 +129,9 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
     done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
-        with tqdm(total=_code_cells(notebook), bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
+        cells = nbformat.read(notebook, as_version=4).cells
+        total = 1 + sum(cell.cell_type == "code" for cell in cells)  # with the one that papermill injects
+        with tqdm(total=total, bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
             executed = papermill.execute_notebook(
                 notebook,
                 running,
@@ -168,37 +168,38 @@ def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[
     """One row a notebook: whether it will be run, and the minutes that it took the last time, and where."""
     rows = []
     for notebook, parameters in runs.items():
-        path, row = _executed(notebook, profile), {"notebook": notebook.stem, "will be": "run"}
-        if resume and _is_done(notebook, profile, parameters):
-            row["will be"] = "kept"
-        had = nbformat.read(path, as_version=4).metadata if path.exists() else {}
+        kept, had = resume and _is_done(notebook, profile, parameters), _metadata(notebook, profile)
+        row = {"notebook": notebook.stem, "will be": "kept" if kept else "run"}
         row["minutes, last time"] = round(had["papermill"]["duration"] / 60, 2) if had else None
         rows.append(row | {"on": had.get("replication", {}).get("device", "")})
     return rows
 
 
+def _metadata(notebook: Path, profile: str) -> dict[str, Any]:
+    path = _executed(notebook, profile)
+    return nbformat.read(path, as_version=4).metadata if path.exists() else {}
+
+
 def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """What an executed copy depends on, beside its parameters; with the files that these name."""
     folder = data_folder()
-    images = (
-        [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in image_files(folder)] if folder else []
-    )
-    read = sources(profile) if notebook.stem == SUMMARY else {}
+    paths = image_files(folder) if folder else []
+    images = [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in paths]
     values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
     named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
-    given = {name: sha256(Path(name).read_bytes()) for name in named}
-    digests = {"images": sha256(json.dumps(images).encode()), "figures": read, "files": given}
-    return environment(notebook) | digests
+    return environment(notebook) | {
+        "images": sha256(json.dumps(images).encode()),
+        "figures": sources(profile) if notebook.stem == SUMMARY else {},
+        "files": {name: sha256(Path(name).read_bytes()) for name in named},
+    }
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
     """Whether a notebook was executed in the same environment."""
-    path = _executed(notebook, profile)
-    if not path.exists():
+    had = _metadata(notebook, profile)
+    if not had or had["papermill"]["parameters"] != parameters:
         return False
-    had = nbformat.read(path, as_version=4).metadata
-    now = _environment(notebook, profile, parameters)
-    return (had.get("replication"), had.papermill.parameters) == (now, parameters)
+    return had.get("replication") == _environment(notebook, profile, parameters)
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -208,8 +209,7 @@ def _interrupted(error: BaseException | None) -> bool:
 
 def _describe(error: BaseException, time_limit: float) -> str:
     if isinstance(error, PapermillExecutionError):
-        said = one_line(error.evalue)
-        return f"cell [{error.exec_count}], {error.ename}{': ' if said else ''}{said}"
+        return f"cell [{error.exec_count}], {error.ename}: {one_line(error.evalue)}".removesuffix(": ")
     if isinstance(error, CellTimeoutError):
         return f"it took longer than its limit of {time_limit:.0f} s; raise it with --time-limit"
     if isinstance(error, ReplicationError):
@@ -217,12 +217,77 @@ def _describe(error: BaseException, time_limit: float) -> str:
     return f"{type(error).__name__}: {reason(error)}"
 
 
-def _code_cells(notebook: Path) -> int:
-    """The code cells, and the one that papermill injects."""
-    return 1 + sum(cell.cell_type == "code" for cell in nbformat.read(notebook, as_version=4).cells)
-
-
 def _files(profile: str) -> dict[Path, int]:
     """The files of a profile, relative to the project, with the time of their last change."""
     files = (FIGURES / profile).rglob("*")
     return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}
+
+
+class _Client(PapermillNotebookClient):
+    """papermill's client, which takes this Python's kernel, and shows the notebook's progress bar in the terminal."""
+
+    def __init__(self, manager: Any, bar: tqdm, folder: Path, **options: Any):
+        super().__init__(manager, on_cell_executed=self._count, **options)
+        self.bar, self.folder = bar, folder
+
+    def create_kernel_manager(self) -> Any:
+        """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path."""
+        self.kernel = super().create_kernel_manager()
+        specs = type(self.kernel.kernel_spec_manager)(kernel_dirs=[])
+        try:
+            specs.get_kernel_spec(self.kernel_name)
+        except KeyError as error:
+            advice = "pip install --force-reinstall ipykernel"
+            raise ReplicationError(f"{sys.executable} has no ipykernel, or a broken one; {advice}") from error
+        self.kernel.kernel_spec_manager, self.kernel.connection_file = specs, str(self.folder / "kernel.json")
+        return self.kernel
+
+    def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Pass on the text of displays that are rewritten in place, which is what a progress bar is."""
+        content = message["content"]
+        if message["msg_type"] in ("display_data", "update_display_data") and content.get("transient"):
+            self.bar.set_description_str(content["data"].get("text/plain", ""))
+        return super().process_message(message, cell, cell_index)
+
+    def _count(self, **_: Any) -> None:
+        self.bar.set_description_str("", refresh=False)
+        self.bar.update()
+
+
+class _Engine(Engine):
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, **_: Any) -> Any:
+        with TemporaryDirectory() as folder, Path(folder, "stderr").open("wb") as errors:
+            client = _Client(
+                nb_man,
+                bar,
+                Path(folder),
+                kernel_name=kernel_name,
+                timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),
+                iopub_timeout=60,
+                shutdown_kernel="immediate",
+                extra_arguments=["--log-level=ERROR"],
+            )
+            try:
+                return client.execute(stderr=errors)
+            except ReplicationError:
+                raise
+            except RuntimeError as error:
+                raise ReplicationError(_cause(error, client.kernel.provisioner, Path(errors.name))) from error
+
+
+def _cause(error: Exception, provisioner: Any, errors: Path) -> str:
+    """Why a kernel did not start, or died."""
+    process = provisioner and provisioner.process
+    code = process.poll() if process else None
+    if code is None:
+        ended = f"its kernel failed ({reason(error)})"
+    elif code < 0:
+        advice = ", probably since memory ran out; free memory or lower `size`" if code == -signal.SIGKILL else ""
+        ended = f"its kernel died of {signal.Signals(-code).name}{advice}"
+    else:
+        ended = f"its kernel ended with exit code {code}"
+    return f"{ended}: {last_words(errors.read_text(errors='replace'))}".removesuffix(": ")
+
+
+papermill_engines.register(ENGINE, _Engine)

@@ -41,11 +41,12 @@ def summary(profile: str) -> pd.DataFrame:
         Columns of text: figure, claim (of a sentence the statement), paper, ours, rule, verdict and scale, which says
         how a run was smaller than the paper's. A figure that there is not is "not run at this scale", too.
     """
-    records = {path.stem: json.loads(path.read_text()) for path in _paths(profile)}
     rows = []
     for figure, claim in CLAIMS.items():
-        checks = judge_record(records[figure]).checks if figure in records else []
-        scale = _scale(records[figure]) if figure in records else ""
+        path, checks, scale = FIGURES / profile / f"{figure}.json", [], ""
+        if path.exists():
+            record = json.loads(path.read_text())
+            checks, scale = judge_record(record).checks, _scale(record)
         rows.append((figure, claim.text, "", "", "", verdict_on(checks), scale))
         rows += [(figure, *check[:4], verdict_on([check]), scale) for check in checks]
     return pd.DataFrame(rows, columns=["figure", "claim", "paper", "ours", "rule", "verdict", "scale"])
@@ -73,33 +74,24 @@ def _scale(record: Record) -> str:
     """Where a figure is not at the paper's scale: its settings, its photographs, and the training of its networks."""
     source, results = record["provenance"], record["results"]
     settings, paper = source["settings"], profile_settings(source["notebook"], "paper")
-    parts = [
-        f"{name} {settings[name]} for {value}" for name, value in paper.items() if settings.get(name, value) != value
-    ]
+    parts = [f"{name} {settings[name]} for {full}" for name, full in paper.items() if settings.get(name, full) != full]
     if "photographs" in source:
         those = source["photographs"]
         parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
     elif record["figure"] == "fig5_objective":
         parts.append(f"{results[0]['photographs']} photographs")
-    trained = [steps_trained(json.loads(path.read_text())) for path in _networks(source)]
+    folder, networks, full = "style", [], 40_000
+    if "networks" in source:
+        folder, networks, full = "super_resolution", source["networks"], 200_000
+    elif source["notebook"] in ("05_style_transfer", "06_objective"):
+        networks = settings.get("styles") or [settings["style"]]
+    paths = [NETWORKS / folder / f"{name}.json" for name in networks]
+    trained = [steps_trained(json.loads(path.read_text())) for path in paths if path.exists()]
     if trained:
-        full = 200_000 if "networks" in source else 40_000
         steps = " to ".join(map(str, sorted({min(trained), max(trained)})))
         parts.append(f"networks of {steps} training steps for {full}")
-    return ", ".join(
-        [*parts, *(f"{ours} in place of {papers}" for papers, ours in source.get("stand_ins", {}).items())]
-    )
-
-
-def _networks(source: Record) -> list[Path]:
-    """The records of the networks of the project that a figure shows."""
-    if "networks" in source:
-        return [NETWORKS / "super_resolution" / f"{name}.json" for name in source["networks"]]
-    if source["notebook"] not in ("05_style_transfer", "06_objective"):
-        return []
-    settings = source["settings"]
-    paths = [NETWORKS / "style" / f"{name}.json" for name in settings.get("styles") or [settings["style"]]]
-    return [path for path in paths if path.exists()]
+    parts += [f"{ours} in place of {papers}" for papers, ours in source.get("stand_ins", {}).items()]
+    return ", ".join(parts)
 
 
 def write_readme() -> None:
@@ -112,9 +104,7 @@ def write_readme() -> None:
     need_checkout("readme")
     text, profile = README.read_text(), shown_profile()
     tables = {"claims": _markdown(claims_table([judge_record(json.loads(p.read_text())) for p in _paths(profile)]))}
-    for name, (file, make) in TABLES.items():
-        path = FIGURES / profile / f"{file}.json"
-        tables[name] = _measured(json.loads(path.read_text()), make) if path.exists() else "Not run yet."
+    tables |= {name: _table_of(FIGURES / profile / f"{file}.json", make) for name, (file, make) in TABLES.items()}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: written by `python -m replication readme` -->", f"<!-- {name} end -->"
         before, rest = text.split(begin)
@@ -122,8 +112,11 @@ def write_readme() -> None:
     write_atomically(README, text.encode())
 
 
-def _measured(record: Record, make: Callable[[list[Record]], pd.DataFrame]) -> str:
-    """A table in Markdown, and before one of seconds what they were measured on."""
+def _table_of(path: Path, make: Callable[[list[Record]], pd.DataFrame]) -> str:
+    """A figure's table in Markdown, and before one of seconds what they were measured on."""
+    if not path.exists():
+        return "Not run yet."
+    record = json.loads(path.read_text())
     table, source = _markdown(make(record["results"])), record["provenance"]
     if make is super_resolution_table:
         return table
@@ -132,7 +125,6 @@ def _measured(record: Record, make: Callable[[list[Record]], pd.DataFrame]) -> s
 
 
 def _markdown(frame: pd.DataFrame) -> str:
-    """As it is, not padded: a cell of the claims has many lines."""
     return frame.to_markdown(index=False, disable_numparse=True, stralign=None)
 
 
@@ -181,10 +173,7 @@ def speed_table(rows: list[Record]) -> pd.DataFrame:
 
 
 def works_table(rows: list[Record]) -> pd.DataFrame:
-    """Ours, one row a work, size and precision, and the ratio of each method to the bare convolutions.
-
-    See `work_rows`.
-    """
+    """Ours, one row a work, size and precision, and each method's ratio to the bare convolutions; see `work_rows`."""
     frame = pd.DataFrame(rows).set_index(["work", "size", "precision", "method"])
     ours = frame.xs("ours", level="method")
     shown = pd.DataFrame({"seconds": ours["seconds"].map(_three), "share of peak": ours["share of peak"].map(_two)})

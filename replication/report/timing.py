@@ -35,26 +35,27 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Time calls in turn, round by round, so that what disturbs the machine disturbs all of them alike.
 
-    One round is for warming up. The device is synchronised before and after each call.
+    One round is for warming up.
 
     Args:
         calls: functions by name. One that returns n has done its work n times, and is timed for one of them.
         repeats: rounds that count, at least 2.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda", which is synchronised before and after each call.
         label: what the progress bar says.
 
     Raises:
         RangeError: fewer repeats.
     """
     check(repeats=repeats)
+    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with progress_bar((repeats + 1) * len(calls), label) as bar:
         for _ in range(repeats + 1):
             for name, call in calls.items():
-                _synchronise(device)
+                synchronise()
                 start = time.perf_counter()
                 times = call()
-                _synchronise(device)
+                synchronise()
                 seconds[name].append((time.perf_counter() - start) / (times or 1))
                 bar.update()
     timings = {}
@@ -95,12 +96,11 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         options = options or {}
         if "conv" in str(operation):
-            self.calls.append((operation, [self._noise_like(value) for value in arguments], options))
+            noise = [self._noise_like(value) if isinstance(value, Tensor) else value for value in arguments]
+            self.calls.append((operation, noise, options))
         return operation(*arguments, **options)
 
-    def _noise_like(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
+    def _noise_like(self, value: Tensor) -> Tensor:
         make = (value.shape, value.stride(), value.dtype)
         if make not in self.tensors:
             self.tensors[make] = torch.randn_like(value)
@@ -128,27 +128,20 @@ def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") 
         before = torch.cuda.memory_allocated()
         call(*arguments)
         return torch.cuda.max_memory_allocated() - before
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             return pool.submit(_peak_of_process, call, arguments).result()
-        except BrokenProcessPool as error:
-            raise ReplicationError(
-                "the process whose memory is measured died, probably since that ran out; free memory"
-            ) from error
+    except BrokenProcessPool as error:
+        said = "the process whose memory is measured died, probably since that ran out; free memory"
+        raise ReplicationError(said) from error
 
 
 def _peak_of_process(call: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
     call(*arguments)
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would count the parent before the process was exec'ed
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _synchronise(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()

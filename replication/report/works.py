@@ -11,18 +11,17 @@ from torch.nn import functional as F
 from replication.baseline import white_noise
 from replication.config import PAPER, StyleConfig, SuperResolutionConfig
 from replication.io.images import square
-from replication.io.photographs import ImageDataset, photographs_of
-from replication.io.pictures import PHOTOGRAPHS, Picture, content_picture, style_picture
+from replication.io.photographs import photographs_of
+from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
 from replication.io.runtime import compile_in_place, compiled
 from replication.io.weights import vgg16_weights
 from replication.lbfgs import LBFGS
 from replication.loss_network import LAYERS, MEAN
 from replication.losses import Objective
-from replication.networks import FILTERS, SR_FILTERS, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
+from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import Call
 from replication.style_transfer import style_trainer, stylise
 from replication.super_resolution import super_resolution_trainer, upscale
-from replication.training import Trainer
 
 STYLE = "great_wave"
 HISTORY = 100  # of L-BFGS, full, as in the later part of a run
@@ -36,28 +35,25 @@ class _Iterations:
     """The iterations of `gatys` after its history is full."""
 
     def __init__(self, size: int, precision: str, device: str, mode: str | None = None):
-        content, style = (square(picture.image, size).to(device) for picture in _pictures())
-        objective = Objective(style, dtype=getattr(torch, precision))
-        target = objective.content_target(content)
-
-        def loss(x: Tensor) -> Tensor:
-            return objective(x, target).total
-
+        pictures = content_picture("chelsea"), style_picture(STYLE)
+        content, style = (square(picture.image, size).to(device) for picture in pictures)
+        loss = self.objective(content, style, getattr(torch, precision))
         self.start(white_noise(size, 0).to(device))
-        self.fill(compiled(loss, mode, device) if mode else loss)
+        self.loss = _bowl  # fills the history at next to no cost
+        while self.pairs() < HISTORY:
+            self()
+        self.loss = compiled(loss, mode, device) if mode else loss
+
+    def objective(self, content: Tensor, style: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        objective = Objective(style, dtype=dtype)
+        target = objective.content_target(content)
+        return lambda x: objective(x, target).total
 
     def start(self, x: Tensor) -> None:
         self.method = LBFGS(x, HISTORY, (0.0, 1.0))
 
     def pairs(self) -> int:
         return self.method.iterations - 1
-
-    def fill(self, loss: Callable[[Tensor], Tensor]) -> None:
-        """Fill the history with pairs of a function that costs next to nothing, then take the loss."""
-        self.loss = _bowl
-        while self.pairs() < HISTORY:
-            self()
-        self.loss = loss
 
     def __call__(self) -> int:
         for _ in range(ITERATIONS):
@@ -94,9 +90,8 @@ class _Torchs(_Iterations):
 class _Plain(_Torchs):
     """torch.optim.LBFGS on the objective as it is usually written: default memory format, Grams as matrix products."""
 
-    def __init__(self, size: int, precision: str, device: str):
-        content, style = (square(picture.image, size).to(device) for picture in _pictures())
-        features = _plain_features(getattr(torch, precision), device)
+    def objective(self, content: Tensor, style: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        features = _plain_features(dtype, content.device)
 
         def gram(psi: Tensor) -> Tensor:
             return psi[0].flatten(1) @ psi[0].flatten(1).T / psi[0].numel()
@@ -111,11 +106,10 @@ class _Plain(_Torchs):
             content_loss = F.mse_loss(found[PAPER.content_layer], target)
             return content_loss + PAPER.style_weight * style_loss + PAPER.tv_weight / 2 * smooth
 
-        self.start(white_noise(size, 0).to(device))
-        self.fill(loss)
+        return loss
 
 
-def _plain_features(dtype: torch.dtype, device: str) -> Callable[[Tensor], dict[str, Tensor]]:
+def _plain_features(dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], dict[str, Tensor]]:
     """The features at the style layers, from torch's modules as they come."""
     modules, tensors = nn.ModuleDict(), vgg16_weights().tensors
     for layer in LAYERS[: LAYERS.index(PAPER.style_layers[-1]) + 1]:
@@ -144,59 +138,30 @@ def _bowl(x: Tensor) -> Tensor:
     return (curvature * (x - 0.5).square()).sum()
 
 
-def _pictures() -> list[Picture]:
-    return [content_picture("chelsea"), style_picture(STYLE)]
-
-
-def _photographs(device: str) -> ImageDataset:
-    return photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
-
-
-def _style_step(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    config = StyleConfig(size=size, precision=precision, compiled=mode)
-    return _step(style_trainer(style_picture(STYLE), _photographs(device), config)[0])
-
-
-def _super_resolution_step(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    config = SuperResolutionConfig(patch=size, precision=precision, compiled=mode)
-    return _step(super_resolution_trainer(_photographs(device), config)[0])
-
-
-def _step(trainer: Trainer) -> Call:
+def _training_step(style: bool, size: int, precision: str, device: str, mode: str | None = None) -> Call:
+    photographs = photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
+    how = {"precision": precision, "compiled": mode}
+    if style:
+        trainer, _ = style_trainer(style_picture(STYLE), photographs, StyleConfig(size=size, **how))
+    else:
+        trainer, _ = super_resolution_trainer(photographs, SuperResolutionConfig(patch=size, **how))
     return lambda: drop(trainer.advance())
 
 
-def _stylisation(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    fast = for_inference(ImageTransformationNetwork().to(device), getattr(torch, precision))
+def _pass(network: nn.Module, size: int, precision: str, device: str, mode: str | None = None) -> Call:
+    apply = partial(stylise, tile=None) if isinstance(network, ImageTransformationNetwork) else upscale
+    fast = for_inference(network.to(device), getattr(torch, precision))
     if mode:
         compile_in_place(fast, mode)
-    return repeated(partial(stylise, fast, white_noise(size, 0).to(device), tile=None))
+    return repeated(partial(apply, fast, white_noise(size, 0).to(device)))
 
 
-def _plain_stylisation(size: int, precision: str, device: str) -> Call:
+def _plain_pass(network: nn.Module, size: int, precision: str, device: str) -> Call:
     """The network in evaluation mode as torch's modules come, in the default memory format."""
-    network = ImageTransformationNetwork().eval().to(device)
-    network.layers[-1] = nn.Conv2d(FILTERS[0], 3, 9, padding=4)
-    padded = F.pad(white_noise(size, 0), [network.margin] * 4, "reflect")
-    return _plain_network(network, padded, precision, device)
-
-
-def _enlarging(size: int, precision: str, device: str, mode: str | None = None) -> Call:
-    fast = for_inference(SuperResolutionNetwork(4).to(device), getattr(torch, precision))
-    if mode:
-        compile_in_place(fast, mode)
-    return repeated(partial(upscale, fast, white_noise(size, 0).to(device)))
-
-
-def _plain_enlarging(size: int, precision: str, device: str) -> Call:
-    network = SuperResolutionNetwork(4).eval()
-    network.layers[-1] = nn.Conv2d(SR_FILTERS, 3, 9, padding=4)
-    return _plain_network(network, white_noise(size, 0), precision, device)
-
-
-def _plain_network(network: nn.Module, image: Tensor, precision: str, device: str) -> Call:
-    dtype = getattr(torch, precision)
-    network, image = network.to(device, dtype, memory_format=torch.contiguous_format), image.to(device, dtype)
+    network.layers[-1] = nn.Conv2d(network.layers[-1].in_channels, 3, 9, padding=4)
+    network = network.eval().to(device, getattr(torch, precision), memory_format=torch.contiguous_format)
+    image = F.pad(white_noise(size, 0), [getattr(network, "margin", 0)] * 4, "reflect")
+    image = image.to(device, getattr(torch, precision))
     return repeated(torch.inference_mode()(lambda: torch.tanh(network.layers(image))))
 
 
@@ -217,8 +182,14 @@ def drop(result: Any) -> None:
 
 WORKS: dict[str, dict[str, Builder]] = {
     "iteration of the baseline": {"ours": _Iterations, "torch.optim.LBFGS": _Torchs, "plain PyTorch": _Plain},
-    "training step, style": {"ours": _style_step},
-    "training step, super-resolution": {"ours": _super_resolution_step},
-    "stylisation": {"ours": _stylisation, "plain PyTorch": _plain_stylisation},
-    "enlarging by 4": {"ours": _enlarging, "plain PyTorch": _plain_enlarging},
+    "training step, style": {"ours": partial(_training_step, True)},
+    "training step, super-resolution": {"ours": partial(_training_step, False)},
+    "stylisation": {
+        "ours": lambda *how: _pass(ImageTransformationNetwork(), *how),
+        "plain PyTorch": lambda *how: _plain_pass(ImageTransformationNetwork(), *how),
+    },
+    "enlarging by 4": {
+        "ours": lambda *how: _pass(SuperResolutionNetwork(4), *how),
+        "plain PyTorch": lambda *how: _plain_pass(SuperResolutionNetwork(4), *how),
+    },
 }

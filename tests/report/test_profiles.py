@@ -16,24 +16,42 @@ from replication.report.runner import run_notebooks
 
 PARAMETERS = {"content": "chelsea", "size": None, "iterations": None, "tv_strength": {"relu2_2": 1e-5}, "seed": 0}
 
-WRONG = (
-    ({"iterations": 0}, "iterations must be a whole number of iterations, at least 1; got 0"),
-    ({"iterations": "0"}, "iterations must be a whole number of iterations, at least 1; got 0"),
-    ({"iterations": 1.5}, "iterations must be a whole number"),
-    ({"iterations": "1e3"}, "iterations must be a whole number .*; got 1000.0, write 1000"),
-    ({"iterations": True}, "iterations must be a whole number .*; got True"),
-    ({"iterations": "True"}, "iterations must be a whole number .*; got True"),
-    ({"size": 40}, "size must be a whole number of pixels, at least 44; got 40"),
-    ({"seed": None}, "seed must have a value; got None"),
-    ({"seed": "None"}, "seed must have a value; got None"),
-    ({"seed": -1}, "seed must be a whole number, at least 0"),
-    ({"content": 5}, "content must be a name or a path; got 5"),
-    ({"content": "nobody"}, "there is no image 'nobody': give a path or one of"),
-    ({"tv_strength": {"relu9_9": 1e-5}}, "there is no layer 'relu9_9'; give some of relu1_1, "),
-    ({"tv_strength": {"relu2_2": -1e-5}}, "each of tv_strength must be a finite number, at least 0; got -1e-05"),
-    ({"tv_strength": {"relu2_2": float("nan")}}, "each of tv_strength must be a finite number, at least 0; got nan"),
-    ({"tv_strength": 1e-5}, "tv_strength must be a dictionary by layer, each value a finite number"),
-)
+WRONG = [
+    ("01_feature_inversion", {"iterations": 0}, "iterations must be a whole number of iterations, at least 1; got 0"),
+    ("01_feature_inversion", {"iterations": 1.5}, "iterations must be a whole number"),
+    ("01_feature_inversion", {"iterations": "1e3"}, "iterations must be a whole number .*; got 1000.0, write 1000"),
+    ("01_feature_inversion", {"iterations": True}, "iterations must be a whole number .*; got True"),
+    ("01_feature_inversion", {"size": 40}, "size must be a whole number of pixels, at least 44; got 40"),
+    ("01_feature_inversion", {"seed": None}, "seed must have a value; got None"),
+    ("01_feature_inversion", {"seed": "None"}, "seed must have a value; got None"),
+    ("01_feature_inversion", {"seed": -1}, "seed must be a whole number, at least 0"),
+    ("01_feature_inversion", {"content": 5}, "content must be a name or a path; got 5"),
+    ("01_feature_inversion", {"content": "nobody"}, "there is no image 'nobody': give a path or one of"),
+    ("01_feature_inversion", {"tv_strength": {"relu9_9": 1}}, "there is no layer 'relu9_9'; give some of relu1_1, "),
+    ("01_feature_inversion", {"tv_strength": {"relu2_2": -1}}, "each of tv_strength must be a finite .*; got -1"),
+    ("01_feature_inversion", {"tv_strength": {"relu2_2": float("nan")}}, "each of tv_strength must be a .*; got nan"),
+    (
+        "01_feature_inversion",
+        {"tv_strength": 1e-5},
+        "tv_strength must be a dictionary by layer, each value a finite",
+    ),
+    ("02_style_reconstruction", {"style": "monet"}, "there is no image 'monet': give a path or one of"),
+    ("03_gatys_baseline", {"contents": "chelsea"}, "contents must be a list, each value a name or a path; got 'ch"),
+    ("03_gatys_baseline", {"contents": ["chelsea", "cat"]}, "there is no image 'cat'"),
+    ("03_gatys_baseline", {"contents": ["chelsea", 7]}, "each of contents must be a name or a path; got 7"),
+    ("03_gatys_baseline", {"styles": ["poppies", "poppies"]}, "styles must name each value once"),
+    ("04_style_training", {"style": "monet"}, "there is no image 'monet'"),
+    ("05_style_transfer", {"styles": ["great_wave", "monet"]}, "there is no style 'monet': give a .safetensors file"),
+    ("06_objective", {"style": "mine.safetensors"}, "mine.safetensors does not exist"),
+    ("06_objective", {"sizes": 256}, "sizes must be a list, each value a whole number of pixels, at least 44; got 256"),
+    ("06_objective", {"sizes": []}, r"sizes must be a list, each value .*; got \[\]"),
+    ("06_objective", {"sizes": [256, 0]}, "each of sizes must be a whole number of pixels, at least 44; got 0"),
+    ("06_objective", {"sizes": [64, 64]}, r"sizes must name each value once; got \[64, 64\]"),
+    ("06_objective", {"counts": [4, 0]}, "each of counts must be a whole number of images, at least 1; got 0"),
+    ("06_objective", {"precision": "half"}, "precision must be float32 or bfloat16; got 'half'"),
+    ("07_speed", {"precisions": ["float32", "tf32"]}, "each of precisions must be float32 or bfloat16; got 'tf32'"),
+    ("09_super_resolution", {"sets": "['urban100']"}, "there is no set 'urban100'; give some of set5, set14, bsd100"),
+]
 
 
 def test_the_paper_profile_has_the_papers_settings():
@@ -59,59 +77,19 @@ def test_text_is_read_as_the_value_that_it_spells():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("notebook", "profile", "message"),
     [
-        ({"sizes": 256}, "sizes must be a list, each value a whole number of pixels, at least 44; got 256"),
-        ({"sizes": []}, r"sizes must be a list, each value .*; got \[\]"),
-        ({"sizes": [256, 0]}, "each of sizes must be a whole number of pixels, at least 44; got 0"),
-        ({"sizes": [64, 64]}, r"sizes must name each value once; got \[64, 64\]"),
-        ({"counts": [4, 0]}, "each of counts must be a whole number of images, at least 1; got 0"),
-        ({"precision": "half"}, "precision must be float32 or bfloat16; got 'half'"),
-        ({"precisions": ["float32", "tf32"]}, "each of precisions must be float32 or bfloat16; got 'tf32'"),
+        ("01_feature_inversion", "fast", "unknown profile 'fast'; choose smoke, quick, overnight, paper"),
+        ("99_nothing", "quick", "unknown notebook '99_nothing'; there are 01_feature_inversion"),
     ],
 )
-def test_lists_and_precisions_are_checked(wrong, message):
-    parameters = {"sizes": None, "counts": None, "iterations": None, "precision": "float32", "seed": 0}
+def test_an_unknown_notebook_or_profile_is_named(notebook, profile, message):
     with pytest.raises(ReplicationError, match=message):
-        run_settings("06_objective", "quick", **(parameters | wrong))
+        run_settings(notebook, profile, **PARAMETERS)
 
 
-@pytest.mark.parametrize(
-    ("notebook", "profile", "wrong", "message"),
-    [
-        ("01_feature_inversion", "fast", {}, "unknown profile 'fast'; choose smoke, quick, overnight, paper"),
-        ("99_nothing", "quick", {}, "unknown notebook '99_nothing'; there are 01_feature_inversion"),
-        *(("01_feature_inversion", "quick", wrong, message) for wrong, message in WRONG),
-    ],
-)
-def test_what_is_wrong_is_named(notebook, profile, wrong, message):
-    with pytest.raises(ReplicationError, match=message):
-        run_settings(notebook, profile, **(PARAMETERS | wrong))
-
-
-@pytest.mark.parametrize(
-    ("notebook", "wrong", "message"),
-    [
-        ("02_style_reconstruction", {"style": "monet"}, "there is no image 'monet': give a path or one of"),
-        ("03_gatys_baseline", {"contents": "chelsea"}, "contents must be a list, each value a name or a path; got 'ch"),
-        ("03_gatys_baseline", {"contents": ["chelsea", "cat"]}, "there is no image 'cat'"),
-        ("03_gatys_baseline", {"contents": ["chelsea", 7]}, "each of contents must be a name or a path; got 7"),
-        ("03_gatys_baseline", {"styles": ["poppies", "poppies"]}, "styles must name each value once"),
-        ("04_style_training", {"style": "monet"}, "there is no image 'monet'"),
-        (
-            "05_style_transfer",
-            {"styles": ["great_wave", "monet"]},
-            "there is no style 'monet': give a .safetensors file",
-        ),
-        ("06_objective", {"style": "mine.safetensors"}, "mine.safetensors does not exist"),
-        (
-            "09_super_resolution",
-            {"sets": "['urban100']"},
-            "there is no set 'urban100'; give some of set5, set14, bsd100",
-        ),
-    ],
-)
-def test_names_that_there_are_not_are_named_before_anything_is_computed(notebook, wrong, message):
+@pytest.mark.parametrize(("notebook", "wrong", "message"), WRONG)
+def test_what_is_wrong_is_named_before_anything_is_computed(notebook, wrong, message):
     with pytest.raises(ReplicationError, match=message):
         checked(notebook, "quick", wrong)
 

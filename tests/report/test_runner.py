@@ -20,6 +20,9 @@ from replication.io.runtime import default_device
 from replication.report import profiles, runner
 from replication.report.runner import ENGINE
 
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -48,8 +51,7 @@ def project(tmp_path, monkeypatch, put):
         for name, source in sources.items():
             parameters = new_code_cell('profile = "quick"\ncontent = "chelsea"', metadata={"tags": ["parameters"]})
             cells = [new_markdown_cell("# A test (Fig. 0)"), parameters, new_code_cell(source)]
-            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-            nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
+            nbformat.write(new_notebook(cells=cells, metadata=KERNEL), tmp_path / "notebooks" / f"{name[1:]}.ipynb")
             monkeypatch.setitem(profiles.SETTINGS, name[1:], {})
         return tmp_path / "figures" / "smoke" / "notebooks"
 
@@ -144,20 +146,19 @@ def test_the_plan_says_what_the_last_time_took_and_what_was_kept_is_removed(proj
     assert plan[3:] == device_name(default_device()).split()
 
 
-def test_a_dead_kernel_is_noticed(project, capsys):
-    project(_01_a="import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    start = time.monotonic()
-    assert not runner.run_notebooks("smoke")
-    assert "01_a failed: its kernel died" in capsys.readouterr().out
-    assert time.monotonic() - start < 60
-
-
 @pytest.mark.slow
-def test_a_notebook_has_a_time_limit(project, capsys):
-    project(_01_a="import time; time.sleep(100)")
+@pytest.mark.parametrize(
+    ("source", "limit", "message"),
+    [
+        (KILLED, None, "its kernel died of SIGKILL"),
+        ("import time; time.sleep(100)", 5, "it took longer than its limit of 5 s; raise it with --time-limit"),
+    ],
+)
+def test_a_dead_kernel_and_a_slow_one_are_noticed(project, capsys, source, limit, message):
+    project(_01_a=source)
     start = time.monotonic()
-    assert not runner.run_notebooks("smoke", time_limit=5)
-    assert "01_a failed: it took longer than its limit of 5 s; raise it with --time-limit" in capsys.readouterr().out
+    assert not runner.run_notebooks("smoke", time_limit=limit)
+    assert f"01_a failed: {message}" in capsys.readouterr().out
     assert time.monotonic() - start < 60
 
 
@@ -180,8 +181,7 @@ def run(tmp_path):
     """Run a notebook of one cell; gives the text of its output."""
 
     def execute(source):
-        spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=spec), tmp_path / "in.ipynb")
+        nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=KERNEL), tmp_path / "in.ipynb")
         options = {"deadline": time.monotonic() + 60, "bar": tqdm(disable=True), "progress_bar": False}
         done = papermill.execute_notebook(tmp_path / "in.ipynb", None, engine_name=ENGINE, **options)
         return done.cells[0].outputs[0].text
@@ -203,10 +203,7 @@ def test_another_kernel_of_its_name_is_not_taken(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (
-            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "its kernel died of SIGKILL, probably since memory",
-        ),
+        (KILLED, "its kernel died of SIGKILL, probably since memory"),
         ("import os; os.abort()", "its kernel died of SIGABRT"),
         ("import os; os._exit(3)", "its kernel ended with exit code 3"),
     ],
