@@ -21,13 +21,13 @@ from replication.style_transfer import stylise
 from replication.super_resolution import (
     LOSSES,
     PRETRAINED,
+    SRCNNUpscaler,
     bicubic,
     cropped,
     histogram_matched,
     low_resolution,
     luminance,
     pretrained_network,
-    srcnn,
     upscale,
 )
 
@@ -109,8 +109,8 @@ def methods(factor: int, device: str) -> dict[str, Method]:
         "feature": lambda small: upscale(feature, small.to(device)),
     }
     if factor == 4:
-        third = for_inference(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0]).to(device)
-        found["srcnn"] = lambda small: srcnn(third, small.to(device))
+        srcnn = for_inference(SRCNNUpscaler(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0])).to(device)
+        found["srcnn"] = lambda small: srcnn(small.to(device))
     return {name: found[name] for name in NAMES if name in found}
 
 

@@ -31,7 +31,6 @@ from replication.super_resolution import (
     low_resolution,
     luminance,
     pretrained_network,
-    srcnn,
     super_resolution_trainer,
     train_super_resolution,
     upscale,
@@ -92,7 +91,7 @@ def test_srcnn_changes_the_luminance_alone():
     ycbcr = rgb2ycbcr(large[0].permute(1, 2, 0).double().numpy())
     ycbcr[..., 0] = 255 * network(luminance(large))[0, 0].detach().numpy()
     wanted = np.clip(ycbcr2rgb(ycbcr), 0, 1)
-    np.testing.assert_allclose(srcnn(network, small)[0].permute(1, 2, 0).numpy(), wanted, atol=2e-3)
+    np.testing.assert_allclose(SRCNNUpscaler(network)(small)[0].permute(1, 2, 0).numpy(), wanted, atol=2e-3)
 
 
 @pytest.mark.parametrize("factor", [4, 8])
@@ -112,7 +111,6 @@ def test_tiles_are_the_whole_image_within_1_of_255_in_the_precisions_of_the_comm
 @pytest.mark.parametrize("size", [pytest.param((40, 60), marks=pytest.mark.slow), (17, 33)])
 def test_tiles_of_srcnn_are_the_whole_image(size):
     found, small = SRCNNUpscaler(SRCNN().eval().double()), resize(PHOTOGRAPH, *size).double()
-    assert torch.equal(found(small), srcnn(found.network, small))
     assert (upscale(found, small, tile=16) - upscale(found, small, tile=None)).abs().max() < 1e-12
 
 
@@ -135,7 +133,7 @@ def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match)
         assert (grey - enlarged).abs().mean() < 0.05
         large = load_image(tmp_path / name / "colour.png")
         assert not torch.equal(large[:, :2], large[:, 1:])
-    expected = srcnn(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0], load_image(files[0]))
+    expected = SRCNNUpscaler(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0])(load_image(files[0]))
     if not match:
         assert (load_image(tmp_path / "srcnn" / "colour.png") - expected).abs().max() < 0.51 / 255
 
