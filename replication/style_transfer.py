@@ -39,7 +39,6 @@ def style_trainer(
 
     Args:
         style: the painting; its largest centred square is taken, and enlarged with a word where it is too small.
-        photographs: to train on.
         config: the initial network's norm may be the other one.
         options: `state`, `save_every` and `log_every` of `Trainer`.
 
@@ -95,8 +94,7 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
     Args:
         style: an image file, or a name out of data/styles.
         images: see `training_photographs_on`; those smaller than `size` are left out.
-        out: the network's file, .safetensors.
-        config: of the training.
+        out, config: see `train_style`.
 
     Raises:
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
@@ -110,11 +108,7 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
 
 
 def painting_of(record: dict[str, Any]) -> Picture:
-    """The painting that a network was trained on, from its record.
-
-    Raises:
-        ReplicationError: it is neither in data/styles nor in styles/ under `REPLICATION_DATA`.
-    """
+    """The painting that a network was trained on, from its record; see `style_picture`."""
     return style_picture(record["provenance"]["inputs"][0]["name"])
 
 
@@ -124,12 +118,11 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
     Raises:
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
-    if str(name) in style_names():
-        return load_network(PRETRAINED / f"{name}.safetensors", ImageTransformationNetwork)
-    if not Path(name).suffix:
-        raise ReplicationError(
-            f"there is no style {name!r}: give a .safetensors file or one of {', '.join(style_names())}"
-        )
+    names = style_names()
+    if str(name) in names:
+        name = PRETRAINED / f"{name}.safetensors"
+    elif not Path(name).suffix:
+        raise ReplicationError(f"there is no style {name!r}: give a .safetensors file or one of {', '.join(names)}")
     return load_network(name, ImageTransformationNetwork)
 
 
@@ -147,12 +140,8 @@ def stylise(network: ImageTransformationNetwork, image: Tensor, tile: int | None
 
     Args:
         network: in evaluation mode; see `for_inference`.
-        image: (1, 3, H, W) in [0, 1].
+        image: (1, 3, H, W) in [0, 1], as is the result, in float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
-        label: what the progress bar over the tiles says.
-
-    Returns:
-        (1, 3, H, W) in [0, 1], float32.
 
     Raises:
         ValueError: a shape that the network does not take, or a tile that is no multiple of 4.

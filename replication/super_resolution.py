@@ -42,9 +42,6 @@ def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
         blur: sigma in pixels of `y`. The paper's training images have 1.0 (section 4.2); its test images none, since
             plain bicubic reproduces its bicubic column.
 
-    Returns:
-        (B, 3, H / factor, W / factor) in [0, 1].
-
     Raises:
         ValueError: a blur that is negative or too wide for the image.
     """
@@ -100,12 +97,8 @@ def upscale(
 
     Args:
         network: in evaluation mode; see `for_inference`.
-        small: (1, 3, H, W) in [0, 1].
+        small: (1, 3, H, W) in [0, 1], of which (1, 3, factor H, factor W) in [0, 1] comes out, float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
-        label: what the progress bar over the tiles says.
-
-    Returns:
-        (1, 3, factor H, factor W) in [0, 1], float32.
 
     Raises:
         ValueError: another shape, or a tile that is no multiple of 4.
@@ -128,10 +121,8 @@ def upscale(
 def histogram_matched(large: Tensor, small: Tensor) -> Tensor:
     """An enlarged image with the histograms of the small one, channel by channel: the paper's post-processing.
 
-    As scikit-image's `match_histograms`, which holds a large image several times over.
-
-    Args:
-        large, small: (1, 3, ...) in [0, 1], taken in 8 bits.
+    As scikit-image's `match_histograms`, which holds a large image several times over. Both are (1, 3, ...) in [0, 1],
+    taken in 8 bits.
     """
     result = torch.empty_like(large)
     tables = [_table(*counts) for counts in zip(_histograms(large), _histograms(small), strict=True)]
@@ -216,7 +207,6 @@ def super_resolution_trainer(
     pixel loss of its luminance.
 
     Args:
-        photographs: to take patches of.
         config: what the initial network was trained with may be another loss. The penalty on lattices is on what the
             image has and the photograph has not; see `lattice`.
         options: `state`, `save_every` and `log_every` of `Trainer`.
@@ -287,8 +277,7 @@ def train_super_resolution_from_files(images: str, out: Path | str, config: Supe
     Args:
         images: see `training_photographs_on`; their shorter side is brought to 288 pixels or the patch, and those that
             are smaller than the patch are left out.
-        out: the network's file, .safetensors.
-        config: of the training.
+        out, config: see `train_super_resolution`.
 
     Raises:
         ReplicationError: a file or folder is missing or damaged, or cannot be written.

@@ -54,7 +54,6 @@ class Trainer:
         initial: the file of the network that the training starts from, which has to be the same as well.
         state: the file, written every `save_every` seconds, on Ctrl-C and SIGTERM, and at the end. Beside it lies the
             log, of suffix .jsonl.
-        save_every: seconds.
         log_every: steps. A line of the log holds the mean of each term since the last, the learning rate, images a
             second and the seconds left.
 
@@ -82,6 +81,7 @@ class Trainer:
         self.initial = initial
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
+        self.log_path = self.path and self.path.with_suffix("").with_suffix(".jsonl")
         if config.compiled:
             compile_in_place(network, config.compiled)
         self.optimizers = Optimizers(network, config)
@@ -91,14 +91,10 @@ class Trainer:
         self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
 
     def run(self, label: str = "training", until: int | None = None) -> list[dict[str, Any]]:
-        """Train, going on from the state file where there is one.
+        """Train, going on from the state file where there is one; returns the lines of the log, from the first step on.
 
         Args:
-            label: what the progress bar says.
-            until: the number of steps after which to stop; None for all. A later call goes on.
-
-        Returns:
-            The lines of the log, from the first step on.
+                until: the number of steps after which to stop; None for all. A later call goes on.
 
         Raises:
             RangeError: `until` is not positive, or more than the steps.
@@ -135,7 +131,7 @@ class Trainer:
                     advice = f"; the same call goes on from {self.path}" if self.path else ""
                     raise KeyboardInterrupt(f"stopped after {self.step} steps{advice}")
         if not self.log:
-            raise ReplicationError(f"{self._log_path()} is gone; put it back, or remove {self.path} to start anew")
+            raise ReplicationError(f"{self.log_path} is gone; put it back, or remove {self.path} to start anew")
         return self.log
 
     def advance(self) -> int:
@@ -188,11 +184,8 @@ class Trainer:
         }
         self.log.append(rounded({"step": self.step} | terms | speed))
         if self.path and first_process():
-            write_atomically(self._log_path(), "".join(f"{json.dumps(line)}\n" for line in self.log).encode())
+            write_atomically(self.log_path, "".join(f"{json.dumps(line)}\n" for line in self.log).encode())
         return sum(terms.values())
-
-    def _log_path(self) -> Path:
-        return self.path.with_suffix("").with_suffix(".jsonl")
 
     def _save(self) -> None:
         if not self.path or not first_process():
@@ -227,8 +220,8 @@ class Trainer:
         self.network.load_state_dict(groups["network"])
         self.sums = groups["sum"]
         self.optimizers.load_state(groups["optimizer"])
-        if self._log_path().exists():
-            lines = [json.loads(line) for line in self._log_path().read_text().splitlines()]
+        if self.log_path.exists():
+            lines = [json.loads(line) for line in self.log_path.read_text().splitlines()]
             self.log = [line for line in lines if line["step"] <= self.step]
 
 
@@ -241,9 +234,7 @@ def train_network(
         trainer: of a network that `save_network` takes.
         out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
             training, .state.safetensors.
-        command: its name, for the provenance.
-        phi: the loss network, if there is one.
-        inputs: what else went in beside the photographs.
+        command, phi, inputs: for the provenance: its name, the loss network, and what else went in beside photographs.
 
     Returns: the lines of the log. Raises: see `Trainer.run` and `save_network`.
     """
