@@ -1,4 +1,5 @@
 """The command line: `python -m replication figures --profile quick --only 01,02`."""
+# ruff: noqa: D102, of the commands' methods
 
 import logging
 import signal
@@ -50,7 +51,6 @@ class Figures(Command):
     interrupted = "finished notebooks are kept, the same command starts over with the rest"
 
     def run(self) -> int:
-        """Run the command."""
         from replication.report.runner import run_notebooks  # papermill takes a second to import
 
         names = _names(self.only)
@@ -61,25 +61,21 @@ class Figures(Command):
 class Weights(Command):
     """Fetch and check the weights of the loss network."""
 
-    def run(self) -> int:
-        """Run the command."""
+    def run(self) -> None:
         from replication.io.weights import vgg16_weights
 
         weights = vgg16_weights()
         print(f"VGG-16 from {weights.source}, SHA-256 {weights.sha256}")
-        return 0
 
 
 @dataclass(kw_only=True)
 class Readme(Command):
     """Write the README's tables from the figures' files."""
 
-    def run(self) -> int:
-        """Run the command."""
+    def run(self) -> None:
         from replication.report.summary import write_readme
 
         write_readme()
-        return 0
 
 
 @dataclass(kw_only=True)
@@ -98,12 +94,10 @@ class TrainStyle(Command):
 
     interrupted = GO_ON
 
-    def run(self) -> int:
-        """Run the command."""
+    def run(self) -> None:
         from replication.style_transfer import train_style_from_files
 
         train_style_from_files(self.style, self.images, self.out, self.config)
-        return 0
 
 
 @dataclass(kw_only=True)
@@ -118,12 +112,10 @@ class TrainSuperResolution(Command):
 
     interrupted = GO_ON
 
-    def run(self) -> int:
-        """Run the command."""
+    def run(self) -> None:
         from replication.super_resolution import train_super_resolution_from_files
 
         train_super_resolution_from_files(self.images, self.out, self.config)
-        return 0
 
 
 @dataclass(kw_only=True)
@@ -141,12 +133,10 @@ class TrainAll(Command):
 
     interrupted = GO_ON
 
-    def run(self) -> int:
-        """Run the command."""
+    def run(self) -> None:
         from replication.report.recipes import train_all
 
         train_all(self.images, self.profile, self.out, _names(self.only))
-        return 0
 
 
 @dataclass(kw_only=True)
@@ -175,7 +165,6 @@ class Stylise(Files):
     """images larger than this, in pixels, are cut; less takes less memory"""
 
     def run(self) -> int:
-        """Run the command."""
         from replication.style_transfer import stylise_files
 
         options = {"tile": self.tile, "precision": self.precision, "overwrite": self.overwrite}
@@ -198,7 +187,6 @@ class Upscale(Files):
     """images larger than this, in pixels, are cut"""
 
     def run(self) -> int:
-        """Run the command."""
         from replication.super_resolution import upscale_files
 
         options = {"tile": self.tile, "precision": self.precision, "overwrite": self.overwrite}
@@ -215,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     command, debug = None, "--debug" in arguments
     try:
         command = tyro.cli(_commands(arguments), prog="python -m replication", args=arguments)
-        return command.run()
+        return command.run() or 0
     except KeyboardInterrupt:
         print(f"\ninterrupted; {getattr(command, 'interrupted', Command.interrupted)}", file=sys.stderr)
         return 130
@@ -239,12 +227,8 @@ def _commands(arguments: list[str]) -> Any:
         "stylise": Stylise,
         "upscale": Upscale,
     }
-    defaults = {"train-style": _by_recipe(arguments)} if arguments[:1] == ["train-style"] else {}
-    each = (
-        Annotated[kind, subcommand(name, default=defaults[name]) if name in defaults else subcommand(name)]
-        for name, kind in named.items()
-    )
-    return reduce(or_, each)
+    defaults = {"train-style": {"default": _by_recipe(arguments)}} if arguments[:1] == ["train-style"] else {}
+    return reduce(or_, (Annotated[kind, subcommand(name, **defaults.get(name, {}))] for name, kind in named.items()))
 
 
 def _by_recipe(arguments: list[str]) -> TrainStyle:
@@ -261,7 +245,6 @@ def _by_recipe(arguments: list[str]) -> TrainStyle:
 
 
 def _names(text: str) -> list[str]:
-    """Names between commas."""
     return [name for name in text.split(",") if name]
 
 

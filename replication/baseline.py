@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,16 +16,7 @@ from replication.lbfgs import HISTORY, LBFGS
 from replication.losses import Objective, Terms, finite
 
 REPORT = 0.5  # seconds between two looks at the losses, the only time that the device is waited for
-
-
-class Method(Protocol):
-    """What moves a batch of images: `LBFGS` or `Adam`."""
-
-    x: Tensor
-    iterations: int
-
-    def step(self, gradient: Tensor) -> None:
-        """Move `x`, given the gradient there."""
+ITERATIONS = 500  # section 4.1
 
 
 class Adam:
@@ -51,14 +42,7 @@ class Adam:
 
 
 def white_noise(size: int | tuple[int, int], seed: int) -> Tensor:
-    """An image of independent uniform values in [0, 1], the same on every device for one seed.
-
-    Args:
-        size: pixels a side, or height and width.
-        seed: of the generator.
-
-    Returns:
-        (1, 3, H, W), float32, on the CPU.
+    """An image (1, 3, H, W) of independent uniform values in [0, 1], float32, on the CPU; `size` is H = W, or both.
 
     Raises:
         RangeError: a seed that the generator does not take.
@@ -69,15 +53,14 @@ def white_noise(size: int | tuple[int, int], seed: int) -> Tensor:
 
 
 def optimise_image(
-    loss: Callable[[Tensor], Tensor], method: Method, iterations: int, label: str = ""
+    loss: Callable[[Tensor], Tensor], method: LBFGS | Adam, iterations: int, label: str = ""
 ) -> tuple[Tensor, list[float]]:
     """Minimise a loss over the pixels of an image, or of several, each with its own loss.
 
     Args:
         loss: maps images (B, 3, H, W) to their losses, (B,).
         method: holds the images to start from, "LBFGS(start)".
-        iterations: number of iterations, each one evaluation of the loss and its gradient.
-        label: what the progress bar says.
+        iterations: each one evaluation of the loss and its gradient.
 
     Returns:
         The images, clipped to [0, 1], and the loss, mean over them, after 0, 1, ... `iterations` iterations.
@@ -86,39 +69,25 @@ def optimise_image(
         RangeError: `iterations` is not positive.
         FloatingPointError: the loss is not finite; the message names the iteration.
     """
-    losses = empty_losses(iterations, method.x, 1)
+    check(iterations=iterations)
+    losses = method.x.new_full((iterations + 1, len(method.x), 1), torch.nan)
     descend(lambda image: loss(image)[:, None], method, losses, label)
     return method.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()
 
 
-def empty_losses(iterations: int, x: Tensor, terms: int) -> Tensor:
-    """Where `descend` writes: (iterations + 1, B, terms).
-
-    Raises:
-        RangeError: `iterations` is not positive.
-    """
-    check(iterations=iterations)
-    return x.new_full((iterations + 1, len(x), terms), torch.nan)
-
-
 def descend(
     loss: Callable[[Tensor], Tensor],
-    method: Method,
+    method: LBFGS | Adam,
     losses: Tensor,
-    label: str = "",
+    label: str,
     visit: Callable[[int, Tensor], None] = lambda iteration, x: None,
 ) -> None:
-    """Let `method` go on from the iteration that it has reached to the last row of `losses`.
+    """Let `method` go on from the iteration that it has reached to the last row of `losses`; see `optimise_image`.
 
     Args:
         loss: maps images (B, 3, H, W) to the terms of their losses, (B, K), whose sum is minimised.
-        method: moves the images.
         losses: (iterations + 1, B, K), on their device; row k is filled with the terms after k iterations.
-        label: what the progress bar says.
         visit: called with the number of iterations done and the images, before each iteration and after the last.
-
-    Raises:
-        FloatingPointError: a loss is not finite; the message names the iteration.
     """
     last, reported = len(losses) - 1, time.monotonic()
     with progress_bar(last, label, method.iterations) as bar:
@@ -147,21 +116,12 @@ def _finite_mean(losses: Tensor, label: str) -> float:
     return totals[-1].mean().item()
 
 
-ITERATIONS = 500  # section 4.1
-
-
 class Result(NamedTuple):
-    """What `gatys` gives.
+    """What `gatys` gives."""
 
-    Attributes:
-        image: the last images (B, 3, H, W), clipped to [0, 1].
-        losses: the weighted terms after 0, 1, ... iterations, (iterations + 1, B) each, on the CPU.
-        images: the images after the numbers of iterations asked for, by that number, as the optimiser had them.
-    """
-
-    image: Tensor
-    losses: Terms
-    images: dict[int, Tensor]
+    image: Tensor  # the last images (B, 3, H, W), clipped to [0, 1]
+    losses: Terms  # weighted, after 0, 1, ... iterations, (iterations + 1, B) each, on the CPU
+    images: dict[int, Tensor]  # after the numbers of iterations asked for, by that number, as the optimiser had them
 
 
 def gatys(
@@ -189,10 +149,8 @@ def gatys(
         seed: of the white noise, the same for all images of the batch.
         keep: after how many iterations to keep the images.
         checkpoint: a file for the state, written every `save_every` seconds, on Ctrl-C or SIGTERM, and at the end.
-            Where it exists, the run goes on from it and gives the same images as one that was never stopped; with more
-            iterations than before it goes on with the same file.
-        save_every: seconds.
-        label: what the progress bar says.
+            Where it exists, the run goes on from it, to more iterations too, and gives the same images as one that was
+            never stopped.
         objective: weights, layers, form and precision; see `Objective`.
 
     Raises:
@@ -209,7 +167,7 @@ def gatys(
     target = function.content_target(finite(content, "content image"))
     noise = white_noise(tuple(content.shape[2:]), seed).to(content)
     method = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
-    losses = empty_losses(iterations, method.x, len(Terms._fields))
+    losses = method.x.new_full((iterations + 1, len(content), len(Terms._fields)), torch.nan)
     state = _State(method, losses, keep)
     if checkpoint:
         settings = {"content": image_digest(content), "style": image_digest(style), "seed": seed}
@@ -222,14 +180,11 @@ def gatys(
 
 
 def iterations_to(curve: Tensor, value: float) -> int:
-    """The number of iterations after which the loss is first as low as `value`.
+    """After how many iterations the loss is first as low as `value`; one more than there were if it never is.
 
     Args:
         curve: the losses after 0, 1, ... iterations, (iterations + 1,).
         value: a loss.
-
-    Returns:
-        That number; one more than there were iterations if the loss was never as low.
     """
     below = (curve <= value).nonzero()
     return int(below[0]) if len(below) else len(curve)

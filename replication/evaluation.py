@@ -21,17 +21,15 @@ from replication.style_transfer import stylise
 from replication.super_resolution import (
     LOSSES,
     PRETRAINED,
+    SRCNNUpscaler,
     bicubic,
     cropped,
     histogram_matched,
     low_resolution,
     luminance,
     pretrained_network,
-    srcnn,
     upscale,
 )
-
-log = logging.getLogger(__name__)
 
 PERIODS = (2, 4)  # pixels, of the lattice after two transposed convolutions of stride 2
 NO_SET = "scikit-image's photographs"  # the name of what takes the place of the sets
@@ -58,7 +56,6 @@ EXAMPLES = {  # a picture, and the square to look at closely: top, left and side
 CLOSE = {"astronaut": (0.08, 0.28, 0.3), "chelsea": (0.22, 0.42, 0.3)}  # the squares of what first takes their place
 
 Method = Callable[[Tensor], Tensor]
-Scores = dict[str, float | None]
 
 
 @torch.inference_mode()
@@ -74,8 +71,7 @@ def style_scores(
         sizes: pixels a side of the squares that are stylised.
 
     Returns:
-        "objective", its "content", "style" and "total_variation"; "peak 2 at 256" and so on, for each period and size,
-        see `lattice_peak`.
+        "objective" and its terms; "peak 2 at 256" and so on, for each period and size, see `lattice_peak`.
     """
     network, device = for_inference(network), next(network.parameters()).device
     scores = {}
@@ -109,25 +105,23 @@ def methods(factor: int, device: str) -> dict[str, Method]:
         "feature": lambda small: upscale(feature, small.to(device)),
     }
     if factor == 4:
-        third = for_inference(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0]).to(device)
-        found["srcnn"] = lambda small: srcnn(third, small.to(device))
+        srcnn = for_inference(SRCNNUpscaler(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0])).to(device)
+        found["srcnn"] = lambda small: srcnn(small.to(device))
     return {name: found[name] for name in NAMES if name in found}
 
 
 def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str, list[TestPicture]], StandIns]:
     """The pictures of the sets that there are, at most as many of each; if there are none, scikit-image's photographs.
 
-    A set that is not to be had, or not as a whole, is named in the log and left out.
-
-    Returns:
-        Pictures by set, and what they stand in for.
+    A set that is not to be had, or not as a whole, is named in the log and left out. Second comes what stands in for
+    what.
     """
     found = {}
     for name in names:
         try:
             found[name] = evaluation_set(name)[:most]
         except ReplicationError as error:
-            log.warning("%s is left out: %s", SETS[name], error)
+            logging.getLogger(__name__).warning("%s is left out: %s", SETS[name], error)
     absent = ", ".join(SETS[name] for name in names if name not in found)
     if found:
         return found, {absent: "nothing"} if absent else {}
@@ -151,9 +145,7 @@ def score_rows(
     """Means over each set, one row a set and method, those of the trained networks with their histograms matched too.
 
     Args:
-        sets: pictures by set.
-        factor: 4 or 8.
-        methods: see `methods`.
+        sets, factor, methods: see `pictures_of` and `methods`.
         blur: of the test images; see `low_resolution`.
 
     Returns:
@@ -163,27 +155,24 @@ def score_rows(
     """
     rows = []
     for name, pictures in sets.items():
-        each: dict[str, list[Scores]] = {}
+        each: dict[str, list[dict[str, float | None]]] = {}
         with progress_bar(len(pictures), f"{SETS.get(name, name)}, x{factor}") as bar:
             for picture, grey in pictures:
                 y = cropped(picture.image, factor)
                 for method, large in enlarged(low_resolution(y, factor, blur), methods).items():
-                    each.setdefault(method, []).append(_scores(large, y, factor, grey))
+                    found = luminance_scores(large, y, factor, grey) | {"grid": checkerboard_energy(large, y, factor)}
+                    found |= {"sharpness": sharpness(large, y), "perceptual": perceptual_distance(large, y)}
+                    each.setdefault(method, []).append(found)
                 bar.update()
         for method, scores in each.items():
-            means = {key: _mean([score[key] for score in scores]) for key in scores[0]}
+            columns = {key: [score[key] for score in scores] for key in scores[0]}
+            means = {key: None if None in values else float(np.mean(values)) for key, values in columns.items()}
             row = {"set": name, "factor": factor, "method": method} | {key: means.pop(key) for key in ("psnr", "ssim")}
-            row |= paper_figures(factor, name, method, len(scores)) | means
+            is_whole = len(scores) == len(DIGESTS.get(name, ()))
+            paper = PAPER[factor][name][NAMES.index(method.removesuffix(MATCHED))] if is_whole else None
+            row |= dict(zip(("paper_psnr", "paper_ssim"), paper or (None, None), strict=True)) | means
             rows.append(row | {"nearer_than_srcnn": _nearer(scores, each.get("srcnn")), "images": len(scores)})
     return rows
-
-
-def paper_figures(factor: int, name: str, method: str, count: int) -> dict[str, float | None]:
-    """The paper's PSNR and SSIM for a set, a mean over all its pictures; None where `count` of them is not all."""
-    paper = None
-    if count == len(DIGESTS.get(name, ())):
-        paper = dict(zip(NAMES, PAPER[factor][name], strict=True))[method.removesuffix(MATCHED)]
-    return dict(zip(("paper_psnr", "paper_ssim"), paper or (None, None), strict=True))
 
 
 def matched_rows(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str, str], dict[str, Any]]:
@@ -196,12 +185,7 @@ def matched_rows(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str, str], d
     return {(row["factor"], row["set"], row["method"].removesuffix(MATCHED)): row for row in those}
 
 
-def _scores(large: Tensor, y: Tensor, factor: int, grey: bool) -> Scores:
-    others = {"grid": checkerboard_energy(large, y, factor), "sharpness": sharpness(large, y)}
-    return luminance_scores(large, y, factor, grey) | others | {"perceptual": perceptual_distance(large, y)}
-
-
-def _nearer(scores: list[Scores], other: list[Scores] | None) -> float | None:
+def _nearer(scores: list[dict[str, Any]], other: list[dict[str, Any]] | None) -> float | None:
     """The share of pictures whose perceptual distance is less than that of another method."""
     if other is None or scores is other or scores[0]["perceptual"] is None:
         return None
@@ -212,8 +196,6 @@ def examples(
     sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], blur: float = 0.0
 ) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]], StandIns]:
     """The examples of Fig. 8 (x4) or 9 (x8): the whole picture, then a close look.
-
-    Where a picture is not in the sets, the first one that is not shown yet takes its place, if there is one.
 
     Returns:
         Two rows an example for `figures.panels`, the scores that stand in them by picture, and what they stand in for.
@@ -236,7 +218,10 @@ def examples(
 def _shown(
     sets: dict[str, list[TestPicture]], factor: int
 ) -> tuple[list[tuple[TestPicture, str, tuple[float, float, float]]], StandIns]:
-    """The examples' pictures, each with its title and the square to look at closely, and what they stand in for."""
+    """The examples' pictures, each with its title and the square to look at closely, and what they stand in for.
+
+    Where one is not in the sets, the first picture that is not shown yet takes its place, if there is one.
+    """
     left = {(name, each.picture.name): each for name, pictures in sets.items() for each in pictures}
     own = [left.pop((name, image), None) for name, image, _ in EXAMPLES[factor]]
     shown, others = [], {}
@@ -261,7 +246,3 @@ def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
         if name in LOSSES:
             found[f"{name}{MATCHED}"] = histogram_matched(found[name], small)
     return found
-
-
-def _mean(values: list[float | None]) -> float | None:
-    return None if None in values else float(np.mean(values))

@@ -21,13 +21,9 @@ class LBFGS:
     reads each of them twice: for S'g and Y'g, and for the new direction. Nothing waits for the device.
 
     Args:
-        x: where to start, (B, ...), float32 or float64; not changed.
+        x: where to start, (B, ...), float32 or float64; not changed. The attribute `x` is the present point.
         history: the number of pairs (s, y) that are kept.
         bounds: the least and the greatest value of x, or None.
-
-    Attributes:
-        x: the present point.
-        iterations: the steps taken.
 
     Raises:
         RangeError: `history` is not positive.
@@ -53,11 +49,7 @@ class LBFGS:
 
     @torch.no_grad()
     def step(self, gradient: Tensor) -> None:
-        """Move `x` by one step.
-
-        Args:
-            gradient: of the B functions at `x`, of its shape.
-        """
+        """Move `x` by one step, given the gradient of the B functions there, of its shape."""
         gradient = gradient.flatten(1).clone()
         if self.iterations == 0:
             direction = -gradient * (1 / gradient.abs().sum(1, keepdim=True)).clamp(max=1)
@@ -127,12 +119,7 @@ class LBFGS:
 
 
 def _products(matrix: Tensor, vector: Tensor) -> Tensor:
-    """The product of each row with the vector of its problem, (B, rows), float64.
-
-    Args:
-        matrix: (B, blocks, rows, width).
-        vector: (B, blocks * width).
-    """
+    """The product of each row of (B, blocks, rows, width) with its problem's vector (B, blocks * width), (B, rows)."""
     blocks = vector.view(-1, 1, matrix.shape[3])
     return torch.bmm(blocks, matrix.flatten(0, 1).mT).view(*matrix.shape[:3]).sum(1, dtype=torch.float64)
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from replication.io.weights import CHANNELS, Weights, vgg16_weights
+from replication.io.weights import CHANNELS, vgg16_weights
+from replication.networks import check_images
 
 MEAN = (123.68, 116.779, 103.939)  # RGB on the scale 0..255, subtracted in Simonyan's Caffe model
 LAYERS = tuple(f"relu{b}_{c}" for b, filters in CHANNELS.items() for c in range(1, len(filters) + 1))
@@ -18,7 +19,6 @@ class LossNetwork(nn.Module):
 
     Args:
         layers: names out of `LAYERS`, "relu1_1" to "relu5_3"; what lies behind the deepest is not built.
-        weights: the weights, by default `vgg16_weights()`.
         dtype: precision of the convolutions, float32 or bfloat16 (float64 for gradient checks). The mean is subtracted
             before the rounding to it; choose it here rather than by `.to(dtype)`.
 
@@ -29,13 +29,13 @@ class LossNetwork(nn.Module):
         ReplicationError: the weights cannot be had (see `vgg16_weights`).
     """
 
-    def __init__(self, layers: Sequence[str], weights: Weights | None = None, dtype: torch.dtype = torch.float32):
+    def __init__(self, layers: Sequence[str], dtype: torch.dtype = torch.float32):
         super().__init__()
         unknown = [layer for layer in layers if layer not in LAYERS]
         if unknown or not layers or isinstance(layers, str):
             raise ValueError(f"layers must be a list out of {', '.join(LAYERS)}; got {layers!r}")
         self.layers = tuple(layers)
-        self.weights = weights or vgg16_weights()
+        self.weights = vgg16_weights()
         self.convolutions = nn.ModuleDict()
         for layer in LAYERS[: max(map(LAYERS.index, layers)) + 1]:
             name = layer.replace("relu", "conv")
@@ -49,14 +49,11 @@ class LossNetwork(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Features of `image`.
+        """Features (B, C, H', W') by layer name, in the network's precision.
 
         Args:
             image: (B, 3, H, W), RGB in [0, 1], at least 32 pixels a side.
             layers: some of the network's layers, where not all of them are wanted; it then runs up to the deepest.
-
-        Returns:
-            The features (B, C, H', W') by layer name, in the network's precision.
 
         Raises:
             ValueError: the shape is another or too small, or the network does not have such a layer.
@@ -64,11 +61,7 @@ class LossNetwork(nn.Module):
         wanted = set(layers or self.layers)
         if not wanted <= set(self.layers):
             raise ValueError(f"the network was built for {', '.join(self.layers)}; got {', '.join(layers)}")
-        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < MIN_SIZE:
-            raise ValueError(
-                f"the loss network takes images (B, 3, H, W) of at least {MIN_SIZE} x {MIN_SIZE} pixels; "
-                f"got {tuple(image.shape)}"
-            )
+        check_images(image, MIN_SIZE, "loss network")
         x = (255 * image - self.mean).to(self.convolutions["relu1_1"].weight.dtype)
         features = {}
         for layer, convolution in self.convolutions.items():

@@ -11,18 +11,13 @@ from torch.nn.grad import conv2d_weight
 
 from replication.config import PAPER
 from replication.io.ranges import check
-from replication.io.weights import Weights
 from replication.loss_network import LossNetwork
 
 
 def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distance of two feature maps over C*H*W (paper, equation 2).
 
-    Args:
-        y_hat, y: features (B, C, H, W) at one layer of the loss network; `y` may have batch 1.
-
-    Returns:
-        The loss of each image, (B,).
+    Of features (B, C, H, W) at one layer of the loss network, where `y` may have batch 1, the loss of each image, (B,).
     """
     return F.mse_loss(_full(y_hat), _full(y).expand_as(y_hat), reduction="none").mean(dim=(1, 2, 3))
 
@@ -30,11 +25,7 @@ def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
 def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrix of feature maps, psi psi^T / (C H W) with psi of shape C x HW (paper, equation 3).
 
-    Args:
-        features: (B, C, H, W).
-
-    Returns:
-        (B, C, C), symmetric; float32 or better, inside autocast too.
+    Of features (B, C, H, W) it is (B, C, C), symmetric; float32 or better, inside autocast too.
     """
     return _GramMatrix.apply(features)
 
@@ -42,26 +33,17 @@ def gram_matrix(features: Tensor) -> Tensor:
 def style_reconstruction_loss(gram_hat: Tensor, gram: Tensor) -> Tensor:
     """Squared Frobenius norm of the difference of two Gram matrices (paper, equation 4).
 
-    Args:
-        gram_hat, gram: (B, C, C) from `gram_matrix`; `gram` may have batch 1.
-
-    Returns:
-        The loss of each image, (B,). The published code takes the mean over the C*C entries instead: this over C^2.
+    Of matrices (B, C, C), where `gram` may have batch 1, the loss of each image, (B,). The published code takes the
+    mean over the C*C entries instead: this over C^2.
     """
     return (gram_hat - gram).square().sum(dim=(1, 2))
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Total variation regulariser (section 3.2), in the form and units of the published code.
+    """Total variation regulariser (section 3.2), (B,), of images (B, 3, H, W) in [0, 1], as in the published code.
 
     Half the sum of the squared differences of neighbouring pixels, on the scale 0..255, so that the paper's strengths
     (1e-6 to 1e-4, section 4.1) apply as printed.
-
-    Args:
-        image: (B, 3, H, W) in [0, 1].
-
-    Returns:
-        The value for each image, (B,).
     """
     image = 255 * _full(image)
     down, right = image.diff(dim=2), image.diff(dim=3)
@@ -131,15 +113,11 @@ class Objective(nn.Module):
 
     Args:
         y_style: the style image (1, 3, H, W) in [0, 1]. Its Gram matrices are computed here, once.
-        content_layer: "relu3_3", or "relu2_2" as in arXiv v1.
-        style_layers: names of layers.
-        content_weight: of the feature reconstruction loss.
-        style_weight: of the style reconstruction loss of each layer.
-        tv_weight: of the total variation, in the paper 1e-6 to 1e-4, chosen by style.
+        content_layer, style_layers, content_weight, style_weight, tv_weight: see `StyleConfig`.
         style_form: "mean" takes the mean over the C*C entries of the difference of two Gram matrices, as the published
             code, to which the weights 1 and 5 belong; "sum" is equation 4 to the letter, C*C times as large at each
             layer, where a weight of 2.5e-4 gives a term of the same size.
-        weights, dtype: of the loss network; see `LossNetwork`.
+        dtype: of the loss network; see `LossNetwork`.
 
     Raises:
         RangeError: a weight that is negative or not finite, or all of them are 0.
@@ -156,7 +134,6 @@ class Objective(nn.Module):
         style_weight: float = PAPER.style_weight,
         tv_weight: float = PAPER.tv_weight,
         style_form: str = PAPER.style_form,
-        weights: Weights | None = None,
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
@@ -168,7 +145,7 @@ class Objective(nn.Module):
         self.content_layer, self.style_layers = content_layer, tuple(style_layers)
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
         self.style_form = style_form
-        self.network = LossNetwork([content_layer, *style_layers], weights, dtype).to(y_style.device)
+        self.network = LossNetwork([content_layer, *style_layers], dtype).to(y_style.device)
         with torch.no_grad():
             features = self.network(finite(y_style, "style image"), self.style_layers)
         for layer in self.style_layers:
@@ -176,9 +153,8 @@ class Objective(nn.Module):
 
     def settings(self) -> dict[str, Any]:
         """What it was made with, but for the style image, as JSON takes it."""
-        names = ("content_layer", "style_layers", "content_weight", "style_weight", "tv_weight", "style_form")
         network = {"weights": self.network.weights.sha256, "dtype": str(next(self.network.parameters()).dtype)}
-        return {name: getattr(self, name) for name in names} | network
+        return {name: getattr(self, name) for name in PAPER.objective} | network
 
     @torch.no_grad()
     def content_target(self, y_content: Tensor) -> Tensor:
@@ -187,18 +163,13 @@ class Objective(nn.Module):
         Raises:
             ValueError: a shape that the loss network does not take.
         """
-        features = self.network(y_content, [self.content_layer])[self.content_layer]
-        return features.to(torch.promote_types(features.dtype, torch.float32))
+        return _full(self.network(y_content, [self.content_layer])[self.content_layer])
 
     def forward(self, y_hat: Tensor, target: Tensor) -> Terms:
-        """The terms for images `y_hat` (B, 3, H, W) in [0, 1].
-
-        Args:
-            y_hat: the images.
-            target: from `content_target`, of images of the same size; batch B or 1.
+        """The terms for images `y_hat` (B, 3, H, W) in [0, 1], with `target` from `content_target`, of batch B or 1.
 
         Raises:
-            ValueError: the target is of another size.
+            ValueError: the target is of images of another size.
         """
         features = self.network(y_hat)
         found = features[self.content_layer]
@@ -207,24 +178,19 @@ class Objective(nn.Module):
                 f"the content target {tuple(target.shape)} does not match the features {tuple(found.shape)}: "
                 "make it from images of the same size and number"
             )
-        style = sum(self._style_loss(layer, features[layer]) for layer in self.style_layers)
+        style = 0
+        for layer in self.style_layers:
+            loss = style_reconstruction_loss(gram_matrix(features[layer]), getattr(self, f"gram_{layer}"))
+            style = style + (loss / features[layer].shape[1] ** 2 if self.style_form == "mean" else loss)
         return Terms(
             self.content_weight * feature_reconstruction_loss(found, target),
             self.style_weight * style,
             self.tv_weight * total_variation(y_hat),
         )
 
-    def _style_loss(self, layer: str, features: Tensor) -> Tensor:
-        loss = style_reconstruction_loss(gram_matrix(features), getattr(self, f"gram_{layer}"))
-        return loss / features.shape[1] ** 2 if self.style_form == "mean" else loss
-
 
 def finite(image: Tensor, name: str) -> Tensor:
-    """`image` itself; this waits for the device.
-
-    Raises:
-        ValueError: it has pixels that are not finite; the message calls it `name`.
-    """
+    """`image` itself, or a ValueError with its name; this waits for the device."""
     if not image.isfinite().all():
         raise ValueError(f"the {name} has pixels that are not finite")
     return image
@@ -241,12 +207,11 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
     In a square, pixels at the same place modulo the period are averaged: a lattice stays, grain and texture average
     out. So a network may draw what it wants, as long as that does not depend on the position modulo the period.
 
+    The value of each image, (B,), is in squared grey levels, of 255.
+
     Args:
         image: (B, 3, H, W) in [0, 1], or a difference of such images, of at least 32 pixels a side and the period.
         period: 2 to the number of transposed convolutions of stride 2; at most 8.
-
-    Returns:
-        The value of each image in squared grey levels, of 255, (B,).
 
     Raises:
         ValueError: a smaller image.
@@ -268,17 +233,15 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
 def lattice_peak(images: Tensor, period: int) -> float:
     """How far the energy of a lattice stands out of the spectrum: near 0.9 for photographs and paintings.
 
+    The mean energy of the frequencies around that of the lattice, along either axis, over that of those below it.
+
     Args:
         images: luminance (B, H, H).
         period: of the lattice, in pixels, 2 or 4.
-
-    Returns:
-        The mean energy of the frequencies around that of the lattice, along either axis, over that of those below it.
     """
+    side = images.shape[2]
     energy = torch.fft.fft2(images - images.mean((1, 2), keepdim=True)).abs().square().sum(0)
-    below = (
-        images.shape[2] // period - torch.fft.fftfreq(images.shape[2], device=images.device).mul(images.shape[2]).abs()
-    )
+    below = side // period - torch.fft.fftfreq(side, device=images.device).mul(side).abs()
 
     def mean(bins: Tensor) -> Tensor:
         return energy[bins].mean() + energy[:, bins].mean()

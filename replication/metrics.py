@@ -60,11 +60,7 @@ def checkerboard_energy(y_hat: Tensor, y: Tensor, period: int) -> float:
     """How strong a pattern that repeats every `period` pixels is in `y_hat` and not in `y`, in grey levels of 255.
 
     The standard deviation of the difference of their luminance, averaged over all squares of `period` pixels a side:
-    the part of its spectrum at the frequency of the upsampling and its multiples.
-
-    Args:
-        y_hat, y: (1, 3, H, W) in [0, 1].
-        period: in pixels.
+    the part of its spectrum at the frequency of the upsampling and its multiples. Images (1, 3, H, W) in [0, 1].
     """
     difference = 255 * (rgb2gray(_array(y_hat)) - rgb2gray(_array(y)))
     rows, columns = (side // period for side in difference.shape)

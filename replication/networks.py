@@ -14,7 +14,6 @@ from replication.io.ranges import check
 FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
 SR_FILTERS, SR_BLOCKS = 64, 4
-KERNELS = (9, 5, 5)  # of SRCNN
 STRIDE = 4  # the image is padded to a multiple of this
 
 
@@ -62,7 +61,7 @@ class ImageTransformationNetwork(nn.Module):
         Raises:
             ValueError: the shape is another, or a side has less than `smallest` pixels (44, with zero padding 4).
         """
-        _check_image(image, self.smallest)
+        check_images(image, self.smallest)
         height, width = image.shape[2:]
         below, right = (self.margin + -length % STRIDE for length in (height, width))
         padded = F.pad(image, (self.margin, right, self.margin, below), "reflect")
@@ -70,7 +69,7 @@ class ImageTransformationNetwork(nn.Module):
 
     def transform(self, padded: Tensor) -> Tensor:
         """What follows the reflection padding: (B, 3, H, W) to (B, 3, H - 80, W - 80), H and W multiples of 4."""
-        return _scaled_tanh(_applied(self.layers, 2 * padded - 1))
+        return _transformed(self.layers, padded)
 
 
 class SuperResolutionNetwork(nn.Module):
@@ -104,13 +103,9 @@ class SuperResolutionNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Enlarge `image` (B, 3, H, W) in [0, 1] to (B, 3, factor H, factor W) in [0, 1], float32 at least.
-
-        Raises:
-            ValueError: the shape is another.
-        """
-        _check_image(image, 1)
-        return _scaled_tanh(_applied(self.layers, 2 * image - 1))
+        """Enlarge `image` (B, 3, H, W) in [0, 1] to (B, 3, factor H, factor W) in [0, 1], float32 at least."""
+        check_images(image, 1)
+        return _transformed(self.layers, image)
 
 
 class SRCNN(nn.Module):
@@ -122,7 +117,7 @@ class SRCNN(nn.Module):
         kernels: the sides of the convolutions, 9-5-5 or 9-1-5; 57,281 parameters or 8,129.
     """
 
-    def __init__(self, kernels: Sequence[int] = KERNELS):
+    def __init__(self, kernels: Sequence[int] = (9, 5, 5)):
         super().__init__()
         self.configuration = {"kernels": list(kernels)}
         first, second, third = kernels
@@ -143,9 +138,6 @@ class OutputConvolution(nn.Conv2d):
     """A 9x9 convolution to three filters, computed as one of stride 2 to twelve: those of each pixel of a 2 x 2 square.
 
     The sums are the same. Three filters leave most of a processor's vector lanes empty, twelve do not.
-
-    Args:
-        inputs: filters of its input.
     """
 
     def __init__(self, inputs: int):
@@ -164,14 +156,16 @@ def _applied(layers: nn.Sequential, x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _scaled_tanh(x: Tensor) -> Tensor:
-    return (1 + torch.tanh(x)) / 2
+def _transformed(layers: nn.Sequential, image: Tensor) -> Tensor:
+    """The layers and the scaled tanh, from [0, 1] to [0, 1]."""
+    return (1 + torch.tanh(_applied(layers, 2 * image - 1))) / 2
 
 
-def _check_image(image: Tensor, smallest: int) -> None:
+def check_images(image: Tensor, smallest: int, network: str = "network") -> None:
+    """Refuse what is no batch of RGB images (B, 3, H, W), or smaller than so many pixels a side."""
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < smallest:
         raise ValueError(
-            f"the network takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; "
+            f"the {network} takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; "
             f"got {tuple(image.shape)}"
         )
 
@@ -179,12 +173,8 @@ def _check_image(image: Tensor, smallest: int) -> None:
 class ResidualBlock(nn.Module):
     """Convolution, norm, ReLU, convolution, norm, and a shortcut with no ReLU after the addition (Gross and Wilber).
 
-    Args:
-        channels: of the features.
-        norm: "batch" or "instance".
-        cropped: whether the convolutions go without padding, so that the result is 4 smaller each way, and the
-            shortcut is cropped to it.
-        residual: whether there is a shortcut; without one a ReLU ends the block.
+    Where it is `cropped`, the convolutions go without padding, so that the result is 4 smaller each way, and so is the
+    shortcut. Without that, where it is not `residual`, a ReLU ends the block.
     """
 
     def __init__(self, channels: int, norm: str, cropped: bool = True, residual: bool = True):
@@ -204,14 +194,10 @@ class ResidualBlock(nn.Module):
 
 @torch.no_grad()
 def receptive_field(layers: nn.Sequential) -> int:
-    """The side of the square of pixels that a feature in the middle depends on (section 3.1).
+    """The side of the square of pixels, up to 192, that a feature in the middle depends on (section 3.1).
 
     Measured by the gradient of one feature in the pixels, with every weight of a copy set to one, so that nothing
-    cancels.
-
-    Args:
-        layers: the first layers of a network; they may reduce the size, and not enlarge it. The square is measured up
-            to a side of 192.
+    cancels. The layers are the first of a network, which do not enlarge.
     """
     layers = copy.deepcopy(layers).double().eval()
     for module in layers.modules():
@@ -253,11 +239,8 @@ class InstanceNorm(nn.InstanceNorm2d):
         return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
 
-NORMS = {"batch": nn.BatchNorm2d, "instance": InstanceNorm}
-
-
 def _norm(norm: str, channels: int) -> nn.Module:
-    layer = NORMS[norm](channels, affine=True)
+    layer = (nn.BatchNorm2d if norm == "batch" else InstanceNorm)(channels, affine=True)
     nn.init.uniform_(layer.weight, 0, 1)
     nn.init.zeros_(layer.bias)
     return layer
@@ -267,10 +250,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Network:
-    """A copy that gives the same images faster, in evaluation mode, the convolutions in `dtype`.
-
-    Batch norm is folded into the convolutions before it.
-    """
+    """A copy in evaluation mode, in `dtype`, faster since batch norm is folded into the convolutions before it."""
     network = copy.deepcopy(network).eval()
     for module in [*network.modules()]:
         if isinstance(module, nn.Sequential):

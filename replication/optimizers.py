@@ -12,16 +12,13 @@ class Optimizers:
     Muon (Jordan et al. 2024) steps along the running mean of the gradients with all its singular values brought near
     one. It takes matrices: of a kernel (outputs, inputs * height * width), which is a copy.
 
-    Args:
-        network: whose parameters are trained.
-        config: the optimizer, "adam" or "muon"; the learning rate of Adam; and the kernels' of Muon, what the singular
-            values of a step are near, times sqrt(max(1, rows / columns)).
+    The singular values of a step are near `kernel_rate` times sqrt(max(1, rows / columns)).
     """
 
     def __init__(self, network: nn.Module, config: TrainingConfig):
         self.parameters = dict(network.named_parameters())
-        is_kernel = {name: config.optimizer == "muon" and p.ndim == 4 for name, p in self.parameters.items()}
-        self.kernels = {name: self.parameters[name] for name, found in is_kernel.items() if found}
+        is_muon = config.optimizer == "muon"
+        self.kernels = {name: p for name, p in self.parameters.items() if is_muon and p.ndim == 4}
         self.transposed = {f"{name}.weight" for name, m in network.named_modules() if isinstance(m, nn.ConvTranspose2d)}
         self.parameters |= {
             name: nn.Parameter(self._matrix(name, p.detach()).clone()) for name, p in self.kernels.items()

@@ -3,28 +3,23 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from replication.config import PAPER, StyleConfig
-from replication.io.checkpoints import (
-    NETWORKS,
-    load_network,
-    network_path,
-    state_path,
-)
-from replication.io.files import ReplicationError, sha256
+from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
+from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import square
 from replication.io.photographs import SHORT_SIDE, ImageDataset
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import check
 from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
-from replication.losses import Objective, Terms, lattice
+from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
-from replication.tiles import fill, padded, pieces, with_statistics
+from replication.tiles import check_image, fill, padded, pieces, with_statistics
 from replication.training import Trainer, train_network, training_photographs_on
 
 BASE = NETWORKS / "base.safetensors"
@@ -32,15 +27,6 @@ PRETRAINED = NETWORKS / "style"
 WARMUP_START = 1e-3  # of the style weight
 TILE = 1024  # pixels a side
 REACH = 52  # pixels around a tile that have a say in it: 40 through the blocks, 11 through the rest, in steps of 4
-
-
-class WithLattice(NamedTuple):
-    """The terms of the objective and the penalty on lattices, weighted, (B,) each."""
-
-    content: Tensor
-    style: Tensor
-    total_variation: Tensor
-    lattice: Tensor
 
 
 def style_trainer(
@@ -52,8 +38,7 @@ def style_trainer(
     learns the texture alone, and to keep the photograph late.
 
     Args:
-        style: the painting; its largest centred square is taken.
-        photographs: to train on.
+        style: the painting; its largest centred square is taken, and enlarged with a word where it is too small.
         config: the initial network's norm may be the other one.
         options: `state`, `save_every` and `log_every` of `Trainer`.
 
@@ -64,65 +49,43 @@ def style_trainer(
     """
     photographs.check_crops(config.size)
     device, dtype = photographs.device, getattr(torch, config.precision)
-    objective = Objective(_painted(style, config.style_size).to(device), dtype=dtype, **config.objective)
+    if (side := min(style.image.shape[2:])) < config.style_size:
+        logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, config.style_size)
+    objective = Objective(square(style.image, config.style_size).to(device), dtype=dtype, **config.objective)
     torch.manual_seed(config.seed)
     network = ImageTransformationNetwork(**config.network).to(device)
-    inputs = {"style": style.provenance(), "photographs": photographs.record}
-    if path := initial_path(config):
-        initial, _ = load_network(path, ImageTransformationNetwork)
-        network.load_state_dict(initial.state_dict(), strict=False)  # only batch norm has statistics
-        inputs["initial"] = sha256(path.read_bytes())
+    if initial := _initial(config):
+        weights = load_network(initial, ImageTransformationNetwork)[0].state_dict()
+        network.load_state_dict(weights, strict=False)  # only batch norm has statistics
 
-    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> Terms | WithLattice:
+    def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> dict[str, Tensor]:
         y_hat = predict(y_content)
-        terms = objective(y_hat, objective.content_target(y_content))
+        terms = objective(y_hat, objective.content_target(y_content))._asdict()
         if config.warmup:
-            terms = terms._replace(style=terms.style * WARMUP_START ** max(0, 1 - step / config.warmup))
-        return WithLattice(*terms, config.lattice_weight * lattice(y_hat)) if config.lattice_weight else terms
+            terms["style"] = terms["style"] * WARMUP_START ** max(0, 1 - step / config.warmup)
+        if config.lattice_weight:
+            terms["lattice"] = config.lattice_weight * lattice(y_hat)
+        return terms
 
     def batch(step: int) -> Tensor:
         return photographs.batch(step, config.batch_size, config.size, config.seed, config.flip)
 
-    return Trainer(network, losses, batch, config, inputs, **options), objective
+    inputs = {"style": style.provenance(), "photographs": photographs.record}
+    return Trainer(network, losses, batch, config, inputs, initial=initial, **options), objective
 
 
-def initial_path(config: StyleConfig) -> Path | None:
+def _initial(config: StyleConfig) -> Path | None:
     """The file that a training starts from; None for random weights."""
-    if config.initial is None:
-        return None
-    return BASE if config.initial == "base" else Path(config.initial)
-
-
-def _painted(style: Picture, size: int) -> Tensor:
-    """The painting as the training takes it; that it has to be enlarged for that, the log says."""
-    if (side := min(style.image.shape[2:])) < size:
-        logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, size)
-    return square(style.image, size)
+    return BASE if config.initial == "base" else config.initial and Path(config.initial)
 
 
 def train_style(
     style: Picture, photographs: ImageDataset, out: Path | str, config: StyleConfig = PAPER, **options: Any
 ) -> list[dict[str, Any]]:
-    """Train a style network and write it; the same call goes on with a run that was stopped.
-
-    Args:
-        style, photographs, config, options: see `style_trainer`.
-        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
-            training, .state.safetensors.
-
-    Returns:
-        The lines of the log.
-
-    Raises:
-        ValueError: an argument that the network, the objective or the photographs do not take.
-        ReplicationError: a file is damaged, belongs to another run or cannot be written.
-        FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
-    """
+    """Train a style network and write it; see `style_trainer`, and `train_network` for the files and the log."""
     out = network_path(out)
     trainer, objective = style_trainer(style, photographs, config, state=state_path(out), **options)
-    return train_network(
-        trainer, out, command="train-style", phi=objective.network, inputs=[style], initial=initial_path(config)
-    )
+    return train_network(trainer, out, "train-style", objective.network, [style])
 
 
 def train_style_from_files(style: str, images: str, out: Path | str, config: StyleConfig = PAPER) -> None:
@@ -130,16 +93,14 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
 
     Args:
         style: an image file, or a name out of data/styles.
-        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded. Photographs smaller than `size` are
-            left out.
-        out: the network's file, .safetensors.
-        config: of the training.
+        images: see `training_photographs_on`; those smaller than `size` are left out.
+        out, config: see `train_style`.
 
     Raises:
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out, painting = network_path(out), style_picture(style)
-    if path := initial_path(config):
+    if path := _initial(config):
         load_network(path, ImageTransformationNetwork)  # damaged ones are named before photographs are decoded
     side = config.size if config.fit == "stretch" else max(config.size, SHORT_SIDE)
     with training_photographs_on(images, side=side, fit=config.fit, least=config.size) as photographs:
@@ -147,11 +108,7 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
 
 
 def painting_of(record: dict[str, Any]) -> Picture:
-    """The painting that a network was trained on, from its record.
-
-    Raises:
-        ReplicationError: it is neither in data/styles nor in styles/ under `REPLICATION_DATA`.
-    """
+    """The painting that a network was trained on, from its record; see `style_picture`."""
     return style_picture(record["provenance"]["inputs"][0]["name"])
 
 
@@ -161,12 +118,11 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
     Raises:
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
-    if str(name) in style_names():
-        return load_network(PRETRAINED / f"{name}.safetensors", ImageTransformationNetwork)
-    if not Path(name).suffix:
-        raise ReplicationError(
-            f"there is no style {name!r}: give a .safetensors file or one of {', '.join(style_names())}"
-        )
+    names = style_names()
+    if str(name) in names:
+        name = PRETRAINED / f"{name}.safetensors"
+    elif not Path(name).suffix:
+        raise ReplicationError(f"there is no style {name!r}: give a .safetensors file or one of {', '.join(names)}")
     return load_network(name, ImageTransformationNetwork)
 
 
@@ -177,31 +133,22 @@ def style_names() -> list[str]:
 
 @torch.inference_mode()
 def stylise(network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
-    """Transform an image of any size, in tiles where it is larger than one.
+    """Transform an image of any size, in tiles where it is larger than one; see `pieces`.
 
-    The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory, that of
-    image and result aside, is bounded by one of them. With instance norm the statistics of the whole image are
-    gathered over tiles first, which takes more than twice as long as the image itself does then, and for a while a
-    temporary file of 32 bytes a pixel, 16 in bfloat16.
+    With instance norm the statistics of the whole image are gathered over tiles first, which takes more than twice as
+    long as the image itself does then, and for a while a temporary file of 32 bytes a pixel, 16 in bfloat16.
 
     Args:
         network: in evaluation mode; see `for_inference`.
-        image: (1, 3, H, W) in [0, 1].
+        image: (1, 3, H, W) in [0, 1], as is the result, in float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
-        label: what the progress bar over the tiles says.
-
-    Returns:
-        (1, 3, H, W) in [0, 1], float32.
 
     Raises:
         ValueError: a shape that the network does not take, or a tile that is no multiple of 4.
         ReplicationError: there is no space for the temporary file.
     """
-    check(tile=tile)
-    if image.shape[:-2] != (1, 3):
-        raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
-    height, width = image.shape[2:]
-    if tile is None or max(height, width) <= tile or min(height, width) < network.smallest:
+    check_image(image, tile)
+    if tile is None or max(image.shape[2:]) <= tile or min(image.shape[2:]) < network.smallest:
         return network(image)
     give_back_memory()
     if network.configuration["norm"] == "instance":
@@ -228,13 +175,10 @@ def stylise_files(
     """Transform image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs, out, overwrite: see `transform_files`.
+        inputs, out, overwrite: see `transform_files`, for the result as well.
         style: see `style_network`.
         tile: see `stylise`.
         precision: "float32" or "bfloat16".
-
-    Returns:
-        What could not be done; all others are.
 
     Raises:
         ReplicationError: no such style, and see `transform_files`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from replication.config import SuperResolutionConfig
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
-from replication.io.files import ReplicationError, sha256
+from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import resize, to_pixels
 from replication.io.photographs import SHORT_SIDE, ImageDataset
@@ -19,12 +19,13 @@ from replication.io.runtime import default_device, give_back_memory, keep_freed_
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
 from replication.networks import SRCNN, SuperResolutionNetwork, for_inference
-from replication.tiles import fill, part_of, pieces
+from replication.tiles import check_image, fill, pieces
 from replication.training import Trainer, train_network, training_photographs_on
 
+PAPER = SuperResolutionConfig()
 PRETRAINED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
-BLUR = 1.0  # sigma in pixels, of the training images (section 4.2)
+FEATURE_LAYER = "relu2_2"  # section 4.2
 TILE = 256  # pixels a side of the small image
 REACH = 14  # small pixels around a tile that have a say in it: 4 + 8 through the blocks, 2 behind them
 BAND = 256  # rows of a large image at a time, where it is taken in 8 bits
@@ -38,11 +39,8 @@ def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
     Args:
         y: (B, 3, H, W) in [0, 1], the sides multiples of the factor.
         factor: 4 or 8.
-        blur: sigma in pixels of `y`. The paper's training images have 1.0; its test images none, since plain bicubic
-            reproduces its bicubic column.
-
-    Returns:
-        (B, 3, H / factor, W / factor) in [0, 1].
+        blur: sigma in pixels of `y`. The paper's training images have 1.0 (section 4.2); its test images none, since
+            plain bicubic reproduces its bicubic column.
 
     Raises:
         ValueError: a blur that is negative or too wide for the image.
@@ -74,56 +72,48 @@ def bicubic(small: Tensor, factor: int) -> Tensor:
     return resize(small, factor * small.shape[2], factor * small.shape[3])
 
 
-@torch.inference_mode()
-def srcnn(network: SRCNN, small: Tensor, factor: int = 4) -> Tensor:
-    """Images (B, 3, H, W) enlarged: bicubic, then the network on the luminance, the colour as it is."""
-    large = bicubic(small, factor)
-    y = luminance(large)
-    return (large + FROM_LUMINANCE * (network(y) - y)).clamp(0, 1)
-
-
 class SRCNNUpscaler(nn.Module):
-    """SRCNN as a network that takes the small image: (B, 3, H, W) to (B, 3, factor H, factor W), both in [0, 1]."""
+    """SRCNN as a network that takes the small image: bicubic, then SRCNN on the luminance, the colour as it is."""
 
-    def __init__(self, network: SRCNN, factor: int = 4):
+    factor = 4
+
+    def __init__(self, network: SRCNN):
         super().__init__()
-        self.network, self.factor = network, factor
+        self.network = network
 
+    @torch.inference_mode()
     def forward(self, small: Tensor) -> Tensor:
-        """See `srcnn`."""
-        return srcnn(self.network, small, self.factor)
+        """Enlarge `small` (B, 3, H, W) in [0, 1] to (B, 3, 4 H, 4 W) in [0, 1]."""
+        large = bicubic(small, self.factor)
+        y = luminance(large)
+        return (large + FROM_LUMINANCE * (self.network(y) - y)).clamp(0, 1)
 
 
 @torch.inference_mode()
 def upscale(
     network: SuperResolutionNetwork | SRCNNUpscaler, small: Tensor, tile: int | None = TILE, label: str = ""
 ) -> Tensor:
-    """Enlarge an image of any size, in tiles where it is larger than one.
-
-    The tiles overlap by what the network sees, so that they equal the whole image but for rounding, and memory, that of
-    the result aside, is bounded by one of them.
+    """Enlarge an image of any size, in tiles where it is larger than one; see `pieces`.
 
     Args:
         network: in evaluation mode; see `for_inference`.
-        small: (1, 3, H, W) in [0, 1].
+        small: (1, 3, H, W) in [0, 1], of which (1, 3, factor H, factor W) in [0, 1] comes out, float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
-        label: what the progress bar over the tiles says.
-
-    Returns:
-        (1, 3, factor H, factor W) in [0, 1], float32.
 
     Raises:
         ValueError: another shape, or a tile that is no multiple of 4.
     """
-    check(tile=tile)
-    if small.shape[:-2] != (1, 3):
-        raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(small.shape)}")
+    check_image(small, tile)
     height, width = small.shape[2:]
     if tile is None or max(height, width) <= tile:
         return network(small)
+
+    def part(rows: slice, columns: slice) -> Tensor:
+        return small[..., rows, columns]
+
     give_back_memory()
     large = small.new_empty(1, 3, network.factor * height, network.factor * width)
-    fill(large, pieces(network, part_of(small), (height, width), tile, REACH, label=label))
+    fill(large, pieces(network, part, (height, width), tile, REACH, label=label))
     give_back_memory()
     return large
 
@@ -131,10 +121,8 @@ def upscale(
 def histogram_matched(large: Tensor, small: Tensor) -> Tensor:
     """An enlarged image with the histograms of the small one, channel by channel: the paper's post-processing.
 
-    As scikit-image's `match_histograms`, which holds a large image several times over.
-
-    Args:
-        large, small: (1, 3, ...) in [0, 1], taken in 8 bits.
+    As scikit-image's `match_histograms`, which holds a large image several times over. Both are (1, 3, ...) in [0, 1],
+    taken in 8 bits.
     """
     result = torch.empty_like(large)
     tables = [_table(*counts) for counts in zip(_histograms(large), _histograms(small), strict=True)]
@@ -159,15 +147,7 @@ def _histograms(image: Tensor) -> np.ndarray:
 
 
 def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
-    """A trained network that comes with the project, and its record.
-
-    Args:
-        factor: 4 or 8.
-        loss: "feature" or "pixel".
-
-    Raises:
-        ReplicationError: there is none.
-    """
+    """The network for a factor, 4 or 8, and a loss, "feature" or "pixel", that the project has, and its record."""
     check(factor=factor, loss=loss)
     return load_network(PRETRAINED / f"x{factor}_{loss}.safetensors", SuperResolutionNetwork)
 
@@ -187,15 +167,12 @@ def upscale_files(
     """Enlarge image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs, out, overwrite: see `transform_files`.
+        inputs, out, overwrite: see `transform_files`, for the result as well.
         factor, loss: see `pretrained_network`.
         network: the file of another network, of the same factor; an SRCNN's will do.
         match: whether the result gets the histograms of the input.
         tile: see `upscale`.
         precision: "float32" or "bfloat16".
-
-    Returns:
-        What could not be done; all others are.
 
     Raises:
         ReplicationError: no such network, one of another factor, and see `transform_files`.
@@ -203,7 +180,11 @@ def upscale_files(
     check(factor=factor, tile=tile, precision=precision)
     keep_freed_memory()
     device = default_device()
-    found = _loaded(network) if network else pretrained_network(factor, loss)[0]
+    if network:
+        found, _ = load_network(network, (SuperResolutionNetwork, SRCNN))
+        found = SRCNNUpscaler(found) if isinstance(found, SRCNN) else found
+    else:
+        found, _ = pretrained_network(factor, loss)
     if found.factor != factor:
         raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
     found = for_inference(found, getattr(torch, precision)).to(device)
@@ -217,28 +198,6 @@ def upscale_files(
     return transform_files(inputs, out, Transform(enlarged, scale=factor), overwrite)
 
 
-def _loaded(path: Path | str) -> SuperResolutionNetwork | SRCNNUpscaler:
-    network, _ = load_network(path, (SuperResolutionNetwork, SRCNN))
-    return SRCNNUpscaler(network) if isinstance(network, SRCNN) else network
-
-
-FEATURE_LAYER = "relu2_2"  # section 4.2
-PAPER = SuperResolutionConfig()
-
-
-class Reconstruction(NamedTuple):
-    """The loss of each image, (B,)."""
-
-    reconstruction: Tensor
-
-
-class WithLattice(NamedTuple):
-    """The loss of each image and the penalty on lattices, weighted, (B,) each."""
-
-    reconstruction: Tensor
-    lattice: Tensor
-
-
 def super_resolution_trainer(
     photographs: ImageDataset, config: SuperResolutionConfig = PAPER, **options: Any
 ) -> tuple[Trainer, LossNetwork | None]:
@@ -248,7 +207,6 @@ def super_resolution_trainer(
     pixel loss of its luminance.
 
     Args:
-        photographs: to take patches of.
         config: what the initial network was trained with may be another loss. The penalty on lattices is on what the
             image has and the photograph has not; see `lattice`.
         options: `state`, `save_every` and `log_every` of `Trainer`.
@@ -261,33 +219,32 @@ def super_resolution_trainer(
     device = photographs.device
     torch.manual_seed(config.seed)
     network = _network(config).to(device)
-    is_feature, dtype = config.loss == "feature", getattr(torch, config.precision)
-    phi = LossNetwork([FEATURE_LAYER], dtype=dtype).to(device) if is_feature else None
+    phi = None
+    if config.loss == "feature":
+        phi = LossNetwork([FEATURE_LAYER], dtype=getattr(torch, config.precision)).to(device)
 
-    def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> Reconstruction | WithLattice:
+    def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> dict[str, Tensor]:
         small = low_resolution(y, config.factor, config.blur)
         if config.loss == "srcnn":
-            return Reconstruction(_pixel_loss(predict(luminance(bicubic(small, config.factor))), luminance(y)))
+            y_hat = predict(luminance(bicubic(small, config.factor)))
+            return {"reconstruction": feature_reconstruction_loss(y_hat, luminance(y))}
         y_hat = predict(small)
-        reconstruction = _feature_loss(phi, y_hat, y) if phi else _pixel_loss(y_hat, y)
-        if not config.lattice_weight:
-            return Reconstruction(reconstruction)
-        return WithLattice(reconstruction, config.lattice_weight * lattice(y_hat - y, config.factor))
+        terms = {"reconstruction": _reconstruction(phi, y_hat, y)}
+        if config.lattice_weight:
+            terms["lattice"] = config.lattice_weight * lattice(y_hat - y, config.factor)
+        return terms
 
     def batch(step: int) -> Tensor:
         return photographs.batch(step, config.batch_size, config.patch, config.seed, config.flip)
 
-    inputs = {"photographs": photographs.record}
-    if config.initial:
-        inputs["initial"] = sha256(Path(config.initial).read_bytes())
-    return Trainer(network, losses, batch, config, inputs, **options), phi
+    inputs, initial = {"photographs": photographs.record}, config.initial and Path(config.initial)
+    return Trainer(network, losses, batch, config, inputs, initial=initial, **options), phi
 
 
 def _network(config: SuperResolutionConfig) -> nn.Module:
     """A network of random weights, or of those of a file."""
-    network = (
-        SRCNN(config.kernels) if config.loss == "srcnn" else SuperResolutionNetwork(config.factor, config.upsampling)
-    )
+    is_srcnn = config.loss == "srcnn"
+    network = SRCNN(config.kernels) if is_srcnn else SuperResolutionNetwork(config.factor, config.upsampling)
     if config.initial:
         found = load_network(config.initial, type(network))[0]
         if found.configuration != network.configuration:
@@ -296,12 +253,10 @@ def _network(config: SuperResolutionConfig) -> nn.Module:
     return network
 
 
-def _pixel_loss(y_hat: Tensor, y: Tensor) -> Tensor:
-    """||y_hat - y||^2 / (C H W) of each image, (B,), on the scale 0..1 (section 3.2)."""
-    return nn.functional.mse_loss(y_hat, y, reduction="none").mean((1, 2, 3))
-
-
-def _feature_loss(phi: LossNetwork, y_hat: Tensor, y: Tensor) -> Tensor:
+def _reconstruction(phi: LossNetwork | None, y_hat: Tensor, y: Tensor) -> Tensor:
+    """Equation 2, (B,); without phi the pixel loss ||y_hat - y||^2 / (C H W), on the scale 0..1 (section 3.2)."""
+    if phi is None:
+        return feature_reconstruction_loss(y_hat, y)
     with torch.no_grad():
         target = phi(y)[FEATURE_LAYER]
     return feature_reconstruction_loss(phi(y_hat)[FEATURE_LAYER], target)
@@ -310,34 +265,19 @@ def _feature_loss(phi: LossNetwork, y_hat: Tensor, y: Tensor) -> Tensor:
 def train_super_resolution(
     photographs: ImageDataset, out: Path | str, config: SuperResolutionConfig = PAPER, **options: Any
 ) -> list[dict[str, Any]]:
-    """Train a network and write it; the same call goes on with a run that was stopped.
-
-    Args:
-        photographs, config, options: see `super_resolution_trainer`.
-        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
-            training, .state.safetensors.
-
-    Returns:
-        The lines of the log.
-
-    Raises:
-        ValueError: an argument that does not fit.
-        ReplicationError: a file is damaged, belongs to another run or cannot be written.
-        FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
-    """
-    out, initial = network_path(out), Path(config.initial) if config.initial else None
+    """Train a network and write it; see `super_resolution_trainer`, and `train_network` for the files and the log."""
+    out = network_path(out)
     trainer, phi = super_resolution_trainer(photographs, config, state=state_path(out), **options)
-    return train_network(trainer, out, command="train-super-resolution", phi=phi, inputs=[], initial=initial)
+    return train_network(trainer, out, "train-super-resolution", phi)
 
 
 def train_super_resolution_from_files(images: str, out: Path | str, config: SuperResolutionConfig = PAPER) -> None:
     """`train_super_resolution` from a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
 
     Args:
-        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded. The photographs are resized, their
-            shorter side to 288 pixels or the patch; those that are smaller than the patch are left out.
-        out: the network's file, .safetensors.
-        config: of the training.
+        images: see `training_photographs_on`; their shorter side is brought to 288 pixels or the patch, and those that
+            are smaller than the patch are left out.
+        out, config: see `train_super_resolution`.
 
     Raises:
         ReplicationError: a file or folder is missing or damaged, or cannot be written.

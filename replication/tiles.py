@@ -14,11 +14,19 @@ from torch.nn.utils import fuse_conv_bn_weights
 from tqdm import tqdm
 
 from replication.io.files import ReplicationError
+from replication.io.ranges import check
 from replication.io.runtime import progress_bar
 from replication.networks import FILTERS, STRIDE, ImageTransformationNetwork, ResidualBlock
 
 Source = Callable[[slice, slice], Tensor]  # gives some rows and columns of an image, in units
 Piece = tuple[slice, slice, Tensor]  # rows and columns of a result, in pixels, and what it has there
+
+
+def check_image(image: Tensor, tile: int | None) -> None:
+    """Refuse all but one image (1, 3, H, W), and a tile that is no multiple of 4."""
+    check(tile=tile)
+    if image.shape[:-2] != (1, 3):
+        raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
 
 
 def pieces(
@@ -33,8 +41,8 @@ def pieces(
 ) -> Iterator[Piece]:
     """What `transform` makes of an image, tile by tile: each position once, and as of the whole but for rounding.
 
-    Lengths are in units, the steps in which the image can be cut; each is one or several pixels of the image, and
-    perhaps another number of the result.
+    The tiles overlap by what has a say in them. Lengths are in units, the steps in which the image can be cut; each is
+    one or several pixels of the image, and perhaps another number of the result.
 
     Args:
         transform: a network, or layers of one.
@@ -68,20 +76,12 @@ def fill(result: Tensor, found: Iterable[Piece]) -> Tensor:
     return result
 
 
-def part_of(image: Tensor) -> Source:
-    """An image (1, C, H, W) as a source; a unit is a pixel."""
-    return lambda rows, columns: image[..., rows, columns]
-
-
 def padded(image: Tensor, margin: int) -> tuple[Source, tuple[int, int]]:
-    """An image in its reflection padding, which is made of each part when that is asked for; a unit is 4 pixels.
+    """The source of an image in its reflection padding, made part by part, and its rows and columns, of 4 pixels each.
 
     Args:
         image: (1, 3, H, W).
         margin: pixels at each side, a multiple of 4; below and right, H and W are filled up to a multiple as well.
-
-    Returns:
-        The source, and its rows and columns.
     """
 
     def positions(part: slice, length: int) -> Tensor:
@@ -107,14 +107,14 @@ BAND = 16  # rows that are summed up at a time, so that they stay in the cache
 def with_statistics(
     network: ImageTransformationNetwork, image: Tensor, tile: int, name: str = ""
 ) -> ImageTransformationNetwork:
-    """A copy of a network whose instance norms are fixed at what they do to this image, and folded.
+    """A copy of a network in evaluation mode, whose instance norms are fixed at what they do to this image, and folded.
 
     The statistics are those of the whole image, over the very positions that a norm sees, layer by layer: up to the
     residual blocks computed from the image, from there on from the features at a quarter of the size. These lie in a
     temporary file, 128 values for 16 pixels in the network's precision.
 
     Args:
-        network: in evaluation mode.
+        network: a style network.
         image: (1, 3, H, W) in [0, 1].
         tile: units of 4 pixels.
         name: of the image, for the progress bar and errors.
@@ -152,9 +152,7 @@ def with_statistics(
 class _Features:
     """The features of a whole image, in a file that is mapped anew for each part of them, so that they take no memory.
 
-    Args:
-        size: rows and columns.
-        room: how many more there are above and to the left, which later features move into.
+    There is `room` for more rows and columns above and to the left, which later features move into.
     """
 
     def __init__(self, size: tuple[int, int], room: int, dtype: torch.dtype, device: torch.device):
@@ -163,7 +161,7 @@ class _Features:
 
     @contextmanager
     def in_a_file(self, name: str) -> Iterator[None]:
-        """Where there are features; the file has its space from the start: a mapped one that lacks it is fatal."""
+        """The file has its space from the start: a mapped one that lacks it is fatal."""
         need = math.prod(self.shape) * self.dtype.itemsize
         with tempfile.NamedTemporaryFile() as file:
             try:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -24,28 +24,13 @@ from replication.io.checkpoints import (
     save_network,
 )
 from replication.io.downloads import coco2014
-from replication.io.files import ReplicationError, rounded, write_atomically
+from replication.io.files import ReplicationError, rounded, sha256, write_atomically
 from replication.io.photographs import ImageDataset, load_photographs
 from replication.io.pictures import Picture
 from replication.io.provenance import provenance
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import compile_in_place, default_device, keep_freed_memory, progress_bar
 from replication.optimizers import Optimizers
-
-
-@contextmanager
-def process_group() -> Iterator[None]:
-    """What the processes of `torchrun` share their gradients over; without it, nothing."""
-    if not distributed.is_torchelastic_launched():
-        yield
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
 
 
 def first_process() -> bool:
@@ -62,13 +47,13 @@ class Trainer:
     Args:
         network: on the device where it trains.
         losses: maps a function that applies the network, a batch of images, and the step to the weighted terms of the
-            loss, a named tuple of values (B,), one for each image. Their sum, mean over the batch, is minimised.
+            loss by name, (B,) each, a value for each image. Their sum, mean over the batch, is minimised.
         batch: the images (B, 3, H, W) of a step.
         config: steps, optimizer, precision and compilation; the parameters stay in float32.
         inputs: what else has to be the same for a state file to be of this run, as JSON takes it.
+        initial: the file of the network that the training starts from, which has to be the same as well.
         state: the file, written every `save_every` seconds, on Ctrl-C and SIGTERM, and at the end. Beside it lies the
             log, of suffix .jsonl.
-        save_every: seconds.
         log_every: steps. A line of the log holds the mean of each term since the last, the learning rate, images a
             second and the seconds left.
 
@@ -80,11 +65,12 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        losses: Callable[[Callable[[Tensor], Tensor], Tensor, int], NamedTuple],
+        losses: Callable[[Callable[[Tensor], Tensor], Tensor, int], dict[str, Tensor]],
         batch: Callable[[int], Tensor],
         config: TrainingConfig,
         inputs: dict[str, Any] | None = None,
         *,
+        initial: Path | None = None,
         state: Path | str | None = None,
         save_every: float = 60,
         log_every: int = 50,
@@ -92,8 +78,10 @@ class Trainer:
         check(save_every=save_every, log_every=log_every)
         self.network, self.losses, self.batch, self.config = network, losses, batch, config
         self.device = next(network.parameters()).device
-        self.inputs = inputs or {}
+        self.initial = initial
+        self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
+        self.log_path = self.path and self.path.with_suffix("").with_suffix(".jsonl")
         if config.compiled:
             compile_in_place(network, config.compiled)
         self.optimizers = Optimizers(network, config)
@@ -103,14 +91,10 @@ class Trainer:
         self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
 
     def run(self, label: str = "training", until: int | None = None) -> list[dict[str, Any]]:
-        """Train, going on from the state file where there is one.
+        """Train, going on from the state file where there is one; returns the lines of the log, from the first step on.
 
         Args:
-            label: what the progress bar says.
-            until: the number of steps after which to stop; None for all. A later call goes on.
-
-        Returns:
-            The lines of the log, from the first step on.
+                until: the number of steps after which to stop; None for all. A later call goes on.
 
         Raises:
             RangeError: `until` is not positive, or more than the steps.
@@ -147,7 +131,7 @@ class Trainer:
                     advice = f"; the same call goes on from {self.path}" if self.path else ""
                     raise KeyboardInterrupt(f"stopped after {self.step} steps{advice}")
         if not self.log:
-            raise ReplicationError(f"{self._log_path()} is gone; put it back, or remove {self.path} to start anew")
+            raise ReplicationError(f"{self.log_path} is gone; put it back, or remove {self.path} to start anew")
         return self.log
 
     def advance(self) -> int:
@@ -155,20 +139,16 @@ class Trainer:
         images = self.batch(self.step)
         self.network.zero_grad()  # first, so that no gradient outlives the graph that it came from
         terms = self.losses(self._predict, _part(images), self.step)
-        sum(term.mean() for term in terms).backward()
-        self.optimizers.step(self._share())
-        means = {name: term.detach().mean() for name, term in terms._asdict().items()}
+        sum(term.mean() for term in terms.values()).backward()
+        decay = self.config.lr_decay * self.config.steps  # steps, at the end
+        self.optimizers.step(min(1, (self.config.steps - self.step) / decay) if decay else 1)
+        means = {name: term.detach().mean() for name, term in terms.items()}
         finite = torch.stack([*means.values()]).isfinite().all()
         self.bad = torch.where((self.bad < 0) & ~finite, self.step, self.bad)
         means["steps"] = torch.ones((), device=self.device)
         self.sums = {name: mean + self.sums.get(name, 0) for name, mean in means.items()}
         self.step += 1
         return len(images)
-
-    def _share(self) -> float:
-        """The share of the learning rates that this step takes."""
-        decay = self.config.lr_decay * self.config.steps
-        return min(1, (self.config.steps - self.step) / decay) if decay else 1
 
     def _interrupted(self, here: bool, log: bool) -> bool:
         """Whether to stop now. Several processes stop at the same step, one where a line is logged."""
@@ -204,11 +184,8 @@ class Trainer:
         }
         self.log.append(rounded({"step": self.step} | terms | speed))
         if self.path and first_process():
-            write_atomically(self._log_path(), "".join(f"{json.dumps(line)}\n" for line in self.log).encode())
+            write_atomically(self.log_path, "".join(f"{json.dumps(line)}\n" for line in self.log).encode())
         return sum(terms.values())
-
-    def _log_path(self) -> Path:
-        return self.path.with_suffix("").with_suffix(".jsonl")
 
     def _save(self) -> None:
         if not self.path or not first_process():
@@ -243,23 +220,21 @@ class Trainer:
         self.network.load_state_dict(groups["network"])
         self.sums = groups["sum"]
         self.optimizers.load_state(groups["optimizer"])
-        if self._log_path().exists():
-            lines = [json.loads(line) for line in self._log_path().read_text().splitlines()]
+        if self.log_path.exists():
+            lines = [json.loads(line) for line in self.log_path.read_text().splitlines()]
             self.log = [line for line in lines if line["step"] <= self.step]
 
 
 def train_network(
-    trainer: Trainer, out: Path, *, command: str, phi: nn.Module | None, inputs: Sequence[Picture], initial: Path | None
+    trainer: Trainer, out: Path, command: str, phi: nn.Module | None, inputs: Sequence[Picture] = ()
 ) -> list[dict[str, Any]]:
-    """Run a training to its end, and write the network with its record.
+    """Run a training to its end, and write the network; the same call goes on with a run that was stopped.
 
     Args:
         trainer: of a network that `save_network` takes.
-        out: the network's file; see `network_path`.
-        command: its name, for the provenance.
-        phi: the loss network, if there is one.
-        inputs: what else went in beside the photographs.
-        initial: the file of the network that it started from.
+        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
+            training, .state.safetensors.
+        command, phi, inputs: for the provenance: its name, the loss network, and what else went in beside photographs.
 
     Returns: the lines of the log. Raises: see `Trainer.run` and `save_network`.
     """
@@ -268,8 +243,8 @@ def train_network(
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed)
         run.photographs, run.precision = trainer.inputs["photographs"], config.precision
         record = recorded(config, log, provenance(run, phi, inputs))
-        if initial:
-            record["initial"] = load_network(initial, type(trainer.network))[1]
+        if trainer.initial:
+            record["initial"] = load_network(trainer.initial, type(trainer.network))[1]
         save_network(trainer.network, out, record)
     return log
 
@@ -285,8 +260,15 @@ def training_photographs_on(images: str, **wanted: Any) -> Iterator[ImageDataset
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     photographs = load_photographs(coco2014() if images == "coco2014" else images, **wanted)
-    with process_group():
+    if launched := distributed.is_torchelastic_launched():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
         yield photographs.to(default_device())
+    finally:
+        if launched:
+            distributed.destroy_process_group()
 
 
 def _part(images: Tensor) -> Tensor:

@@ -76,12 +76,6 @@ def test_a_loss_that_is_not_finite_names_the_iteration():
         optimise_image(lambda image: image.sum(dim=(1, 2, 3)) * next(values), LBFGS(torch.ones(1, 3, 4, 4)), 4, "noise")
 
 
-@pytest.mark.parametrize("iterations", [0, -1])
-def test_iterations_must_be_positive(iterations):
-    with pytest.raises(RangeError, match="iterations must be a whole number of iterations, at least 1"):
-        optimise_image(lambda image: image.sum(dim=(1, 2, 3)), LBFGS(torch.zeros(1, 3, 4, 4)), iterations)
-
-
 def test_adam_is_torchs_with_the_image_clipped():
     target = torch.tensor([-0.5, 0.25, 1.5]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     adam = Adam(torch.full((1, 3, 4, 4), 0.5), lr=0.05, bounds=(0, 1))
@@ -236,21 +230,9 @@ def test_with_bfloat16_convolutions_it_ends_within_2_percent(photograph, y_style
     assert ends[1] == pytest.approx(ends[0], rel=0.02)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"iterations": 0}, "iterations must be a whole number of iterations, at least 1; got 0"),
-        ({"iterations": -5}, "iterations must be a whole number of iterations, at least 1; got -5"),
-        ({"history": 0}, "history must be a whole number of pairs, at least 1; got 0"),
-        ({"iterations": 5, "keep": (0, 6)}, r"keep must lie in 0 to 5; got \[0, 6\]"),
-    ],
-)
-def test_settings_it_cannot_take_are_refused(photograph, y_style, options, message):
-    with pytest.raises(RangeError, match=message):
-        gatys(photograph, y_style, **options)
-
-
-def test_a_content_image_that_is_not_finite_is_refused(photograph, y_style):
+def test_what_it_cannot_take_is_refused(photograph, y_style):
+    with pytest.raises(RangeError, match=r"keep must lie in 0 to 5; got \[0, 6\]"):
+        gatys(photograph, y_style, iterations=5, keep=(0, 6))
     with pytest.raises(ValueError, match="the content image has pixels that are not finite"):
         gatys(photograph * torch.nan, y_style, iterations=1)
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from replication.io.ranges import RangeError
 from replication.lbfgs import LBFGS
 
 
@@ -149,9 +148,3 @@ def test_its_state_goes_on_elsewhere():
     ours(rosenbrock, first, 12)
     second.load_state(first.state())
     assert torch.equal(ours(rosenbrock, second, 8), expected[12:])
-
-
-@pytest.mark.parametrize("history", [0, -3])
-def test_history_must_be_positive(history):
-    with pytest.raises(RangeError, match="history must be a whole number of pairs, at least 1"):
-        LBFGS(torch.zeros(1, 3), history)

@@ -20,17 +20,14 @@ def sizes(network, size):
     return found
 
 
-def test_the_faithful_network_is_that_of_the_supplement():
-    network = ImageTransformationNetwork()
+@pytest.mark.parametrize(
+    ("padding", "side", "blocks"), [("reflection", 336, range(82, 62, -2)), ("zero", 256, [64] * 10)]
+)
+def test_the_network_is_that_of_the_supplement_and_with_zero_padding_of_arxiv_v1(padding, side, blocks):
+    network = ImageTransformationNetwork(padding=padding)
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_679_235
-    blocks = [(128, side) for side in (82, 80, 78, 76, 74, 72, 70, 68, 66, 64)]
-    assert sizes(network, 256) == [(32, 336), (64, 168), (128, 84), *blocks, (64, 128), (32, 256), (3, 256)]
-
-
-def test_without_padding_of_the_image_it_is_that_of_arxiv_v1():
-    network = ImageTransformationNetwork(padding="zero")
-    assert sum(parameter.numel() for parameter in network.parameters()) == 1_679_235
-    assert sizes(network, 256) == [(32, 256), (64, 128), (128, 64), *[(128, 64)] * 10, (64, 128), (32, 256), (3, 256)]
+    front = [(32, side), (64, side // 2), (128, side // 4)]
+    assert sizes(network, 256) == [*front, *((128, block) for block in blocks), (64, 128), (32, 256), (3, 256)]
 
 
 @pytest.mark.parametrize("padding", ["reflection", "zero"])

@@ -80,8 +80,6 @@ def test_the_momentum_is_a_running_mean_and_goes_on_from_its_state():
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), halves.parameters(), strict=True))
 
 
-def test_unknown_optimizers_and_rates_are_refused():
+def test_unknown_optimizers_are_refused():
     with pytest.raises(ReplicationError, match="optimizer must be adam or muon; got 'sgd'"):
         optimizers(network(), optimizer="sgd")
-    with pytest.raises(ReplicationError, match="kernel_rate must be a finite number, more than 0, at most 1"):
-        optimizers(network(), optimizer="muon", kernel_rate=0)

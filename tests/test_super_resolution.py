@@ -31,7 +31,6 @@ from replication.super_resolution import (
     low_resolution,
     luminance,
     pretrained_network,
-    srcnn,
     super_resolution_trainer,
     train_super_resolution,
     upscale,
@@ -92,7 +91,7 @@ def test_srcnn_changes_the_luminance_alone():
     ycbcr = rgb2ycbcr(large[0].permute(1, 2, 0).double().numpy())
     ycbcr[..., 0] = 255 * network(luminance(large))[0, 0].detach().numpy()
     wanted = np.clip(ycbcr2rgb(ycbcr), 0, 1)
-    np.testing.assert_allclose(srcnn(network, small)[0].permute(1, 2, 0).numpy(), wanted, atol=2e-3)
+    np.testing.assert_allclose(SRCNNUpscaler(network)(small)[0].permute(1, 2, 0).numpy(), wanted, atol=2e-3)
 
 
 @pytest.mark.parametrize("factor", [4, 8])
@@ -112,7 +111,6 @@ def test_tiles_are_the_whole_image_within_1_of_255_in_the_precisions_of_the_comm
 @pytest.mark.parametrize("size", [pytest.param((40, 60), marks=pytest.mark.slow), (17, 33)])
 def test_tiles_of_srcnn_are_the_whole_image(size):
     found, small = SRCNNUpscaler(SRCNN().eval().double()), resize(PHOTOGRAPH, *size).double()
-    assert torch.equal(found(small), srcnn(found.network, small))
     assert (upscale(found, small, tile=16) - upscale(found, small, tile=None)).abs().max() < 1e-12
 
 
@@ -135,22 +133,9 @@ def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match)
         assert (grey - enlarged).abs().mean() < 0.05
         large = load_image(tmp_path / name / "colour.png")
         assert not torch.equal(large[:, :2], large[:, 1:])
-    expected = srcnn(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0], load_image(files[0]))
+    expected = SRCNNUpscaler(load_network(PRETRAINED / "srcnn_x4.safetensors", SRCNN)[0])(load_image(files[0]))
     if not match:
         assert (load_image(tmp_path / "srcnn" / "colour.png") - expected).abs().max() < 0.51 / 255
-
-
-def test_a_batch_is_not_cut_into_tiles():
-    with pytest.raises(ValueError, match=r"one RGB image has the shape \(1, 3, H, W\); got \(2, 3, 40, 40\)"):
-        upscale(network(4), torch.rand(2, 3, 40, 40), tile=16)
-
-
-def test_folding_the_norms_changes_nothing_but_rounding():
-    torch.manual_seed(3)
-    network = SuperResolutionNetwork(4).double()
-    network(torch.rand(2, 3, 16, 16).double())
-    small = resize(PHOTOGRAPH, 20, 24).double()
-    assert (for_inference(network, torch.float64)(small) - network.eval()(small)).abs().max() < 1e-9
 
 
 def test_histogram_matching_is_scikit_images_on_8_bits():
@@ -198,12 +183,7 @@ def photographs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"factor": 3, "patch": 96}, "factor must be 4 or 8; got 3"),
-        ({"patch": 50}, "patch must be a multiple of factor, 4; got 50"),
         ({"loss": "style"}, "loss must be feature or pixel or srcnn; got 'style'"),
-        ({"loss": "srcnn", "factor": 8}, "factor must be 4 for srcnn; got 8"),
-        ({"patch": 32, "blur": 9.0}, "blur must be less than a quarter of patch, 32; got 9"),
-        ({"blur": -1.0}, "blur must be a finite number of pixels, at least 0; got -1"),
         ({"patch": 32, "lattice_weight": 1}, "patch must be at least 32 . factor with a lattice_weight; got 32"),
         ({"patch": 128}, "crops of 128 x 128 do not fit into photographs of 96 pixels a side"),
         ({"loss": "srcnn", "kernels": (9, 4, 5)}, "kernels must be 9 5 5 or 9 1 5; got 9 4 5"),

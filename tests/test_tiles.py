@@ -10,6 +10,7 @@ from replication import style_transfer, super_resolution, tiles
 from replication.io.files import ReplicationError
 from replication.io.images import resize
 from replication.io.pictures import content_picture
+from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import peak_memory
 from replication.style_transfer import style_network, stylise
@@ -158,6 +159,9 @@ def test_the_temporary_file_goes_and_its_lack_is_named(trained, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_a_batch_is_refused(trained):
+@pytest.mark.parametrize("call", [stylise, upscale])
+def test_a_batch_and_a_tile_that_is_no_multiple_of_4_are_refused(call):
     with pytest.raises(ValueError, match=r"one RGB image has the shape \(1, 3, H, W\); got \(2, 3, 100, 100\)"):
-        stylise(trained, torch.rand(2, 3, 100, 100), 64)
+        call(None, torch.rand(2, 3, 100, 100), 64)
+    with pytest.raises(RangeError, match="a multiple of 4; got 50"):
+        call(None, PHOTOGRAPH, 50)

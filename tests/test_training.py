@@ -4,13 +4,11 @@ import json
 import resource
 import shutil
 import signal
-from typing import NamedTuple
 
 import pytest
 import torch
 from commands import Process
 from safetensors.torch import load_file
-from torch import Tensor
 
 from replication import networks
 from replication.config import TrainingConfig
@@ -20,15 +18,10 @@ from replication.networks import ImageTransformationNetwork
 from replication.training import Trainer
 
 
-class Terms(NamedTuple):
-    pixel: Tensor
-    level: Tensor
-
-
 def losses(predict, images, step=0):
     """To turn colours around: cheap, and not solved at once."""
     found = predict(images)
-    return Terms((found - 1 + images).square().mean((1, 2, 3)), 0.1 * found.mean((1, 2, 3)).square())
+    return {"pixel": (found - 1 + images).square().mean((1, 2, 3)), "level": 0.1 * found.mean((1, 2, 3)).square()}
 
 
 def batch(step):
@@ -59,7 +52,7 @@ def test_a_step_is_one_of_torchs_adam_on_the_mean_of_the_sum_of_the_terms():
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, foreach=False, fused=False)
     values = []
     for step in range(6):
-        terms = losses(network, batch(step))
+        terms = losses(network, batch(step)).values()
         optimiser.zero_grad()
         sum(terms).mean().backward()
         optimiser.step()
@@ -159,8 +152,7 @@ def test_a_full_disk_loses_nothing_that_was_there(tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(tmp_path):
     def broken(predict, images, step):
         terms = losses(predict, images)
-        bad = step == 6
-        return terms._replace(pixel=terms.pixel * (torch.nan if bad else 1))
+        return terms | {"pixel": terms["pixel"] * (torch.nan if step == 6 else 1)}
 
     path = tmp_path / "run.safetensors"
     with pytest.raises(FloatingPointError, match="loss is not finite at step 6; the last good state is in"):
