@@ -14,7 +14,7 @@ import tyro
 from tyro import MISSING
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
-from replication.config import RECIPES, StyleConfig, SuperResolutionConfig
+from replication.config import RECIPES, TILE_ENLARGED, TILE_STYLISED, StyleConfig, SuperResolutionConfig
 from replication.io.files import ReplicationError, explained
 from replication.io.ranges import Precision, RangeError
 
@@ -97,6 +97,12 @@ class TrainStyle(Command):
     def run(self) -> None:
         from replication.style_transfer import train_style_from_files
 
+        if self.recipe == "quick":
+            logging.getLogger("replication").info(
+                "the quick recipe: %d steps, of which 2,500 take about a quarter of an hour on two cores; the paper's "
+                "settings are --recipe paper",
+                self.config.steps,
+            )
         train_style_from_files(self.style, self.images, self.out, self.config)
 
 
@@ -161,7 +167,7 @@ class Stylise(Files):
 
     style: str
     """a .safetensors file, or a name out of data/checkpoints/style"""
-    tile: int = 1024
+    tile: int = TILE_STYLISED
     """images larger than this, in pixels, are cut; less takes less memory"""
 
     def run(self) -> int:
@@ -183,7 +189,7 @@ class Upscale(Files):
     """another network, .safetensors"""
     match_histogram: bool = True
     """give the result the input's histograms, as in the paper"""
-    tile: int = 256
+    tile: int = TILE_ENLARGED
     """images larger than this, in pixels, are cut"""
 
     def run(self) -> int:

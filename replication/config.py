@@ -22,6 +22,7 @@ from replication.io.ranges import (
     check,
 )
 
+TILE_STYLISED, TILE_ENLARGED = 1024, 256  # pixels a side; larger images are cut into tiles
 KERNELS = ((9, 5, 5), (9, 1, 5))  # of SRCNN
 
 

@@ -13,6 +13,10 @@ from replication.config import PAPER
 from replication.io.ranges import check
 from replication.loss_network import LossNetwork
 
+WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
+BINS = 2  # of a spectrum, around a frequency
+BESIDE = (4, 12)  # bins below it
+
 
 def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distance of two feature maps over C*H*W (paper, equation 2).
@@ -120,8 +124,8 @@ class Objective(nn.Module):
         dtype: of the loss network; see `LossNetwork`.
 
     Raises:
-        RangeError: a weight that is negative or not finite, or all of them are 0.
-        ValueError: an unknown layer or form, or a style image that the loss network does not take.
+        RangeError: a weight that is negative or not finite, or all of them are 0; an unknown form.
+        ValueError: an unknown layer, or a style image that the loss network does not take.
     """
 
     def __init__(
@@ -137,11 +141,9 @@ class Objective(nn.Module):
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
-        check(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+        check(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight, style_form=style_form)
         if not style_layers:
             raise ValueError("the style needs at least one layer")
-        if style_form not in ("mean", "sum"):
-            raise ValueError(f"style_form is 'mean' or 'sum'; got {style_form!r}")
         self.content_layer, self.style_layers = content_layer, tuple(style_layers)
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
         self.style_form = style_form
@@ -194,11 +196,6 @@ def finite(image: Tensor, name: str) -> Tensor:
     if not image.isfinite().all():
         raise ValueError(f"the {name} has pixels that are not finite")
     return image
-
-
-WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
-BINS = 2  # of a spectrum, around a frequency
-BESIDE = (4, 12)  # bins below it
 
 
 def lattice(image: Tensor, period: int = 4) -> Tensor:

@@ -15,6 +15,7 @@ FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
 SR_FILTERS, SR_BLOCKS = 64, 4
 STRIDE = 4  # the image is padded to a multiple of this
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class ImageTransformationNetwork(nn.Module):
@@ -244,9 +245,6 @@ def _norm(norm: str, channels: int) -> nn.Module:
     nn.init.uniform_(layer.weight, 0, 1)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Network:

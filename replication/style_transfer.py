@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from replication.config import PAPER, StyleConfig
+from replication.config import PAPER, TILE_STYLISED, StyleConfig
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
@@ -25,7 +25,6 @@ from replication.training import Trainer, train_network, training_photographs_on
 BASE = NETWORKS / "base.safetensors"
 PRETRAINED = NETWORKS / "style"
 WARMUP_START = 1e-3  # of the style weight
-TILE = 1024  # pixels a side
 REACH = 52  # pixels around a tile that have a say in it: 40 through the blocks, 11 through the rest, in steps of 4
 
 
@@ -132,7 +131,9 @@ def style_names() -> list[str]:
 
 
 @torch.inference_mode()
-def stylise(network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE, label: str = "") -> Tensor:
+def stylise(
+    network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE_STYLISED, label: str = ""
+) -> Tensor:
     """Transform an image of any size, in tiles where it is larger than one; see `pieces`.
 
     With instance norm the statistics of the whole image are gathered over tiles first, which takes more than twice as
@@ -168,7 +169,7 @@ def stylise_files(
     out: Path | str,
     style: Path | str,
     *,
-    tile: int | None = TILE,
+    tile: int | None = TILE_STYLISED,
     precision: str = "float32",
     overwrite: bool = False,
 ) -> list[ReplicationError]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from replication.config import SuperResolutionConfig
+from replication.config import TILE_ENLARGED, SuperResolutionConfig
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
@@ -26,7 +26,6 @@ PAPER = SuperResolutionConfig()
 PRETRAINED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
 FEATURE_LAYER = "relu2_2"  # section 4.2
-TILE = 256  # pixels a side of the small image
 REACH = 14  # small pixels around a tile that have a say in it: 4 + 8 through the blocks, 2 behind them
 BAND = 256  # rows of a large image at a time, where it is taken in 8 bits
 LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # of red, green and blue in Y of BT.601, 16..235
@@ -91,7 +90,7 @@ class SRCNNUpscaler(nn.Module):
 
 @torch.inference_mode()
 def upscale(
-    network: SuperResolutionNetwork | SRCNNUpscaler, small: Tensor, tile: int | None = TILE, label: str = ""
+    network: SuperResolutionNetwork | SRCNNUpscaler, small: Tensor, tile: int | None = TILE_ENLARGED, label: str = ""
 ) -> Tensor:
     """Enlarge an image of any size, in tiles where it is larger than one; see `pieces`.
 
@@ -160,7 +159,7 @@ def upscale_files(
     loss: str = "feature",
     network: Path | str | None = None,
     match: bool = True,
-    tile: int | None = TILE,
+    tile: int | None = TILE_ENLARGED,
     precision: str = "float32",
     overwrite: bool = False,
 ) -> list[ReplicationError]:

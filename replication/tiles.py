@@ -18,6 +18,9 @@ from replication.io.ranges import check
 from replication.io.runtime import progress_bar
 from replication.networks import FILTERS, STRIDE, ImageTransformationNetwork, ResidualBlock
 
+REACH = 2  # units of 4 pixels around a tile that have a say in it: before the blocks, in one of them, or behind them
+BAND = 16  # rows that are summed up at a time, so that they stay in the cache
+
 Source = Callable[[slice, slice], Tensor]  # gives some rows and columns of an image, in units
 Piece = tuple[slice, slice, Tensor]  # rows and columns of a result, in pixels, and what it has there
 
@@ -98,10 +101,6 @@ def padded(image: Tensor, margin: int) -> tuple[Source, tuple[int, int]]:
 def cropped(layers: nn.Module) -> int:
     """By how much layers make an image smaller at each side: one for each of their convolutions without padding."""
     return sum(isinstance(layer, nn.Conv2d) and not any(layer.padding) for layer in layers.modules())
-
-
-REACH = 2  # units of 4 pixels around a tile that have a say in it: before the blocks, in one of them, or behind them
-BAND = 16  # rows that are summed up at a time, so that they stay in the cache
 
 
 def with_statistics(

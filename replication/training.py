@@ -94,7 +94,8 @@ class Trainer:
         """Train, going on from the state file where there is one; returns the lines of the log, from the first step on.
 
         Args:
-                until: the number of steps after which to stop; None for all. A later call goes on.
+            label: what the progress bar says.
+            until: the number of steps after which to stop; None for all. A later call goes on.
 
         Raises:
             RangeError: `until` is not positive, or more than the steps.
@@ -236,7 +237,11 @@ def train_network(
             training, .state.safetensors.
         command, phi, inputs: for the provenance: its name, the loss network, and what else went in beside photographs.
 
-    Returns: the lines of the log. Raises: see `Trainer.run` and `save_network`.
+    Returns:
+        The lines of the log.
+
+    Raises:
+        ReplicationError, FloatingPointError, KeyboardInterrupt: see `Trainer.run` and `save_network`.
     """
     log, config = trainer.run(out.stem), trainer.config
     if first_process():

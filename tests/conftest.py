@@ -114,17 +114,17 @@ def checkout(tmp_path, monkeypatch):
 def smoke(once, weights, worker_id):
     """`smoke("03")`: the folder of what that notebook made in its one run, profile smoke, as a stranger has it.
 
-    That is without the data folder and the servers of the sets, in a copy of the project. The ledger, `smoke("10")`,
+    That is without the data folder and the servers of the sets, in a copy of the project. The summary, `smoke("10")`,
     has the files of all others beside its own. What the command said is in `said.txt`.
     """
-    *others, ledger = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
+    *others, summary = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
     if worker_id == "gw1":
-        others.reverse()  # so that two workers that wait for the ledger share what it needs
+        others.reverse()  # so that two workers that wait for the summary share what it needs
 
     def execute(number, folder):
         copy_project(folder)
         made = folder / "figures" / "smoke"
-        for other in others if number == ledger else ():
+        for other in others if number == summary else ():
             shutil.copytree(figures(other), made, dirs_exist_ok=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("REPLICATION_DATA", raising=False)
@@ -135,7 +135,7 @@ def smoke(once, weights, worker_id):
         (made / "said.txt").write_text(result.stdout)
 
     def figures(number):
-        for other in others if number == ledger else ():
+        for other in others if number == summary else ():
             figures(other)
         return once(f"notebook {number}", functools.partial(execute, number)) / "figures" / "smoke"
 

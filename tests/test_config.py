@@ -40,13 +40,13 @@ def train(tmp_path):
     small = ["--size", 64, "--style-size", 64, "--steps", 1]
 
     def trained(*more):
-        """The configuration, as the record has it, and the record."""
+        """The configuration, as the record has it, the record, and what was said."""
         done = run_command("train-style", *map(str, [*arguments, *small, *more]), REPLICATION_CACHE=tmp_path / "cache")
         assert done.returncode == 0, done.stderr
         record = json.loads((tmp_path / "net.json").read_text())
         for path in tmp_path.glob("net.*"):
             path.unlink()
-        return StyleConfig(**record["config"]), record
+        return StyleConfig(**record["config"]), record, done.stderr
 
     return trained
 
@@ -56,12 +56,13 @@ SMALL = {"steps": 1, "size": 64, "style_size": 64}
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights_file")
-def test_without_a_gpu_the_command_trains_quickly_from_the_base(train):
-    config, record = train()
+def test_without_a_gpu_the_command_trains_quickly_from_the_base_and_says_so(train):
+    config, record, said = train()
+    assert "the quick recipe: 1 steps, of which 2,500 take about a quarter of an hour" in said
     assert config == replace(RECIPES["quick"], **SMALL)
     assert record["initial"] == load_network(BASE, ImageTransformationNetwork)[1]
     assert record["final_losses"]["lattice"] > 0
-    changed, again = train("--initial", "None", "--no-flip", "--lattice-weight", 0)
+    changed, again, _ = train("--initial", "None", "--no-flip", "--lattice-weight", 0)
     assert changed == replace(config, initial=None, flip=False, lattice_weight=0.0)
     assert "initial" not in again
     assert "lattice" not in again["final_losses"]
@@ -71,7 +72,8 @@ def test_without_a_gpu_the_command_trains_quickly_from_the_base(train):
 @pytest.mark.usefixtures("weights_file")
 @pytest.mark.parametrize("given", [["--recipe", "paper"], ["--recipe=paper"]])
 def test_the_papers_recipe_is_the_papers(train, given):
-    config, record = train(*given)
+    config, record, said = train(*given)
+    assert "recipe" not in said
     assert config == replace(PAPER, **SMALL)
     assert (config.norm, config.optimizer, config.batch_size, config.learning_rate) == ("batch", "adam", 4, 1e-3)
     assert "initial" not in record

@@ -117,3 +117,11 @@ def test_no_file_names_this_machine_or_a_registry():
     )
     for path in tracked("*.py", "*.ipynb", "*.json", "*.md", "*.toml", "*.yml", "*.txt", "Makefile"):
         assert not home.search(path.read_text()), path
+
+
+def test_what_the_texts_name_is_there():
+    for path in tracked("README.md", "data/README.md", "notebooks/*.ipynb"):
+        for name in re.findall(
+            r"`(replication/[a-z_/]+\.py|data/[\w/]+\.\w+)`|\]\((figures/[\w/]+\.\w+)\)", path.read_text()
+        ):
+            assert (ROOT / "".join(name)).exists(), (path, name)

@@ -24,6 +24,9 @@ from replication.io.files import (
     write_json,
 )
 
+NETWORKS = DATA / "checkpoints"  # those that come with the project
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def save_checkpoint(path: Path | str, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
     """Write the state of a run, and the settings, as JSON takes them, that it goes on with; see `write_atomically`."""
@@ -77,10 +80,6 @@ def deferred_interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-NETWORKS = DATA / "checkpoints"  # those that come with the project
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def network_path(path: Path | str) -> Path:

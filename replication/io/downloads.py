@@ -31,6 +31,16 @@ with warnings.catch_warnings():
 
 log = logging.getLogger(__name__)
 
+COCO, COCO_MD5 = "http://images.cocodataset.org/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88"
+SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100"}
+DIGESTS = json.loads((DATA / "evaluation_sets.json").read_text())  # of the pixels, by set and name
+GREY = ("bridge",)  # one channel as published, which the paper's protocol measures as it is
+SOURCES = (
+    "https://huggingface.co/datasets/eugenesiow/{name}/resolve/main/data/{name}_HR.tar.gz",
+    "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
+)
+TIMEOUT = (5, 20)  # seconds, to reach a server and between two parts of its answer
+UNREACHED: dict[str, str] = {}  # servers that did not answer, and why: this process does not ask them again
 KEY = re.compile("[0-9a-f]{16}")  # the name of a file that belongs to certain inputs
 Contents = TypeVar("Contents")
 
@@ -81,18 +91,6 @@ def _locked(path: Path) -> Iterator[None]:
 def _remove_begun(folder: Path, stem: str) -> None:
     for path in folder.glob(f".{stem}.*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-COCO, COCO_MD5 = "http://images.cocodataset.org/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88"
-SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100"}
-DIGESTS = json.loads((DATA / "evaluation_sets.json").read_text())  # of the pixels, by set and name
-GREY = ("bridge",)  # one channel as published, which the paper's protocol measures as it is
-SOURCES = (
-    "https://huggingface.co/datasets/eugenesiow/{name}/resolve/main/data/{name}_HR.tar.gz",
-    "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
-)
-TIMEOUT = (5, 20)  # seconds, to reach a server and between two parts of its answer
-UNREACHED: dict[str, str] = {}  # servers that did not answer, and why: this process does not ask them again
 
 
 class DownloadError(ReplicationError):

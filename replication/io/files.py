@@ -1,4 +1,4 @@
-"""The one error that a user can mend, and how errors, and the programs that we run, are told in one line."""
+"""Errors told in one line, where things are, and files that are written whole or not at all."""
 
 import contextlib
 import hashlib
@@ -12,6 +12,11 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "replication" / "shipped"  # what setup.py makes of data/ in an installed package
+DATA = SHIPPED if SHIPPED.is_dir() else ROOT / "data"
+IN_CHECKOUT = DATA != SHIPPED and (ROOT / "notebooks").is_dir()
+FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a checkout: where the user stands
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LONGEST = 300  # letters
 HINTS = ("warning:", "hint:", "note:", "[notice]")
@@ -58,13 +63,6 @@ def last_words(output: str) -> str:
     lines = [line for line in lines if line and not line.lower().startswith(HINTS)]
     fatal = [line for line in lines if line.startswith("Fatal Python error")]  # what follows it are frames
     return (fatal or lines or [""])[-1].removeprefix("ERROR: ")[:LONGEST]
-
-
-ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "replication" / "shipped"  # what setup.py makes of data/ in an installed package
-DATA = SHIPPED if SHIPPED.is_dir() else ROOT / "data"
-IN_CHECKOUT = DATA != SHIPPED and (ROOT / "notebooks").is_dir()
-FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a checkout: where the user stands
 
 
 def need_checkout(command: str) -> None:

@@ -25,7 +25,7 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
     """Commit, settings, seed, device, precision, versions, and digests of weights and inputs.
 
     Args:
-        run: what `settings.start` returned; for a command, the same with `command` in place of `notebook`, and a
+        run: what `profiles.start` returned; for a command, the same with `command` in place of `notebook`, and a
             profile where it has one, and `stand_ins` where something took the place of the paper's input.
         network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from replication.io.files import ReplicationError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
+MODES = {"default": "default", "graphs": "reduce-overhead"}  # the second captures CUDA graphs
 
 
 def default_device() -> str:
@@ -74,9 +75,6 @@ def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> t
     except NameError:
         notebook = False
     return _NotebookBar(**settings, ncols=80) if notebook else tqdm(**settings)
-
-
-MODES = {"default": "default", "graphs": "reduce-overhead"}  # the second captures CUDA graphs
 
 
 def compile_in_place(network: nn.Module, mode: str) -> None:

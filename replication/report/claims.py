@@ -1,7 +1,6 @@
 """What the paper says of each figure, and the checks of it against what was measured.
 
-Each function judges the figure of its name; its docstring is the paper's claim. It takes the numbers of the figure as
-its JSON file holds them, mostly a row a layer (the lowest first), a size or a photograph, and the settings of the run.
+Each function takes the numbers of its figure as the JSON file holds them, mostly in rows, and the run's settings.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,13 +19,32 @@ Settings = dict[str, Any]
 SPEED_UPS = {256: 1060, 512: 1026, 1024: 1042}  # Table 1, over 500 iterations, by the sizes of Fig. 5, too
 TRAINED = 256  # pixels a side, of the photographs in training
 ITERATIONS = 500  # of the paper's baseline
-# when a method's PSNR reaches the paper's
-MET = {"pixel": rules.at_least, "feature": partial(rules.at_least, less=0.3), "srcnn": partial(rules.within, 0.5)}
+REACHED = {"pixel": rules.at_least, "feature": partial(rules.at_least, less=0.3), "srcnn": partial(rules.within, 0.5)}
 
 
-def fig3_feature_inversion(rows: list[Row], settings: Settings) -> list[Check]:
-    """Section 3.2, Fig. 3: an image that matches the original at an early layer looks the same; at higher layers
-    content and layout are kept, colour, texture and exact shape are not."""
+Judge = Callable[[Any, Settings], list[Check]]
+
+
+class Claim(NamedTuple):
+    """What the paper says of a figure, its section first, and the function that checks it."""
+
+    text: str
+    judge: Judge
+
+
+CLAIMS: dict[str, Claim] = {}  # by figure
+
+
+def _claim(text: str) -> Callable[[Judge], Judge]:
+    """Put the paper's words, and the function that follows, under the name of the figure, which is the function's."""
+    return lambda judge: CLAIMS.setdefault(judge.__name__.removeprefix("_"), Claim(text, judge)).judge
+
+
+@_claim(
+    "Section 3.2, Fig. 3: an image that matches the original at an early layer looks the same; at higher layers "
+    "content and layout are kept, colour, texture and exact shape are not."
+)
+def _fig3_feature_inversion(rows: list[Row], settings: Settings) -> list[Check]:
     low, high = rows[0]["layer"], rows[-1]["layer"]
     psnrs = [row["psnr"] for row in rows]
     colours, ssims = ([rows[i][name] for i in (0, -1)] for name in ("histogram_distance", "ssim"))
@@ -46,9 +64,11 @@ def fig3_feature_inversion(rows: list[Row], settings: Settings) -> list[Check]:
     return judged_after(settings["iterations"], checks)
 
 
-def fig4_style_reconstruction(rows: list[Row], settings: Settings) -> list[Check]:
-    """Section 3.2, Fig. 4: matching the style reconstruction loss keeps the texture of the painting and not its
-    layout; higher layers transfer larger structures."""
+@_claim(
+    "Section 3.2, Fig. 4: matching the style reconstruction loss keeps the texture of the painting and not its "
+    "layout; higher layers transfer larger structures."
+)
+def _fig4_style_reconstruction(rows: list[Row], settings: Settings) -> list[Check]:
     names = ("style_loss_ratio", "spatial_correlation", "relu5_1_distance")
     ratios, layouts, structures = ([row[name] for row in rows] for name in names)
     correlation = f"correlation with the painting {min(layouts):.2f} to {max(layouts):.2f}"
@@ -63,9 +83,11 @@ def fig4_style_reconstruction(rows: list[Row], settings: Settings) -> list[Check
     return judged_after(settings["iterations"], checks)
 
 
-def gatys_baseline(results: dict[str, Any], settings: Settings) -> list[Check]:
-    """Section 4.1, Fig. 5: projected L-BFGS from white noise converges to satisfactory results within 500 iterations,
-    at about 6% of the content image's objective; without clipping, pixels leave their range."""
+@_claim(
+    "Section 4.1, Fig. 5: projected L-BFGS from white noise converges to satisfactory results within 500 iterations, "
+    "at about 6% of the content image's objective; without clipping, pixels leave their range."
+)
+def _gatys_baseline(results: dict[str, Any], settings: Settings) -> list[Check]:
     iterations, low = settings["iterations"], rules.at_most(0.1, ".0%")
     worst = max(row[f"share_after_{iterations}"] for row in results["images"])
     ran = iterations >= ITERATIONS or low.allows(worst)  # it may have converged before
@@ -77,10 +99,12 @@ def gatys_baseline(results: dict[str, Any], settings: Settings) -> list[Check]:
     ]
 
 
-def style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
-    """Sections 3.1 and 4.1, supplement: at a quarter of the size a network has four times the filters and receptive
-    field for the same cost; trained on photographs it gives any of them the style; with or without shortcuts it
-    ends at a similar loss."""
+@_claim(
+    "Sections 3.1 and 4.1, supplement: at a quarter of the size a network has four times the filters and receptive "
+    "field for the same cost; trained on photographs it gives any of them the style; with or without shortcuts it "
+    "ends at a similar loss."
+)
+def _style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
     costs = {int(factor): cost for factor, cost in results["operations_by_downsampling"].items()}
     *_, before, last = results["receptive_field"].values()
     share = [*results["objective_after_steps"].values()][-1] / results["objective_of_photograph"]
@@ -100,9 +124,11 @@ def style_training(results: dict[str, Any], settings: Settings) -> list[Check]:
     ]
 
 
-def fig5_objective(results: list[Row], settings: Settings) -> list[Check]:
-    """Section 4.1, Fig. 5: the network's objective equals that of 50 to 100 iterations of the baseline, at the size
-    that it was trained at and at larger ones."""
+@_claim(
+    "Section 4.1, Fig. 5: the network's objective equals that of 50 to 100 iterations of the baseline, at the size "
+    "that it was trained at and at larger ones."
+)
+def _fig5_objective(results: list[Row], settings: Settings) -> list[Check]:
     comparable = VALIDATION not in settings.get("stand_ins", ())  # the paper's numbers are those of its photographs
     rows = {row["size"]: row for row in results if comparable}
     enough = rows if settings["iterations"] >= 50 else {}
@@ -116,9 +142,10 @@ def fig5_objective(results: list[Row], settings: Settings) -> list[Check]:
     ]
 
 
-def fig6_style_transfer(rows: list[Row], settings: Settings) -> list[Check]:
-    """Section 4.1, Fig. 6: one forward pass gives results that are qualitatively similar to the optimisation
-    baseline's."""
+@_claim(
+    "Section 4.1, Fig. 6: one forward pass gives results that are qualitatively similar to the optimisation baseline's."
+)
+def _fig6_style_transfer(rows: list[Row], settings: Settings) -> list[Check]:
     ran, names = settings["iterations"] >= ITERATIONS, ("style left", "content given up")
     left, given_up = (max(row[name] for row in rows) if ran else None for name in names)
     style = "one forward pass gives the style | qualitatively similar | "
@@ -129,9 +156,11 @@ def fig6_style_transfer(rows: list[Row], settings: Settings) -> list[Check]:
     ]
 
 
-def fig7_style_transfer_512(rows: list[Row], settings: Settings) -> list[Check]:
-    """Section 4.1, Fig. 7: networks trained on 256 x 256 images apply to images of any size, with results as good at
-    512 x 512."""
+@_claim(
+    "Section 4.1, Fig. 7: networks trained on 256 x 256 images apply to images of any size, with results as good at "
+    "512 x 512."
+)
+def _fig7_style_transfer_512(rows: list[Row], settings: Settings) -> list[Check]:
     size, side = sides = settings["size"], settings["large"]
     small, large = (sum(row[f"share at {each}"] for row in rows) / len(rows) for each in sides)
     good = f"results are as good at {side} x {side} | in the pictures | {{:.1%}} of the photograph's objective"
@@ -139,8 +168,8 @@ def fig7_style_transfer_512(rows: list[Row], settings: Settings) -> list[Check]:
     return [judged(good, large if side > TRAINED else None, rule)]
 
 
-def table1_speed(rows: list[Row], settings: Settings) -> list[Check]:
-    """Table 1: a forward pass takes about half the time of one iteration of the baseline, a thousandth of 500."""
+@_claim("Table 1: a forward pass takes about half the time of one iteration of the baseline, a thousandth of 500.")
+def _table1_speed(rows: list[Row], settings: Settings) -> list[Check]:
     found = {size: [row for row in rows if row["size"] == size] for size in SPEED_UPS}
     usual = min(row["over plain 500"] for row in rows) if all(found.values()) else None
     share = max((row["network / iteration"] for those in found.values() for row in those), default=None)
@@ -158,9 +187,11 @@ def table1_speed(rows: list[Row], settings: Settings) -> list[Check]:
     ]
 
 
-def super_resolution_training(results: dict[str, Any], settings: Settings) -> list[Check]:
-    """Section 4.2: trained in the same way, a network with the pixel loss has the higher PSNR, one with the feature
-    reconstruction loss the finer details."""
+@_claim(
+    "Section 4.2: trained in the same way, a network with the pixel loss has the higher PSNR, one with the feature "
+    "reconstruction loss the finer details."
+)
+def _super_resolution_training(results: dict[str, Any], settings: Settings) -> list[Check]:
     after = f"after {settings['steps']} steps each, "
     both = [results["scores"][f"{loss}, {settings['steps']} steps"] for loss in ("feature", "pixel")]
     psnrs, sharp = ([row[name] for row in both] for name in ("psnr", "sharpness"))
@@ -169,15 +200,19 @@ def super_resolution_training(results: dict[str, Any], settings: Settings) -> li
     return judged_after(settings["steps"], [judged(lower, psnrs, rules.LESS), judged(finer, sharp, rules.MORE)])
 
 
-def fig8_super_resolution_x4(results: dict[str, Any], settings: Settings) -> list[Check]:
-    """Section 4.2, Fig. 8: at x4 the feature reconstruction loss gives sharper edges and finer details, lower PSNR and
-    SSIM, and a slight cross-hatch pattern."""
+@_claim(
+    "Section 4.2, Fig. 8: at x4 the feature reconstruction loss gives sharper edges and finer details, lower PSNR and "
+    "SSIM, and a slight cross-hatch pattern."
+)
+def _fig8_super_resolution_x4(results: dict[str, Any], settings: Settings) -> list[Check]:
     return [*orderings(results["means"], 4), preferred(results["means"])]
 
 
-def fig9_super_resolution_x8(results: dict[str, Any], settings: Settings) -> list[Check]:
-    """Section 4.2, Fig. 9: at x8 the pixel loss has a higher PSNR than bicubic interpolation, the feature
-    reconstruction loss a lower one and, but for BSD100, a higher SSIM than the pixel loss."""
+@_claim(
+    "Section 4.2, Fig. 9: at x8 the pixel loss has a higher PSNR than bicubic interpolation, the feature "
+    "reconstruction loss a lower one and, but for BSD100, a higher SSIM than the pixel loss."
+)
+def _fig9_super_resolution_x8(results: dict[str, Any], settings: Settings) -> list[Check]:
     return orderings(results["means"], 8)
 
 
@@ -233,8 +268,8 @@ def preferred(rows: Sequence[Row]) -> Check:
     return judged(f"{says} | people preferred it on 96% | {{:.0%}}", share, rules.at_least(0.9, ".0%"))
 
 
-def table_super_resolution(rows: Sequence[Row], settings: Settings) -> list[Check]:
-    """Section 4.2, Figs. 8 and 9: the PSNR on Set5, Set14 and BSD100, at x8 its gain over bicubic interpolation."""
+@_claim("Section 4.2, Figs. 8 and 9: the PSNR on Set5, Set14 and BSD100, at x8 its gain over bicubic interpolation.")
+def _table_super_resolution(rows: Sequence[Row], settings: Settings) -> list[Check]:
     psnrs, checks = {key: row["psnr"] for key, row in _whole(rows).items()}, []
     for factor, name, papers in ((factor, *each) for factor, sets in PAPER.items() for each in sets.items()):
         gain, form = (" over bicubic", "+.2f") if factor == 8 else ("", ".2f")
@@ -243,39 +278,13 @@ def table_super_resolution(rows: Sequence[Row], settings: Settings) -> list[Chec
             if paper:
                 wanted, psnr = paper[0] - bases[0], psnrs.get((factor, name, method))
                 words = f"x{factor}, {SETS[name]}, {method}: PSNR{gain} | {wanted:{form}} dB | {{:{form}}} dB"
-                checks.append(judged(words, None if psnr is None else psnr - bases[1], MET[method](wanted, form)))
+                checks.append(judged(words, None if psnr is None else psnr - bases[1], REACHED[method](wanted, form)))
     return checks
 
 
 def _whole(rows: Sequence[Row]) -> dict[tuple[int, str, str], Row]:
     """Of whole sets alone: what stands in for a set, or is a part of it, is not judged."""
     return {key: row for key, row in matched_rows(rows).items() if row["paper_psnr"] is not None}
-
-
-class Claim(NamedTuple):
-    """What the paper says of a figure, its section first, and the function that checks it."""
-
-    text: str
-    judge: Callable[[Any, Settings], list[Check]]
-
-
-CLAIMS = {
-    judge.__name__: Claim(" ".join(judge.__doc__.split()), judge)
-    for judge in (
-        fig3_feature_inversion,
-        fig4_style_reconstruction,
-        gatys_baseline,
-        style_training,
-        fig5_objective,
-        fig6_style_transfer,
-        fig7_style_transfer_512,
-        table1_speed,
-        super_resolution_training,
-        fig8_super_resolution_x4,
-        fig9_super_resolution_x8,
-        table_super_resolution,
-    )
-}
 
 
 def judge(figure: str, results: Any, settings: Settings) -> Judgement:

@@ -1,4 +1,7 @@
-"""The objective of the baseline over its iterations, for many images (section 4.1, Fig. 5)."""
+"""The objective of the baseline over its iterations, for many images (section 4.1, Fig. 5).
+
+It does not depend on the network: so what takes long is computed once, by `train-all`, and comes with the project.
+"""
 
 import json
 from pathlib import Path
@@ -19,6 +22,10 @@ from replication.io.ranges import check
 from replication.io.runtime import default_device, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import Objective
+
+FOLDER = DATA / "baseline_curves"
+VERSION = 1  # of the baseline; another one where its values change by more than rounding
+DIGITS = 5
 
 
 class Curves(NamedTuple):
@@ -96,20 +103,15 @@ def _solved(
     return torch.cat([tensors["objective"] for tensors in found], 1), found[0]["image"]
 
 
-FOLDER = DATA / "baseline_curves"
-VERSION = 1  # of the baseline; another one where its values change by more than rounding
-DIGITS = 5
-
-
-def baseline_curves(style: str, count: int, size: int, *, precision: str = "float32", seed: int = 0) -> Path:
+def baseline_curves(style: str, count: int, size: int) -> Path:
     """Compute the curves that are not there yet, with the published code's weights; each is kept when it is done.
+
+    In float32, from the noise of seed 0: in bfloat16 L-BFGS takes another way.
 
     Args:
         style: see `style_picture`.
         count: validation photographs.
         size: pixels a side of their squares.
-        precision: of the convolutions. L-BFGS takes another way in bfloat16, so that it has curves of its own.
-        seed: of the white noise.
 
     Returns:
         The file, data/baseline_curves/<style>_<size>.json.
@@ -119,7 +121,7 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "floa
         ReplicationError: the package alone is installed, there are too few photographs, or the file is damaged, of
             other settings, or cannot be written.
     """
-    check(count=count, size=size, precision=precision, seed=seed)
+    check(count=count, size=size)
     need_checkout("train-all")
     keep_freed_memory()
     device, painting = default_device(), style_picture(style)
@@ -128,18 +130,17 @@ def baseline_curves(style: str, count: int, size: int, *, precision: str = "floa
     if missing or len(pictures) < count:
         raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")
     y_style = square(painting.image, PAPER.style_size).to(device)
-    dtype = getattr(torch, precision)
-    settings = curve_settings(y_style, seed, dtype=dtype) | {"size": size}
+    settings = curve_settings(y_style) | {"size": size}
     kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}
     if kept["settings"] != settings:
         raise ReplicationError(f"{path} has curves of other settings; remove it to compute them anew")
     run = SimpleNamespace(command="train-all", device=device, **settings)
-    network = LossNetwork(PAPER.style_layers, dtype=dtype).to(device)
+    network = LossNetwork(PAPER.style_layers).to(device)
     for number, picture in enumerate(pictures, 1):
         y = square(picture.image, size).to(device)
         if (digest := image_digest(y)) not in kept["curves"]:
             label = f"{picture.name}, {number} of {count}"
-            solved = gatys(y, y_style, iterations=ITERATIONS, seed=seed, dtype=dtype, label=label)
+            solved = gatys(y, y_style, iterations=ITERATIONS, label=label)
             curve = [float(f"{value:.{DIGITS}g}") for value in solved.losses.total[:, 0].tolist()]
             kept["curves"][digest] = {"name": picture.name, "objective": curve}
             record = kept | {"provenance": provenance(run, network, [painting])}

@@ -25,15 +25,15 @@ class Style(NamedTuple):
     config: StyleConfig
 
 
-class Curves(NamedTuple):
-    """Curves of the baseline for Fig. 5: see `baseline_curves`."""
+class BaselineCurves(NamedTuple):
+    """For Fig. 5; see `baseline_curves`."""
 
     painting: str
     count: int
     size: int
 
 
-Job = Style | SuperResolutionConfig | Curves
+Job = Style | SuperResolutionConfig | BaselineCurves
 
 SMALL = replace(QUICK, steps=2400, batch_size=2, size=128, initial=None)
 ENLARGING = SuperResolutionConfig(
@@ -57,9 +57,9 @@ OVERNIGHT: dict[str, Job] = {
     "super_resolution/x4_feature": replace(ENLARGING, **FEATURE),
     "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
     "super_resolution/x8_feature": replace(ENLARGING, factor=8, patch=128, **FEATURE),
-    "great_wave_256": Curves("great_wave", 50, 256),
-    "great_wave_512": Curves("great_wave", 10, 512),
-    "great_wave_1024": Curves("great_wave", 4, 1024),
+    "great_wave_256": BaselineCurves("great_wave", 50, 256),
+    "great_wave_512": BaselineCurves("great_wave", 10, 512),
+    "great_wave_1024": BaselineCurves("great_wave", 4, 1024),
 }
 QUEUES: dict[str, dict[str, Job]] = {
     "overnight": OVERNIGHT,
@@ -86,7 +86,8 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
     """Work off the queue of a profile; the same call goes on where it was stopped.
 
     A network is done where that of the project has the very configuration of its recipe, or, if it is there for others
-    to start from, where these are done. One that is trained takes the place of the project's.
+    to start from, where these are done. One that is trained takes the place of the project's with the paper's profile;
+    overnight only where the project has none of its name, since which of two is better somebody has to look at.
 
     Args:
         images: a folder of photographs, or "coco2014".
@@ -102,7 +103,6 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
     if profile not in QUEUES:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
     out, jobs = Path(out), _selected(QUEUES[profile], only)
-    shipped = profile in ("overnight", "paper")
     print(pd.DataFrame([_plan(name, jobs, out) for name in jobs]).to_string(index=False), flush=True)
     for number, (name, job) in enumerate(jobs.items(), 1):
         if _is_done(name, jobs, out):
@@ -110,15 +110,24 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
         print(f"[{number}/{len(jobs)}] {name}", flush=True)
         started = time.monotonic()
         _work(name, job, images, out)
-        if shipped and ("/" in name or name == "base"):
-            for suffix in (".safetensors", ".json"):
-                write_atomically(NETWORKS / f"{name}{suffix}", (out / f"{name}{suffix}").read_bytes())
+        if not isinstance(job, BaselineCurves) and ("/" in name or name == "base"):
+            _ship(name, profile, out)
         print(f"  done in {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+
+
+def _ship(name: str, profile: str, out: Path) -> None:
+    """Put a trained network among the project's, or say why not."""
+    own = NETWORKS / f"{name}.safetensors"
+    if profile == "paper" or (profile == "overnight" and not own.exists()):
+        for path in (own, own.with_suffix(".json")):
+            write_atomically(path, (out / path.relative_to(NETWORKS)).read_bytes())
+    elif profile == "overnight":
+        print(f"  {out / own.relative_to(NETWORKS)}: the project's own stays; put it in its place if it is better")
 
 
 def _work(name: str, job: Job, images: str, out: Path) -> None:
     path = out / f"{name}.safetensors"
-    if isinstance(job, Curves):
+    if isinstance(job, BaselineCurves):
         baseline_curves(job.painting, job.count, job.size)
     elif isinstance(job, SuperResolutionConfig):
         train_super_resolution_from_files(images, path, job)
@@ -140,7 +149,7 @@ def _selected(queue: dict[str, Job], only: Sequence[str]) -> dict[str, Job]:
 def _is_done(name: str, jobs: dict[str, Job], out: Path) -> bool:
     """Whether there is a network of this recipe, in `out` or in the project, or all that start from it."""
     job = jobs[name]
-    if isinstance(job, Curves):
+    if isinstance(job, BaselineCurves):
         return False  # `baseline_curves` itself keeps what is done
     wanted = rounded(json.loads(json.dumps(asdict(_config(job)))))
     paths = (out / f"{name}.json", NETWORKS / f"{name}.json")
@@ -157,7 +166,7 @@ def _config(job: Style | SuperResolutionConfig) -> TrainingConfig:
 def _plan(name: str, jobs: dict[str, Job], out: Path) -> dict[str, Any]:
     """A line of the plan: steps in all, done, and the minutes left by its log."""
     job = jobs[name]
-    if isinstance(job, Curves):
+    if isinstance(job, BaselineCurves):
         return {"job": name, "steps": job.count, "done": "", "minutes left": ""}
     steps, log = _config(job).steps, out / f"{name}.jsonl"
     last = json.loads(log.read_text().splitlines()[-1]) if log.exists() else {"step": 0, "seconds_left": None}

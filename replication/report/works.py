@@ -15,7 +15,7 @@ from replication.io.photographs import photographs_of
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
 from replication.io.runtime import compile_in_place, compiled
 from replication.io.weights import vgg16_weights
-from replication.lbfgs import LBFGS
+from replication.lbfgs import HISTORY, LBFGS
 from replication.loss_network import LAYERS, MEAN
 from replication.losses import Objective
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
@@ -24,7 +24,6 @@ from replication.style_transfer import style_trainer, stylise
 from replication.super_resolution import super_resolution_trainer, upscale
 
 STYLE = "great_wave"
-HISTORY = 100  # of L-BFGS, full, as in the later part of a run
 ITERATIONS = 5  # of the baseline in a timed call
 RUNS = 5  # of a network
 

@@ -95,6 +95,18 @@ def test_a_finished_network_takes_the_place_of_the_projects_where_it_is_of_its_s
         train_all(str(images), profile, out)
 
 
+def test_overnight_the_projects_own_network_stays_and_the_word_says_where_the_other_is(images, tmp_path, put, capsys):
+    put(NETWORKS=tmp_path / "networks")
+    name, found = "super_resolution/srcnn_x4", []
+    for profile, seed in (("overnight", 0), ("overnight", 1), ("paper", 2)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(recipes.QUEUES, profile, {name: replace(SMALL, seed=seed)})
+            train_all(str(images), profile, tmp_path / f"out {seed}")
+        found.append(tree(tmp_path / "networks"))
+    assert found[0] == found[1] != found[2]
+    assert f"{tmp_path / 'out 1' / name}.safetensors: the project's own stays" in capsys.readouterr().out
+
+
 def test_every_network_of_the_project_has_a_recipe_that_a_stranger_can_run():
     """A network starts from one of its queue before it, or from one that comes with the project."""
     for queue in QUEUES.values():

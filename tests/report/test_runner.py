@@ -83,7 +83,7 @@ def test_a_failing_cell_is_reported_and_the_others_are_run(project, capsys):
 
 
 @pytest.mark.slow
-def test_what_was_executed_in_the_same_circumstances_is_kept(project, capsys, monkeypatch):
+def test_what_was_executed_in_the_same_environment_is_kept(project, capsys, monkeypatch):
     project(_01_a="x = 1", _02_b="print(1)")
     assert runner.run_notebooks("smoke", only=["01"])
     capsys.readouterr()
