@@ -39,7 +39,6 @@ SMALL = replace(QUICK, steps=2400, batch_size=2, size=128, initial=None)
 ENLARGING = SuperResolutionConfig(
     steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="bfloat16", loss="pixel"
 )
-FEATURE = {"loss": "feature", "lattice_weight": 600.0}
 PAINTINGS = (
     "poppies",
     "village_street_in_auvers",
@@ -54,9 +53,9 @@ OVERNIGHT: dict[str, Job] = {
     "base": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
     **{f"style/{painting}_instance": Style(painting, QUICK) for painting in PAINTINGS},
     "super_resolution/x4_pixel": ENLARGING,
-    "super_resolution/x4_feature": replace(ENLARGING, **FEATURE),
+    "super_resolution/x4_feature": replace(ENLARGING, loss="feature"),
     "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
-    "super_resolution/x8_feature": replace(ENLARGING, factor=8, patch=128, **FEATURE),
+    "super_resolution/x8_feature": replace(ENLARGING, factor=8, patch=128, loss="feature"),
     "great_wave_256": BaselineCurves("great_wave", 50, 256),
     "great_wave_512": BaselineCurves("great_wave", 10, 512),
     "great_wave_1024": BaselineCurves("great_wave", 4, 1024),
