@@ -105,7 +105,8 @@ def test_the_commands_say_in_one_line_that_the_cache_cannot_be_written(tmp_path,
     arguments = [command] if command == "weights" else [command, *training, *style]
     result = run_command(*arguments, REPLICATION_CACHE=tmp_path / "file" / "below", REPLICATION_VGG16="")
     assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    *said, line = result.stderr.splitlines()
+    assert all(each.startswith("the quick recipe") for each in said)
     assert line.startswith(f"error: the cache {tmp_path / 'file' / 'below'}")
     assert "cannot be written (Not a directory); mend that, or set REPLICATION_CACHE to a folder that can be" in line
 
