@@ -22,8 +22,8 @@ from replication.networks import STRIDE, ImageTransformationNetwork, for_inferen
 from replication.tiles import check_image, fill, padded, pieces, with_statistics
 from replication.training import Trainer, train_network, training_photographs_on
 
-BASE = NETWORKS / "base.safetensors"
 PRETRAINED = NETWORKS / "style"
+BASE = PRETRAINED / "great_wave_instance.safetensors"  # what other styles start from
 WARMUP_START = 1e-3  # of the style weight
 REACH = 52  # pixels around a tile that have a say in it: 40 through the blocks, 11 through the rest, in steps of 4
 

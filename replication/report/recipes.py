@@ -50,7 +50,7 @@ PAINTINGS = (
 )
 OVERNIGHT: dict[str, Job] = {
     "base_128": Style("great_wave", SMALL),
-    "base": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
+    "style/great_wave_instance": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
     **{f"style/{painting}_instance": Style(painting, QUICK) for painting in PAINTINGS},
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": replace(ENLARGING, loss="feature"),
@@ -109,7 +109,7 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
         print(f"[{number}/{len(jobs)}] {name}", flush=True)
         started = time.monotonic()
         _work(name, job, images, out)
-        if not isinstance(job, BaselineCurves) and ("/" in name or name == "base"):
+        if "/" in name:
             _ship(name, profile, out)
         print(f"  done in {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
 
