@@ -54,9 +54,10 @@ MODULES = {
     "io.pictures": ("content_picture", "stand_ins", "style_picture", "validation_pictures"),
     "report.benchmarks": ("memory_rows", "speed_rows", "work_rows"),
     "report.curves": ("objective_curves",),
-    "report.figures": ("Plot", "conclude", "save_table", "table"),
+    "report.figures": ("Panel", "Plot", "conclude"),
     "report.profiles": ("start",),
-    "report.summary": ("sources", "styled", "summary"),
+    "report.summary": ("overview", "sources", "styled", "summary"),
+    "report.tables": ("coloured", "save_table", "table"),
     "report.works": ("WORKS",),
     "report.timing": ("convolution_cost", "interleaved"),
 }
