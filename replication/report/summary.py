@@ -24,7 +24,7 @@ document.querySelectorAll("table.sortable th").forEach(head => head.onclick = ()
 });
 </script>"""
 
-Record = dict[str, Any]
+TRAINED = ("04_style_training", "05_style_transfer", "06_objective")  # notebooks whose styles are networks
 
 
 def shown_profile() -> str:
@@ -58,33 +58,26 @@ def summary(profile: str) -> pd.DataFrame:
 
     Returns:
         Columns of text: figure, source, claim, paper, ours, rule, why, which says where the rule's limits come from,
-        kind, "headline" or "proxy", verdict, scale, which says how a run was smaller than the paper's or why there was
-        none, notebook and section, where it is measured.
+        kind, "headline" or "proxy", verdict, reason, why it was not run, section and notebook, where it is measured.
     """
     rows = []
-    for figure, judgement in judgements(profile).items():
-        path = _path(profile, figure)
-        scale = _scale(json.loads(path.read_text())) if path.exists() else ""
+    for judgement in judgements(profile).values():
         for _, group in groupby(judgement.findings, lambda found: found.check.group or found.check.key):
-            rows.append({"figure": judgement.claim.title} | _row(judgement.claim, list(group), scale))
+            row = {"figure": judgement.claim.title} | _row(list(group))
+            rows.append(row | {"notebook": judgement.claim.notebook})
     return pd.DataFrame(rows)
 
 
-def _row(claim: Claim, group: list[Finding], scale: str) -> dict[str, str]:
-    first, verdicts = group[0].check, [found.verdict for found in group]
-    row = {"claim": first.statement, "paper": first.paper, "ours": group[0].ours, "rule": first.rule.text}
-    if first.group:
+def _row(group: list[Finding]) -> dict[str, str]:
+    check, verdicts = group[0].check, [found.verdict for found in group]
+    row = {"claim": check.statement, "paper": check.paper, "ours": group[0].ours, "rule": check.rule.text}
+    if check.group:
         good = sum(verdict in (REPLICATED, EXCEEDED) for verdict in verdicts)
-        ours = [f"{found.check.key.split()[-1]} {found.ours}" for found in group if found.ours]
-        row = {"claim": first.group, "paper": "", "ours": "; ".join(ours), "rule": f"{good} of {len(group)} hold"}
-    scale = scale if set(verdicts) != {NOT_RUN} else group[0].reason
-    kind, where = "headline" if first.headline else "proxy", {"notebook": claim.notebook, "section": first.at}
-    return (
-        {"source": first.source}
-        | row
-        | {"why": first.why, "kind": kind, "verdict": verdict_on(verdicts), "scale": scale}
-        | where
-    )
+        ours = [f"{found.check.key}: {found.ours}" for found in group if found.ours]
+        row = {"claim": check.group, "paper": "", "ours": "; ".join(ours), "rule": f"{good} of {len(group)} hold"}
+    kind = "headline" if check.headline else "proxy"
+    row = {"source": check.source} | row | {"why": check.why, "kind": kind, "verdict": verdict_on(verdicts)}
+    return row | {"reason": group[0].reason, "section": check.at}
 
 
 def styled(frame: pd.DataFrame) -> HTML:
@@ -107,21 +100,22 @@ def _judgement(claim: Claim, path: Path) -> Judgement:
     return Judgement(claim, [Finding(check, "", NOT_RUN, "no such run yet", None) for check in claim.checks], {})
 
 
-def _scale(record: Record) -> str:
-    """Where a figure is not at the paper's scale: its settings, its photographs, and the training of its networks."""
-    source, results = record["provenance"], record["results"]
+def scales(profile: str) -> list[dict[str, str]]:
+    """One row a figure that was run: its settings and networks where they are less than the paper's, and stand-ins."""
+    paths = {claim.title: _path(profile, figure) for figure, claim in claims().items()}
+    found = {title: json.loads(path.read_text())["provenance"] for title, path in paths.items() if path.exists()}
+    return [{"figure": title, "not the paper's": _scale(source)} for title, source in found.items()]
+
+
+def _scale(source: dict[str, Any]) -> str:
     settings, paper = source["settings"], profile_settings(source["notebook"], "paper")
     parts = [f"{name} {settings[name]} for {full}" for name, full in paper.items() if settings.get(name, full) != full]
     if "photographs" in source:
         those = source["photographs"]
         parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
-    elif record["figure"] == "fig5_objective":
-        parts.append(f"{results[0]['photographs']} photographs")
-    folder, networks, full = "style", [], 40_000
-    if "networks" in source:
-        folder, networks, full = "super_resolution", source["networks"], 200_000
-    elif source["notebook"] in ("05_style_transfer", "06_objective"):
-        networks = settings.get("styles") or [settings["style"]]
+    folder, networks, full = "super_resolution", source.get("networks", []), 200_000
+    if source["notebook"] in TRAINED:
+        folder, networks, full = "style", settings.get("styles") or [settings["style"]], 40_000
     paths = [NETWORKS / folder / f"{name}.json" for name in networks]
     trained = [steps_trained(json.loads(path.read_text())) for path in paths if path.exists()]
     if trained:

@@ -80,10 +80,12 @@ def checked(judgement: Judgement) -> Styler:
 def coloured(style: Styler) -> Styler:
     """A table whose verdicts have a colour."""
 
-    def colour(verdict: str) -> str:
-        return next(f"background-color: {value}" for start, value in COLOURS.items() if verdict.startswith(start))
+    return style.map(lambda verdict: f"background-color: {colour_of(verdict)}", subset=["verdict"])
 
-    return style.map(colour, subset=["verdict"])
+
+def colour_of(verdict: str) -> str:
+    """Of a verdict."""
+    return next(colour for start, colour in COLOURS.items() if verdict.startswith(start))
 
 
 def save_table(
