@@ -37,9 +37,9 @@ MODULES = {
         "sharpness",
         "spatial_correlation",
         "ssim",
+        "without_grid",
     ),
     "evaluation": (
-        "examples",
         "heading",
         "methods",
         "network_digests",
