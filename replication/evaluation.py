@@ -172,6 +172,15 @@ def scores(large: Tensor, y: Tensor, factor: int, grey: bool = False) -> dict[st
     return found | {"perceptual": perceptual_distance(large, y)}
 
 
+def mean_scores(images: Sequence[Tensor], targets: Sequence[Tensor], factor: int) -> dict[str, float]:
+    """Means of psnr and ssim (see `luminance_scores`), grid, and detail, the sharpness of what is left without it."""
+    found = []
+    for large, y in zip(images, targets, strict=True):
+        own = luminance_scores(large, y, factor) | {"grid": checkerboard_energy(large, y, factor)}
+        found.append(own | {"detail": sharpness(without_grid(large, factor), y)})
+    return {key: float(np.mean([each[key] for each in found])) for key in found[0]}
+
+
 def published(name: str, image: str) -> Tensor | None:
     """What the authors' SRCNN made of a picture of a set at x4, where `REPLICATION_DATA` has it."""
     folder = data_folder()
