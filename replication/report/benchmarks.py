@@ -122,7 +122,9 @@ def speed_measures(rows: Sequence[dict[str, Any]], device: str) -> dict[str, flo
     """
     found = {row["size"]: row for row in rows if row["precision"] == "float32"}
     keys = {f"speed-up over {number}, {size}": (number, size) for number in NUMBERS for size in TABLE_1}
-    own = {key: found[size][f"speed-up over {number}"] if size in found else None for key, (number, size) in keys.items()}
+    own = {
+        key: found[size][f"speed-up over {number}"] if size in found else None for key, (number, size) in keys.items()
+    }
     those = [found[size] for size in TABLE_1] if found.keys() >= TABLE_1.keys() else []
     own["share of an iteration"] = max((row["network / iteration"] for row in those), default=None)
     own["speed-up over 500 as usually written"] = min((row["over plain 500"] for row in those), default=None)

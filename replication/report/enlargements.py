@@ -1,7 +1,6 @@
 """Figs. 8 and 9: the examples laid out like the paper's, its numbers beside ours, and what the claims judge."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from skimage.morphology import dilation, disk
 from skimage.segmentation import find_boundaries
 from torch import Tensor
 
-from replication.evaluation import AUTHORS, MATCHED, NAMES, Method, enlarged, matched_rows, published, scores
+from replication.evaluation import AUTHORS, MATCHED, Method, enlarged, matched_rows, published, scores
 from replication.io.downloads import SETS, TestPicture
 from replication.io.files import DATA
 from replication.io.images import load_image
@@ -110,7 +109,8 @@ def examples(
             if picture.name == "img_070":
                 own[method] |= {name: sharpness(clean, y, where) for name, where in _regions(y).items()}
         found[picture.name] = own
-        columns = [m for m in ("bicubic", "pixel", AUTHORS if authors is not None else "srcnn", "feature") if m in large]
+        srcnn = "srcnn" if authors is None else AUTHORS
+        columns = [method for method in ("bicubic", "pixel", srcnn, "feature") if method in large]
         under = _texts(example, picture.name, factor, own, rows)
         lines.append([Panel(y, "Ground truth", box=box)] + [Panel(large[m], TITLES[m]) for m in columns])
         lines.append([Panel(y[close], below=under[""])] + [Panel(large[m][close], below=under[m]) for m in columns])
@@ -145,7 +145,8 @@ def _texts(example: Example, name: str, factor: int, own: dict[str, Row], rows: 
         those = []
         for line, of in lines:
             paper = known.get((AUTHORS if method == "srcnn" else method, of))
-            beside = f"({_two(paper)})" if paper else " " if method or not of else "(the paper's)"
+            said = "(the paper's)" if ("bicubic", of) in known and not method else " "
+            beside = f"({_two(paper)})" if paper else said
             those += [line.get(method, " "), beside]
         texts[method] = "\n".join([" " if method else "PSNR / SSIM", *those])
     return texts
@@ -155,9 +156,7 @@ def _two(score: dict[str, float]) -> str:
     return f"{score['psnr']:.2f} / {score['ssim']:.4f}"
 
 
-def _shown(
-    sets: dict[str, list[TestPicture]], factor: int
-) -> tuple[list[tuple[TestPicture, Example, Box]], StandIns]:
+def _shown(sets: dict[str, list[TestPicture]], factor: int) -> tuple[list[tuple[TestPicture, Example, Box]], StandIns]:
     """The examples' pictures, each with the square to look at closely, and what they stand in for.
 
     Where one is not in the sets, the first picture that is not shown yet takes its place, if there is one.

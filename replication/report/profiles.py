@@ -39,6 +39,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
     "07_speed": {
         "sizes": ([64], [128, 256], [256, 512, 1024], [256, 512, 1024]),
         "repeats": (2, 3, 5, 5),
+        "precisions": (["float32"], *[["float32", "bfloat16"]] * 3),
         "work_sizes": ([64], [128], [256, 512], [256, 512, 1024]),
         "sides": ([64], [512], [1024, 2048, 4096, 8192], [1024, 2048, 4096, 8192]),
     },
