@@ -206,7 +206,9 @@ def check_super_resolution(folder):
     assert text.startswith("set,factor,method,psnr,psnr_sd,ssim,ssim_sd,paper_psnr,paper_ssim,")
     for name, methods in (("fig8_super_resolution_x4", 4), ("fig9_super_resolution_x8", 3)):
         figure = record(folder, name)
-        shown = [[method for method in scores if method != AUTHORS] for scores in figure["results"]["examples"].values()]
+        shown = [
+            [method for method in scores if method != AUTHORS] for scores in figure["results"]["examples"].values()
+        ]
         assert [len(scores) for scores in shown] == [methods] * len(shown)
         assert {value for key, value in figure["measures"].items() if "Set" in key} == {None}  # one picture is no set
 
