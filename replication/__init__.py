@@ -51,7 +51,7 @@ MODULES = {
     ),
     "io.checkpoints": ("load_network", "save_network", "training_log"),
     "io.files": ("kept_folder",),
-    "io.images": ("load_image", "save_image", "square"),
+    "io.images": ("jpeg", "load_image", "save_image", "square"),
     "io.photographs": ("load_photographs", "training_photographs"),
     "io.pictures": ("content_picture", "stand_ins", "style_picture", "validation_pictures"),
     "report.benchmarks": ("memory_rows", "speed_rows", "work_rows"),
