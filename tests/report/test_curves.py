@@ -10,7 +10,14 @@ from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
 from replication.io.pictures import content_picture, style_picture, validation_pictures
 from replication.report import curves as module
-from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, known_ends, objective_curves
+from replication.report.curves import (
+    FOLDER,
+    baseline_curves,
+    curve_settings,
+    known_curves,
+    known_ends,
+    objective_curves,
+)
 
 NAMES = ("chelsea", "coffee")
 
