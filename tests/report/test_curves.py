@@ -78,6 +78,9 @@ def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(fold
     found = objective_curves(photographs(), style(), **options)
     assert found.known == 1
     torch.testing.assert_close(found.objective, computed.objective, rtol=1e-4, atol=0)
+    bare = objective_curves(photographs(), style(), **options, image=False)
+    assert (bare.known, bare.first) == (2, None)
+    torch.testing.assert_close(bare.objective, computed.objective, rtol=1e-4, atol=0)
     assert objective_curves(photographs(), style(), **options, tv_weight=1e-4).known == 0
     assert objective_curves(photographs(), style(), **options, seed=1).known == 0
     assert objective_curves(photographs(), style(), **options, dtype=torch.bfloat16).known == 0
