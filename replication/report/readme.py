@@ -1,0 +1,111 @@
+"""The README's tables, written from the figures' files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+
+from replication.evaluation import NAMES, matched_rows
+from replication.io.downloads import SETS
+from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
+from replication.report.benchmarks import NUMBERS
+from replication.report.runner import heading
+from replication.report.summary import overview, shown_profile
+
+README = ROOT / "README.md"
+
+Record = dict[str, Any]
+
+
+def write_readme() -> None:
+    """Write the README's tables anew, each between its two marks, from the figures of `shown_profile`.
+
+    Raises:
+        ReplicationError: the package alone is installed, or the file could not be written.
+        ValueError: the README has no such marks.
+    """
+    need_checkout("readme")
+    text, profile = README.read_text(), shown_profile()
+    tables = {"claims": _markdown(overview(profile)), "notebooks": gallery(profile)}
+    tables |= {name: _table_of(FIGURES / profile / f"{file}.json", make) for name, (file, make) in TABLES.items()}
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: written by `python -m replication readme` -->", f"<!-- {name} end -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
+    write_atomically(README, text.encode())
+
+
+def _table_of(path: Path, make: Callable[[list[Record]], pd.DataFrame]) -> str:
+    """A figure's table in Markdown, and before one of seconds what they were measured on."""
+    if not path.exists():
+        return "Not run yet."
+    record = json.loads(path.read_text())
+    table, source = _markdown(make(record["results"])), record["provenance"]
+    if make is super_resolution_table:
+        return table
+    rounds = "; float32 rounds to TF32" if "TF32" in source["precision"] else ""
+    return f"Measured on: {source['device']}{rounds}.\n\n{table}"
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    return frame.to_markdown(index=False, disable_numparse=True, stralign=None)
+
+
+def super_resolution_table(rows: list[Record]) -> pd.DataFrame:
+    """PSNR and SSIM, one row a factor and set, the paper's in brackets; see `score_rows`."""
+
+    def cell(row: Record) -> str:
+        paper = f" ({row['paper_psnr']:.2f} / {row['paper_ssim']:.4f})" if row["paper_psnr"] is not None else ""
+        return f"{row['psnr']:.2f} / {row['ssim']:.4f}{paper}"
+
+    cells = {key: cell(row) for key, row in matched_rows(rows).items()}
+    titles = dict(zip(NAMES, ("bicubic", "pixel loss", "SRCNN", "feature loss"), strict=True))
+    found = []
+    for factor, name in dict.fromkeys(key[:2] for key in cells):
+        scores = {title: cells.get((factor, name, method), "") for method, title in titles.items()}
+        found.append({"factor": f"x{factor}", "set": SETS.get(name, name)} | scores)
+    return pd.DataFrame(found)
+
+
+def speed_table(rows: list[Record]) -> pd.DataFrame:
+    """Table 1, one row a size and precision; see `speed_rows`."""
+    frame = pd.DataFrame(rows)
+    ratios = frame[[f"speed-up over {number}" for number in NUMBERS]].map("{:.0f}".format)
+    columns = {
+        "image": frame["size"].map("{0} x {0}".format),
+        "precision": frame["precision"],
+        "an iteration": frame["iteration"].map(_three),
+        "500 of them": frame["500 iterations"].map(_three),
+        "network": frame["network"].map(_three),
+        f"speed-up over {', '.join(map(str, NUMBERS))}": ratios.agg(", ".join, axis=1),
+        "over 500 of the usual one": frame["over plain 500"].map("{:.0f}".format),
+    }
+    return pd.DataFrame(columns)
+
+
+def gallery(profile: str) -> str:
+    """A row a notebook: a picture that it made, what it is about, its source, its executed copy, and its minutes."""
+    rows = ["| | notebook | minutes |", "|---|---|---|"]
+    pictures = {}
+    for path in sorted((FIGURES / profile).glob("*.png")):
+        notebook = json.loads(path.with_suffix(".json").read_text())["provenance"]["notebook"]
+        pictures.setdefault(notebook, path.relative_to(ROOT).as_posix())
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        copy, shown = FIGURES / profile / "notebooks" / path.name, pictures.get(path.stem)
+        picture = f'<img src="{shown}" width="240" alt="">' if shown else ""
+        minutes, links = "", f"[source](notebooks/{path.name})"
+        if copy.exists():
+            seconds = nbformat.read(copy, as_version=4).metadata["papermill"]["duration"]
+            minutes, links = f"{seconds / 60:.0f}", f"{links}, [executed](figures/{profile}/notebooks/{path.name})"
+        rows.append(f"| {picture} | **{path.stem[:2]}** {heading(path)}<br>{links} | {minutes} |")
+    return "\n".join(rows)
+
+
+_three = "{:.3g}".format  # significant digits
+TABLES = {  # by the name of the marks: the figures' file, and what makes its table
+    "super-resolution": ("table_super_resolution", super_resolution_table),
+    "speed": ("table1_speed", speed_table),
+}
