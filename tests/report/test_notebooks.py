@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 NOTEBOOKS = {path.stem[:2]: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 SUMMARY = runner.SUMMARY[:2]  # reads what the others make
-PICTURES = {"05": 2, "09": 2, "10": 0}  # that a notebook shows; the others show one
+PICTURES = {"04": 3, "05": 2, "06": 2, "09": 2, "10": 0}  # that a notebook shows; the others show one
 FILES = {"04": "5", "05": "5", "07": "7", "09": "7"}  # that a notebook makes; the others make three
 FIG3_KEYS = {
     *("layer", "psnr", "ssim", "histogram_distance", "gradient_correlation"),
@@ -148,8 +148,13 @@ def test_the_results_of_style_training(smoke):
     results = record(smoke("04"), "style_training")["results"]
     assert len(set(results["operations_by_downsampling"].values())) == 1
     assert list(results["receptive_field"].values()) == [9, 11, 15, 31, 47, 63, 79, 95]
-    assert results["final_loss_by_network"].keys() == {"residual", "non-residual"}
-    assert len(results["shipped_log"]["style"]) > 10
+    assert results["layers"][-1]["parameters"] == 1_679_235
+    assert {name: len(each) for name, each in results["loss_by_seed"].items()} == {
+        "step": 2,
+        "with shortcuts": 2,
+        "without": 2,
+    }
+    assert len(results["shipped_log"]["style"][0]) > 10
     recipes = record(smoke("04"), "table_recipes")["results"]
     assert len(recipes) == 9
     assert all(row["images"] == 4 and row["peak 2 at 128"] > 0 for row in recipes)
@@ -165,9 +170,17 @@ def test_the_results_of_style_transfer(smoke):
 
 
 def test_the_results_of_the_objective(smoke):
-    (row,) = record(smoke("06"), "fig5_objective")["results"]
-    assert row["fewest"] <= row["iterations that the network equals"] <= row["most"] <= 6
-    assert row["network"] < row["photograph"]
+    results = record(smoke("06"), "fig5_objective")["results"]
+    assert [row["norm"] for row in results["networks"]] == ["instance", "batch"]
+    for row in results["networks"]:
+        assert row["fewest"] <= row["median"] <= row["most"] <= 6
+        assert row["photograph over it"] > 1
+    (plot,) = results["curves"].values()
+    assert plot["lines"].keys() == {
+        "photograph",
+        "great_wave_instance, instance norm",
+        "great_wave, batch norm",
+    }
 
 
 def test_the_results_of_speed_work_and_memory(smoke):
