@@ -45,6 +45,7 @@ MODULES = {
         "heading",
         "methods",
         "network_digests",
+        "objective_values",
         "pictures_of",
         "score_rows",
         "style_scores",

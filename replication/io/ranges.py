@@ -110,6 +110,7 @@ SEVERAL = {  # lists, and dictionaries by layer, and what each of their values i
     **dict.fromkeys(("sides", "work_sizes"), (list, ANY_SIDE)),
     "counts": (list, IMAGES),
     "precisions": (list, RANGES["precision"]),
+    "seeds": (list, RANGES["seed"]),
     "sizes": (list, SIDE),
     "tv_strength": (dict, WEIGHT),
 }
