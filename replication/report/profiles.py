@@ -41,10 +41,15 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
     "07_speed": {
         "sizes": ([64], [128, 256], [256, 512, 1024], [256, 512, 1024]),
         "repeats": (2, 3, 5, 5),
+        "precisions": (["float32"], *[["float32", "bfloat16"]] * 3),
         "work_sizes": ([64], [128], [256, 512], [256, 512, 1024]),
         "sides": ([64], [512], [1024, 2048, 4096, 8192], [1024, 2048, 4096, 8192]),
     },
-    "08_super_resolution_training": {"patch": (32, 96, 288, 288), "steps": (4, 300, 2000, 200_000)},
+    "08_super_resolution_training": {
+        "patch": (32, 96, 96, 288),
+        "steps": (4, 300, 2000, 200_000),
+        "seeds": ([0], [0], [0, 1, 2], [0]),
+    },
     "09_super_resolution": {
         "sets": (["set5"], ["set5", "set14"], ["set5", "set14", "bsd100"], ["set5", "set14", "bsd100"]),
         "images": (1, 100, 100, 100),
