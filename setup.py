@@ -7,5 +7,5 @@ FOLDERS = ["replication.shipped", *(f"replication.shipped.{folder}" for folder i
 setup(
     packages=[*find_packages(include=["replication*"]), *FOLDERS],
     package_dir={"replication.shipped": "data"},
-    package_data={folder: ["*"] for folder in FOLDERS},
+    package_data={folder: ["*"] for folder in FOLDERS} | {"replication.report": ["claims/*.toml"]},
 )

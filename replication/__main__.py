@@ -73,7 +73,7 @@ class Readme(Command):
     """Write the README's tables from the figures' files."""
 
     def run(self) -> None:
-        from replication.report.summary import write_readme
+        from replication.report.readme import write_readme
 
         write_readme()
 

@@ -1,32 +1,44 @@
-"""Figures that read without their notebook, each with the numbers behind it in a JSON file; and tables."""
+"""Figures that read without their notebook, each with the numbers behind it in a JSON file."""
 
 import io
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle, zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
-import pandas as pd
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pandas.io.formats.style import Styler
+from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from replication.io.files import FIGURES, rounded, write_atomically, write_json
 from replication.io.images import to_pixels
 from replication.io.pictures import Picture
 from replication.io.provenance import provenance
-from replication.report.claims import judge
-from replication.report.rules import Judgement
+from replication.report.claims import Judgement, Measure, judge
+from replication.report.tables import checked, save_table
 
 DPI = 150
 COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
 DASHES = ("-", "--", "-.", ":")
+GREYS = ("0.25", "0.5", "0.4", "0.6")
+GAP, LINE, HEADING = 0.07, 0.165, 0.42  # inches: between images, of a line of text, of the title
 STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 12, "figure.titleweight": "bold"}
-Rows = Sequence[dict[str, Any]]
+
+
+class Panel(NamedTuple):
+    """An image in a figure."""
+
+    image: Tensor  # (1, 3, H, W) in [0, 1]
+    above: str = ""
+    below: str = ""
+    box: tuple[float, float, float] | None = None  # top, left and side of a square to draw, in heights of the image
+    scale: float = 1  # of its width
 
 
 class Plot(NamedTuple):
@@ -37,73 +49,114 @@ class Plot(NamedTuple):
     ylabel: str
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]  # x and y by label
     lines: dict[str, float] = {}  # noqa: RUF012  # horizontal ones, height by label
-    band: Sequence[Sequence[float]] = ()  # lower and upper limits around the first curve
+    bands: dict[str, tuple[Sequence[float], Sequence[float]]] = {}  # noqa: RUF012  # limits around a curve or a line
+    marks: dict[str, tuple[Sequence[float], Sequence[float]]] = {}  # noqa: RUF012  # points alone
     points: bool = False  # whether the curves are marked where they are known, and x is logarithmic too
+    linear: bool = False  # y
+
+
+Row = Sequence[Panel | tuple[Tensor, str] | None]  # an image and what is above it; None leaves a place empty
 
 
 def panels(
-    rows: Sequence[Sequence[tuple[Tensor, str]]], title: str, caption: str, plots: Sequence[Plot] = ()
+    rows: Sequence[Row],
+    title: str,
+    caption: str,
+    plots: Sequence[Plot] = (),
+    *,
+    names: Sequence[str] = (),
+    panel: float | None = 1.9,
 ) -> Figure:
-    """Images in rows, each with its own title above it; the figure's title on top, curves and the caption below.
+    """Images in rows, the figure's title on top, curves and the caption below.
 
     Args:
-        rows: (image (1, 3, H, W) in [0, 1], panel title) by row; rows of equal length; there may be none.
+        rows: from the left, of any length; there may be none.
         plots: side by side under the images.
+        names: a name a row, written at its left.
+        panel: inches that an image is wide, of a scale of 1; None gives each pixel one of the PNG's.
     """
-    columns = len(rows[0]) if rows else 3 * len(plots)
-    lines = textwrap.fill(caption, 26 * columns)
-    heading, foot = 0.4, 0.25 + 0.16 * (lines.count("\n") + 1)
-    above = 0.07 + 0.16 * max((label.count("\n") + 1 for row in rows for _, label in row), default=0)  # an image
-    curves = 3.4 if plots else 0
-    width, height = 1.9 * columns, (1.9 + above) * len(rows) + heading + curves + foot
+    lines = [[each if each is None or isinstance(each, Panel) else Panel(*each) for each in row] for row in rows]
+    sizes = [[_size(each, panel) for each in row] for row in lines]
+    left = 0.35 if any(names) else GAP
+    width = max([left + sum(w + GAP for w, _ in row) for row in sizes] + [4.2 * len(plots), 5.5])
+    text = textwrap.fill(caption, round(14.5 * width))
+    tops = [LINE * _most(row, "above") + 0.05 for row in lines]
+    feet = [LINE * _most(row, "below") + 0.05 for row in lines]
+    foot, curves = 0.25 + LINE * (text.count("\n") + 1), 3.4 if plots else 0
+    heights = [top + max(h for _, h in row) + low for top, row, low in zip(tops, sizes, feet, strict=True)]
+    height = HEADING + sum(heights) + curves + foot
     figure = plt.figure(figsize=(width, height))  # before the context, whose end undoes what a notebook's backend sets
     with plt.rc_context(STYLE):
-        top, bottom = 1 - (heading + above) / height, (foot + curves) / height
-        grid = {"left": 0.01, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.04, "hspace": above / 1.9}
-        cells = figure.add_gridspec(max(len(rows), 1), columns, **grid)
-        for cell, (image, label) in zip(cells, (panel for row in rows for panel in row), strict=False):
-            ax = figure.add_subplot(cell)
-            ax.imshow(to_pixels(image))
-            ax.set_title(label)
-            ax.set_axis_off()
+        y = height - HEADING
+        for row, own, top, tall, name in zip_longest(lines, sizes, tops, heights, names, fillvalue=""):
+            _draw_row(figure, row, own, left, y - top)
+            figure.text(0.12 / width, (y - tall / 2) / height, name, rotation=90, ha="left", va="center")
+            y -= tall
         if plots:
-            top, bottom = (foot + curves - 0.45) / height, (foot + 0.5) / height
-            grid = {"left": 0.75 / width, "right": 0.99, "top": top, "bottom": bottom, "wspace": 0.22}
-            for cell, plot in zip(figure.add_gridspec(1, len(plots), **grid), plots, strict=True):
+            span = {"left": 0.75 / width, "right": 0.99, "top": (foot + curves - 0.45) / height}
+            grid = figure.add_gridspec(1, len(plots), bottom=(foot + 0.5) / height, wspace=0.24, **span)
+            for cell, plot in zip(grid, plots, strict=True):
                 _draw(figure.add_subplot(cell), plot)
         figure.suptitle(title, y=1 - 0.12 / height, va="top")
-        figure.text(0.5, foot / height - 0.08 / height, lines, ha="center", va="top")
+        figure.text(0.5, foot / height - 0.08 / height, text, ha="center", va="top")
     return figure
 
 
+def _size(each: Panel | None, panel: float | None) -> tuple[float, float]:
+    """Width and height in inches."""
+    if each is None:
+        return panel or 1, 0
+    tall, wide = each.image.shape[2:]
+    width = (wide / DPI if panel is None else panel) * each.scale
+    return width, width * tall / wide
+
+
+def _most(row: Sequence[Panel | None], where: str) -> int:
+    """Lines of the longest text above or below the images of a row."""
+    texts = [getattr(each, where) for each in row if each]
+    return max((each.count("\n") + 1 for each in texts if each), default=0)
+
+
+def _draw_row(
+    figure: Figure, row: Sequence[Panel | None], sizes: Sequence[tuple[float, float]], x: float, y: float
+) -> None:
+    """Images side by side from (x, y), the upper left corner, in inches."""
+    width, height = figure.get_size_inches()
+    for each, (wide, tall) in zip(row, sizes, strict=True):
+        if each:
+            ax = figure.add_axes((x / width, (y - tall) / height, wide / width, tall / height))
+            ax.imshow(to_pixels(each.image), aspect="auto")
+            ax.set_title(each.above, pad=3)
+            ax.set_axis_off()
+            ax.text(0.5, -0.03 / tall, each.below, transform=ax.transAxes, ha="center", va="top")
+            if each.box:
+                top, start, side = (share * each.image.shape[2] for share in each.box)
+                ax.add_patch(Rectangle((start, top), side, side, fill=False, edgecolor="#ffd400", linewidth=1.5))
+        x += wide + GAP
+
+
 def _draw(ax: Axes, plot: Plot) -> None:
-    for (label, (x, y)), color, dashes in zip(plot.curves.items(), COLORS, DASHES, strict=False):
+    colors = {}
+    for (label, (x, y)), color, dashes in zip(plot.curves.items(), cycle(COLORS), cycle(DASHES), strict=False):
         marker = "o" if plot.points else None
-        ax.semilogy(x, y, label=label, color=color, linestyle=dashes, marker=marker, linewidth=1.6)
+        (line,) = ax.plot(x, y, label=label, color=color, linestyle=dashes, marker=marker, linewidth=1.6)
+        colors[label] = line.get_color()
     first, _ = next(iter(plot.curves.values()))
-    if plot.band:
-        ax.fill_between(first, *plot.band, color=COLORS[0], alpha=0.2, linewidth=0)
+    for (label, height), color, dashes in zip(plot.lines.items(), cycle(GREYS), DASHES[1:], strict=False):
+        ax.axhline(height, label=label, color=color, linestyle=dashes, linewidth=1.2)
+        colors[label] = color
+    for label, limits in plot.bands.items():
+        over = plot.curves[label][0] if label in plot.curves else (min(first), max(first))
+        ax.fill_between(over, *limits, color=colors[label], alpha=0.2, linewidth=0)
+    for (label, (x, y)), marker in zip(plot.marks.items(), cycle("xs^d"), strict=False):
+        ax.plot(x, y, marker, label=label, color="black", markersize=6, markerfacecolor="none")
+    ax.set_yscale("linear" if plot.linear else "log")
     if plot.points:
         ax.set_xscale("log", base=2)
         ax.set_xticks(first, map(str, first))
-    for (label, height), dashes in zip(plot.lines.items(), DASHES[1:], strict=False):
-        ax.axhline(height, label=label, color="0.45", linestyle=dashes, linewidth=1)
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
     ax.grid(alpha=0.3)
-    ax.legend(edgecolor="none")
-
-
-def table(rows: Rows) -> Styler:
-    """Rows of equal keys as a notebook shows them: three digits, large numbers with thousands apart, None empty."""
-
-    def text(value: object) -> str:
-        if pd.isna(value):
-            return ""
-        if isinstance(value, float):
-            return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
-        return f"{value:,}" if isinstance(value, int) and abs(value) >= 1e4 else str(value)
-
-    return pd.DataFrame(rows, dtype=object).style.hide(axis="index").format(text)
+    ax.legend(edgecolor="none", fontsize=8)
 
 
 def conclude(
@@ -111,84 +164,69 @@ def conclude(
     run: SimpleNamespace,
     results: Any,
     *,
+    measures: Mapping[str, Measure],
     title: str = "",
-    rows: Sequence[Sequence[tuple[Tensor, str]]] = (),
+    rows: Sequence[Row] = (),
     plots: Sequence[Plot] = (),
+    names: Sequence[str] = (),
+    panel: float | None = 1.9,
     caption: str = "",
     network: nn.Module | None = None,
     inputs: Sequence[Picture] = (),
     **more: Any,
 ) -> None:
-    """How a notebook closes: judge the numbers, print the verdict, draw the figure, and write both with where from.
+    """How a notebook closes: judge the numbers, show the verdict, draw the figure, and write both with where from.
 
     Args:
-        figure: one of `CLAIMS`.
+        figure: one of `claims()`.
         run: the settings, from `profiles.start`.
-        results: the numbers, as JSON takes them; rows of equal keys are a table, where there is nothing to draw.
-        title, rows, plots, network, inputs: see `panels` and `provenance`.
-        caption: what follows the claim.
+        results: all numbers that the figure shows, as JSON takes them; rows of equal keys are a table, where there is
+            nothing to draw.
+        measures: the number that each check judges, by its key; see `judge`.
+        title, rows, plots, names, panel, network, inputs: see `panels` and `provenance`.
+        caption: what follows the claim and the verdict.
         more: what else the provenance holds.
 
     Raises:
         ReplicationError: a file could not be written.
+        ValueError: the measures are not those of the figure's checks.
     """
-    judgement = judge(figure, results, vars(run))
-    print(judgement)
+    measures = rounded(dict(measures))
+    judgement = judge(figure, measures, vars(run))
+    display(checked(judgement))
     sources = provenance(run, network, inputs) | more
+    judged = _judged(judgement) | {"measures": measures}
     if rows or plots:
-        drawn = panels(rows, title, f"{judgement.caption} {caption}".strip(), plots)
-        save_figure(drawn, judgement, results=results, sources=sources)
+        drawn = panels(rows, title, f"{judgement.caption} {caption}".strip(), plots, names=names, panel=panel)
+        save_figure(figure, drawn, judged, results=results, sources=sources)
     else:
-        save_table(figure, results, sources, judgement)
+        save_table(figure, results, sources, judged)
 
 
-def save_figure(figure: Figure, judgement: Judgement, *, results: Any, sources: dict[str, Any]) -> list[Path]:
-    """Write `figures/<profile>/<figure>.png` and `.json`; the PNG carries the provenance in a chunk of that name.
+def save_figure(
+    name: str, figure: Figure, begin: dict[str, Any], *, results: Any, sources: dict[str, Any]
+) -> list[Path]:
+    """Write `figures/<profile>/<name>.png` and `.json`; the PNG carries the provenance in a chunk of that name.
 
     The same figure, numbers and provenance give the same bytes.
 
     Args:
+        name: file name without suffix.
+        begin: what the JSON begins with: figure, claim, verdict and measures of what is judged.
         results: the numbers, as JSON takes them.
         sources: from `provenance.provenance`; its "profile" chooses the folder.
 
     Returns:
         The two paths.
     """
-    paths = [FIGURES / sources["profile"] / f"{judgement.figure}.{end}" for end in ("png", "json")]
+    paths = [FIGURES / sources["profile"] / f"{name}.{end}" for end in ("png", "json")]
     picture = io.BytesIO()
-    metadata = {"Title": judgement.figure, "Software": None, "Provenance": json.dumps(sources)}
+    metadata = {"Title": name, "Software": None, "Provenance": json.dumps(sources)}
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)
     write_atomically(paths[0], picture.getvalue())
-    write_json(paths[1], _judged(judgement) | {"results": results, "provenance": sources})
-    return paths
-
-
-def save_table(
-    name: str, rows: Rows | pd.DataFrame, sources: dict[str, Any], judgement: Judgement | None = None
-) -> list[Path]:
-    """Write `figures/<profile>/<name>.json`, with the provenance, and `.csv`.
-
-    Args:
-        name: file name without suffix, "table_works".
-        rows: of equal keys, or a frame; what is missing is null in JSON and empty in CSV.
-        sources: see `save_figure`.
-        judgement: of a table that is judged like a figure; its JSON then begins as that of a figure.
-
-    Returns:
-        The two paths.
-
-    Raises:
-        ReplicationError: a file could not be written.
-    """
-    frame = pd.DataFrame(rows, dtype=object)
-    rows = frame.where(frame.notna(), None).to_dict("records")
-    paths = [FIGURES / sources["profile"] / f"{name}.{end}" for end in ("json", "csv")]
-    begin = _judged(judgement) if judgement else {"table": name}
-    write_json(paths[0], begin | {"results": rows, "provenance": sources})
-    text = pd.DataFrame(rounded(rows), dtype=object).to_csv(index=False, lineterminator="\n")
-    write_atomically(paths[1], text.encode())
+    write_json(paths[1], begin | {"results": results, "provenance": sources})
     return paths
 
 
 def _judged(judgement: Judgement) -> dict[str, str]:
-    return {"figure": judgement.figure, "claim": judgement.claim, "verdict": judgement.verdict}
+    return {"figure": judgement.claim.figure, "claim": judgement.claim.text, "verdict": judgement.verdict}

@@ -1,27 +1,30 @@
-"""The paper against ours: one row a claim and one a sentence of it, from the figures' files; the README's tables."""
+"""The paper against ours: one row a figure, and one a sentence or a group of numbers, from the figures' files."""
 
 import json
-from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
-from replication.evaluation import NAMES, matched_rows
 from replication.io.checkpoints import NETWORKS, steps_trained
-from replication.io.downloads import SETS
-from replication.io.files import FIGURES, ROOT, need_checkout, sha256, write_atomically
-from replication.report.benchmarks import NUMBERS
-from replication.report.claims import CLAIMS, judge_record
+from replication.io.files import FIGURES, sha256
+from replication.report.claims import Claim, Finding, Judgement, claims, judge_record
 from replication.report.profiles import profile_settings
-from replication.report.rules import Judgement, verdict_on
+from replication.report.rules import EXCEEDED, NOT_RUN, REPLICATED, verdict_on
+from replication.report.tables import coloured
 
-README = ROOT / "README.md"
-MOST = 7  # sentences in a cell of the README's table of claims
-COLOURS = {"replicated": "#c8e6c9", "partly": "#fff3c4", "not replicated": "#ffcdd2", "not run": "#eeeeee"}
+SORT = """<script>
+document.querySelectorAll("table.sortable th").forEach(head => head.onclick = () => {
+  const body = head.closest("table").tBodies[0], n = head.cellIndex, way = head.dataset.way = -(head.dataset.way || -1);
+  [...body.rows].sort((a, b) => way * a.cells[n].innerText.localeCompare(b.cells[n].innerText, "en", {numeric: true}))
+    .forEach(row => body.append(row));
+});
+</script>"""
 
-Record = dict[str, Any]
+TRAINED = ("04_style_training", "05_style_transfer", "06_objective")  # notebooks whose styles are networks
 
 
 def shown_profile() -> str:
@@ -31,60 +34,88 @@ def shown_profile() -> str:
 
 def sources(profile: str) -> dict[str, str]:
     """SHA-256 of the file of each figure of a profile, by name, for the provenance."""
-    return {path.stem: sha256(path.read_bytes()) for path in _paths(profile)}
+    paths = {figure: _path(profile, figure) for figure in claims()}
+    return {figure: sha256(path.read_bytes()) for figure, path in paths.items() if path.exists()}
+
+
+def judgements(profile: str) -> dict[str, Judgement]:
+    """The verdict on each figure, by its name; of one that there is not, no check was run."""
+    return {figure: _judgement(claim, _path(profile, figure)) for figure, claim in claims().items()}
+
+
+def overview(profile: str) -> pd.DataFrame:
+    """One row a figure: the paper's word and ours of its first check that was run, and the verdict on all headlines."""
+    rows = []
+    for judgement in judgements(profile).values():
+        ran = [found for found in judgement.findings if found.ours] or judgement.findings
+        first = ran[0]
+        rows.append((judgement.claim.title, first.check.paper, first.ours or "not run", judgement.word))
+    return pd.DataFrame(rows, columns=["figure", "paper", "ours", "verdict"])
 
 
 def summary(profile: str) -> pd.DataFrame:
-    """One row a figure, and below it one for each of its sentences.
+    """One row a sentence; numbers of one kind are a row.
 
     Returns:
-        Columns of text: figure, claim (of a sentence the statement), paper, ours, rule, verdict and scale, which says
-        how a run was smaller than the paper's. A figure that there is not is "not run at this scale", too.
+        Columns of text: figure, source, claim, paper, ours, rule, why, which says where the rule's limits come from,
+        kind, "headline" or "proxy", verdict, reason, why it was not run, section and notebook, where it is measured.
     """
     rows = []
-    for figure, claim in CLAIMS.items():
-        path, checks, scale = FIGURES / profile / f"{figure}.json", [], ""
-        if path.exists():
-            record = json.loads(path.read_text())
-            checks, scale = judge_record(record).checks, _scale(record)
-        rows.append((figure, claim.text, "", "", "", verdict_on(checks), scale))
-        rows += [(figure, *check[:4], verdict_on([check]), scale) for check in checks]
-    return pd.DataFrame(rows, columns=["figure", "claim", "paper", "ours", "rule", "verdict", "scale"])
+    for judgement in judgements(profile).values():
+        for _, group in groupby(judgement.findings, lambda found: found.check.group or found.check.key):
+            row = {"figure": judgement.claim.title} | _row(list(group))
+            rows.append(row | {"notebook": judgement.claim.notebook})
+    return pd.DataFrame(rows)
 
 
-def styled(frame: pd.DataFrame) -> Styler:
-    """The summary with a colour by verdict, and the rows of the figures in bold, for a notebook."""
-
-    def colour(verdict: str) -> str:
-        return next(f"background-color: {value}" for start, value in COLOURS.items() if verdict.startswith(start))
-
-    def weight(row: pd.Series) -> list[str]:
-        return ["font-weight: bold" if row["claim"] == CLAIMS[row["figure"]].text else ""] * len(row)
-
-    style = frame.style.map(colour, subset=["verdict"]).apply(weight, axis=1)
-    return style.set_properties(**{"text-align": "left"}).hide(axis="index")
-
-
-def _paths(profile: str) -> list[Path]:
-    paths = [FIGURES / profile / f"{figure}.json" for figure in CLAIMS]
-    return [path for path in paths if path.exists()]
+def _row(group: list[Finding]) -> dict[str, str]:
+    check, verdicts = group[0].check, [found.verdict for found in group]
+    row = {"claim": check.statement, "paper": check.paper, "ours": group[0].ours, "rule": check.rule.text}
+    if check.group:
+        good = sum(verdict in (REPLICATED, EXCEEDED) for verdict in verdicts)
+        ours = [f"{found.check.key}: {found.ours}" for found in group if found.ours]
+        row = {"claim": check.group, "paper": "", "ours": "; ".join(ours), "rule": f"{good} of {len(group)} hold"}
+    kind = "headline" if check.headline else "proxy"
+    row = {"source": check.source} | row | {"why": check.why, "kind": kind, "verdict": verdict_on(verdicts)}
+    return row | {"reason": group[0].reason, "section": check.at}
 
 
-def _scale(record: Record) -> str:
-    """Where a figure is not at the paper's scale: its settings, its photographs, and the training of its networks."""
-    source, results = record["provenance"], record["results"]
+def styled(frame: pd.DataFrame) -> HTML:
+    """A summary for a notebook: a colour by verdict, each claim linked to what measures it, sorted by a click."""
+    links = "<a href='" + frame["notebook"] + ".ipynb#" + frame["section"].str.replace(" ", "-") + "'>"
+    shown = frame.assign(claim=links + frame["claim"] + "</a>").drop(columns=["notebook", "section"])
+    style: Styler = coloured(shown.style.hide(axis="index")).set_properties(
+        **{"text-align": "left", "font-size": "11px"}
+    )
+    return HTML(style.set_table_attributes('class="sortable"').to_html() + SORT)
+
+
+def _path(profile: str, figure: str) -> Path:
+    return FIGURES / profile / f"{figure}.json"
+
+
+def _judgement(claim: Claim, path: Path) -> Judgement:
+    if path.exists():
+        return judge_record(json.loads(path.read_text()))
+    return Judgement(claim, [Finding(check, "", NOT_RUN, "no such run yet", None) for check in claim.checks], {})
+
+
+def scales(profile: str) -> list[dict[str, str]]:
+    """One row a figure that was run: its settings and networks where they are less than the paper's, and stand-ins."""
+    paths = {claim.title: _path(profile, figure) for figure, claim in claims().items()}
+    found = {title: json.loads(path.read_text())["provenance"] for title, path in paths.items() if path.exists()}
+    return [{"figure": title, "not the paper's": _scale(source)} for title, source in found.items()]
+
+
+def _scale(source: dict[str, Any]) -> str:
     settings, paper = source["settings"], profile_settings(source["notebook"], "paper")
     parts = [f"{name} {settings[name]} for {full}" for name, full in paper.items() if settings.get(name, full) != full]
     if "photographs" in source:
         those = source["photographs"]
         parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
-    elif record["figure"] == "fig5_objective":
-        parts.append(f"{results[0]['photographs']} photographs")
-    folder, networks, full = "style", [], 40_000
-    if "networks" in source:
-        folder, networks, full = "super_resolution", source["networks"], 200_000
-    elif source["notebook"] in ("05_style_transfer", "06_objective"):
-        networks = settings.get("styles") or [settings["style"]]
+    folder, networks, full = "super_resolution", source.get("networks", []), 200_000
+    if source["notebook"] in TRAINED:
+        folder, networks, full = "style", settings.get("styles") or [settings["style"]], 40_000
     paths = [NETWORKS / folder / f"{name}.json" for name in networks]
     trained = [steps_trained(json.loads(path.read_text())) for path in paths if path.exists()]
     if trained:
@@ -92,107 +123,3 @@ def _scale(record: Record) -> str:
         parts.append(f"networks of {steps} training steps for {full}")
     parts += [f"{ours} in place of {papers}" for papers, ours in source.get("stand_ins", {}).items()]
     return ", ".join(parts)
-
-
-def write_readme() -> None:
-    """Write the README's tables anew, each between its two marks, from the figures of `shown_profile`.
-
-    Raises:
-        ReplicationError: the package alone is installed, or the file could not be written.
-        ValueError: the README has no such marks.
-    """
-    need_checkout("readme")
-    text, profile = README.read_text(), shown_profile()
-    tables = {"claims": _markdown(claims_table([judge_record(json.loads(p.read_text())) for p in _paths(profile)]))}
-    tables |= {name: _table_of(FIGURES / profile / f"{file}.json", make) for name, (file, make) in TABLES.items()}
-    for name, table in tables.items():
-        begin, end = f"<!-- {name}: written by `python -m replication readme` -->", f"<!-- {name} end -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
-    write_atomically(README, text.encode())
-
-
-def _table_of(path: Path, make: Callable[[list[Record]], pd.DataFrame]) -> str:
-    """A figure's table in Markdown, and before one of seconds what they were measured on."""
-    if not path.exists():
-        return "Not run yet."
-    record = json.loads(path.read_text())
-    table, source = _markdown(make(record["results"])), record["provenance"]
-    if make is super_resolution_table:
-        return table
-    rounds = "; float32 rounds to TF32" if "TF32" in source["precision"] else ""
-    return f"Measured on: {source['device']}{rounds}.\n\n{table}"
-
-
-def _markdown(frame: pd.DataFrame) -> str:
-    return frame.to_markdown(index=False, disable_numparse=True, stralign=None)
-
-
-def claims_table(found: list[Judgement]) -> pd.DataFrame:
-    """The verdicts, one row a figure, with its sentences, of many the number that holds and the others."""
-    rows = []
-    for judgement in found:
-        said, checks = list(map(str, judgement.checks)), judgement.checks
-        if len(checks) > MOST:
-            others = [str(check) for check in checks if check.passed is not True]
-            said = [f"{len(checks) - len(others)} of {len(checks)} checks hold", *others]
-        rows.append((judgement.claim, "; ".join(said), judgement.word))
-    return pd.DataFrame(rows, columns=["the paper's claim", "measured", "verdict"])
-
-
-def super_resolution_table(rows: list[Record]) -> pd.DataFrame:
-    """PSNR and SSIM, one row a factor and set, the paper's in brackets; see `score_rows`."""
-
-    def cell(row: Record) -> str:
-        paper = f" ({row['paper_psnr']:.2f} / {row['paper_ssim']:.4f})" if row["paper_psnr"] is not None else ""
-        return f"{row['psnr']:.2f} / {row['ssim']:.4f}{paper}"
-
-    cells = {key: cell(row) for key, row in matched_rows(rows).items()}
-    titles = dict(zip(NAMES, ("bicubic", "pixel loss", "SRCNN", "feature loss"), strict=True))
-    found = []
-    for factor, name in dict.fromkeys(key[:2] for key in cells):
-        scores = {title: cells.get((factor, name, method), "") for method, title in titles.items()}
-        found.append({"factor": f"x{factor}", "set": SETS.get(name, name)} | scores)
-    return pd.DataFrame(found)
-
-
-def speed_table(rows: list[Record]) -> pd.DataFrame:
-    """Table 1, one row a size and precision; see `speed_rows`."""
-    frame = pd.DataFrame(rows)
-    ratios = frame[[f"speed-up over {number}" for number in NUMBERS]].map("{:.0f}".format)
-    columns = {
-        "image": frame["size"].map("{0} x {0}".format),
-        "precision": frame["precision"],
-        "an iteration": frame["iteration"].map(_three),
-        "500 of them": frame["500 iterations"].map(_three),
-        "network": frame["network"].map(_three),
-        f"speed-up over {', '.join(map(str, NUMBERS))}": ratios.agg(", ".join, axis=1),
-        "over 500 of the usual one": frame["over plain 500"].map("{:.0f}".format),
-    }
-    return pd.DataFrame(columns)
-
-
-def works_table(rows: list[Record]) -> pd.DataFrame:
-    """Ours, one row a work, size and precision, and each method's ratio to the bare convolutions; see `work_rows`."""
-    frame = pd.DataFrame(rows).set_index(["work", "size", "precision", "method"])
-    ours = frame.xs("ours", level="method")
-    shown = pd.DataFrame({"seconds": ours["seconds"].map(_three), "share of peak": ours["share of peak"].map(_two)})
-    shown["peak GB"] = ours["peak GB"].astype(float).map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
-    ratios = frame["ratio"].drop("bare convolutions", level="method").unstack(sort=False)
-    ratios = ratios.map(_two, na_action="ignore").fillna("").add_prefix("ratio: ")
-    return shown.join(ratios).reset_index()
-
-
-def memory_table(rows: list[Record]) -> pd.DataFrame:
-    """The commands on image files; see `memory_rows`."""
-    frame = pd.DataFrame(rows)
-    return frame.assign(seconds=frame["seconds"].map(_three), **{"peak GB": frame["peak GB"].map("{:.1f}".format)})
-
-
-_two, _three = "{:.2f}".format, "{:.3g}".format  # decimals, and significant digits
-TABLES = {  # by the name of the marks: the figures' file, and what makes its table
-    "super-resolution": ("table_super_resolution", super_resolution_table),
-    "speed": ("table1_speed", speed_table),
-    "works": ("table_works", works_table),
-    "memory": ("table_memory", memory_table),
-}

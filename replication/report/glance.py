@@ -1,0 +1,59 @@
+"""One picture of all numbers that the paper gives: ours beside it, in tolerances."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from replication.report.claims import Finding, Judgement
+from replication.report.figures import STYLE
+from replication.report.tables import colour_of
+
+MOST = 100  # tolerances, where the axis ends
+
+
+def distances(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
+    """One row a number: its figure, its key, the verdict, and how many tolerances ours is from the paper's value."""
+    return [
+        {
+            "figure": judgement.claim.title,
+            "number": found.check.key,
+            "verdict": found.verdict,
+            "tolerances": _from(found),
+        }
+        for judgement in judgements
+        for found in judgement.findings
+        if found.value is not None and found.check.rule.low < found.check.rule.high
+    ]
+
+
+def _from(found: Finding) -> float:
+    low, high = found.check.rule.low, found.check.rule.high
+    return (found.value - (low + high) / 2) / ((high - low) / 2)
+
+
+def glance(rows: list[dict[str, Any]]) -> Figure:
+    """A line a figure, a point a number, of the colour of its verdict; the band is the tolerance."""
+    titles = list(dict.fromkeys(row["figure"] for row in rows))
+    figure = plt.figure(figsize=(9, 1.4 + 0.5 * len(titles)))
+    with plt.rc_context(STYLE):
+        ax = figure.add_axes((0.3, 0.9 / figure.get_figheight(), 0.67, 1 - 1.4 / figure.get_figheight()))
+        ax.axvspan(-1, 1, color="0.85", label="within the tolerance")
+        for verdict in dict.fromkeys(row["verdict"] for row in rows):
+            those = [row for row in rows if row["verdict"] == verdict]
+            x = [max(-MOST, min(MOST, row["tolerances"])) for row in those]
+            ax.plot(x, _heights(those, titles), "o", color=colour_of(verdict), markeredgecolor="0.3", label=verdict)
+        ax.set_xscale("symlog", linthresh=2)
+        ax.set(xlim=(-1.2 * MOST, 1.2 * MOST), ylim=(len(titles) - 0.5, -0.5))
+        ax.set_yticks(range(len(titles)), titles)
+        ax.set_xlabel("ours less the paper's, in tolerances")
+        ax.grid(axis="y", alpha=0.3)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.55 / (0.5 * len(titles))), ncols=5, frameon=False)
+        figure.suptitle("Every number of the paper, and ours", y=1 - 0.1 / figure.get_figheight(), va="top")
+    return figure
+
+
+def _heights(rows: list[dict[str, Any]], titles: list[str]) -> list[float]:
+    """The lines of the figures, the numbers of one apart."""
+    return [titles.index(row["figure"]) + 0.09 * (number % 7 - 3) for number, row in enumerate(rows)]

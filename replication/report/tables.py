@@ -1,0 +1,114 @@
+"""Tables as a notebook shows them, and as JSON and CSV with where they are from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from replication.io.files import FIGURES, rounded, write_atomically, write_json
+from replication.report.claims import Judgement
+
+Rows = Sequence[dict[str, Any]]
+COLOURS = {  # by how a verdict begins
+    "replicated": "#c8e6c9",
+    "exceeded": "#b2dfdb",
+    "partly": "#fff3c4",
+    "differs": "#ffe0b2",
+    "not replicated": "#ffcdd2",
+    "not run": "#eeeeee",
+}
+
+
+def table(rows: Rows | pd.DataFrame, best: Mapping[str, str] | None = None) -> Styler:
+    """Rows of equal keys as a notebook shows them: numbers aligned, None empty, the best value of a column bold.
+
+    Args:
+        rows: of a column all numbers have the same decimals, three digits of its least; large ones thousands apart.
+        best: "more" or "less" by the columns that have a best value.
+    """
+    frame = pd.DataFrame(rows, dtype=object)
+    style = frame.style.hide(axis="index")
+    for name in frame:
+        values = frame[name].dropna()
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        if numbers and len(numbers) == len(values):
+            style = style.format(_form(numbers), subset=[name], na_rep="").set_properties(
+                subset=[name], **{"text-align": "right", "font-variant-numeric": "tabular-nums"}
+            )
+        else:
+            style = style.format(na_rep="", subset=[name]).set_properties(subset=[name], **{"text-align": "left"})
+    for name, way in (best or {}).items():
+        least_or_most = frame[name].astype(float).agg("max" if way == "more" else "min")
+        style = style.map(
+            lambda value, wanted=least_or_most: "font-weight: bold" if value == wanted else "", subset=[name]
+        )
+    return style
+
+
+def _form(numbers: Sequence[float]) -> str:
+    """The format of a column of numbers."""
+    sizes = [abs(number) for number in numbers if number and math.isfinite(number)]
+    if all(isinstance(number, int) for number in numbers) or not sizes:
+        return "{:,}"
+    least, largest = min(sizes), max(sizes)
+    if largest / least > 1e6 or least < 1e-4:
+        return "{:.3g}"
+    return f"{{:,.{max(0, min(4, 2 - math.floor(math.log10(least))))}f}}"
+
+
+def checked(judgement: Judgement) -> Styler:
+    """The checks of a figure as a notebook shows them, each with its verdict; what is no headline is a proxy."""
+    rows = [
+        {
+            "": "" if found.check.headline else "proxy",
+            "claim": found.check.statement,
+            "paper": found.check.paper,
+            "ours": found.ours or found.reason,
+            "rule": found.check.rule.text,
+            "verdict": found.verdict,
+        }
+        for found in judgement.findings
+    ]
+    places = "; ".join(f"in place of {papers}: {ours}" for papers, ours in judgement.stand_ins.items())
+    title = f"{judgement.claim.title}: {judgement.word}" + f" ({places})" * bool(places)
+    return coloured(table(rows)).set_caption(title)
+
+
+def coloured(style: Styler) -> Styler:
+    """A table whose verdicts have a colour."""
+
+    return style.map(lambda verdict: f"background-color: {colour_of(verdict)}", subset=["verdict"])
+
+
+def colour_of(verdict: str) -> str:
+    """Of a verdict."""
+    return next(colour for start, colour in COLOURS.items() if verdict.startswith(start))
+
+
+def save_table(
+    name: str, rows: Rows | pd.DataFrame, sources: dict[str, Any], begin: dict[str, Any] | None = None
+) -> list[Path]:
+    """Write `figures/<profile>/<name>.json`, with the provenance, and `.csv`.
+
+    Args:
+        name: file name without suffix, "table_works".
+        rows: of equal keys, or a frame; what is missing is null in JSON and empty in CSV.
+        sources: see `save_figure`.
+        begin: see `save_figure`; None for a table that is not judged.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        ReplicationError: a file could not be written.
+    """
+    frame = pd.DataFrame(rows, dtype=object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    paths = [FIGURES / sources["profile"] / f"{name}.{end}" for end in ("json", "csv")]
+    write_json(paths[0], (begin or {"table": name}) | {"results": rows, "provenance": sources})
+    text = pd.DataFrame(rounded(rows), dtype=object).to_csv(index=False, lineterminator="\n")
+    write_atomically(paths[1], text.encode())
+    return paths
