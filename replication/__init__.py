@@ -19,7 +19,7 @@ MODULES = {
     "networks": ("SRCNN", "ImageTransformationNetwork", "SuperResolutionNetwork", "for_inference", "receptive_field"),
     "lbfgs": ("LBFGS",),
     "baseline": ("Adam", "gatys", "iterations_to", "optimise_image", "white_noise"),
-    "style_transfer": ("painting_of", "style_network", "style_trainer", "stylise", "train_style"),
+    "style_transfer": ("painting_of", "style_names", "style_network", "style_trainer", "stylise", "train_style"),
     "super_resolution": (
         "bicubic",
         "low_resolution",
@@ -54,12 +54,13 @@ MODULES = {
     "io.pictures": ("content_picture", "stand_ins", "style_picture", "validation_pictures"),
     "report.benchmarks": ("memory_rows", "speed_rows", "work_rows"),
     "report.curves": ("objective_curves",),
-    "report.figures": ("Panel", "Plot", "conclude", "save_figure"),
+    "report.figures": ("Panel", "Plot", "conclude", "panels", "save_figure"),
     "report.profiles": ("start",),
     "report.differences": ("marked", "network_differences"),
     "report.glance": ("distances", "glance"),
     "report.summary": ("judgements", "overview", "scales", "sources", "styled", "summary"),
     "report.tables": ("coloured", "save_table", "table"),
+    "report.widgets": ("BlindTest", "TrainingView", "Wipe"),
     "report.works": ("WORKS",),
     "report.timing": ("convolution_cost", "interleaved"),
 }
