@@ -10,16 +10,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import torch
 from IPython.display import display
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
 from replication.evaluation import MATCHED, Method, enlarged
 from replication.io.files import FIGURES
-from replication.io.images import to_pixels
+from replication.io.images import from_pixels, to_pixels
 from replication.io.pictures import Picture
 from replication.networks import for_inference
 from replication.report.tables import save_table
@@ -27,6 +28,7 @@ from replication.style_transfer import stylise
 from replication.super_resolution import cropped, low_resolution
 from replication.training import Trainer
 
+LETTERS = 16  # pixels high
 GAP = 12  # white pixels between two images
 LINE = 2  # white pixels that part two images in one
 BLIND = {"srcnn": "srcnn", "feature": f"feature{MATCHED}"}  # what is compared, as a table names it and `enlarged`
@@ -46,6 +48,14 @@ def png(image: Tensor) -> bytes:
     content = io.BytesIO()
     Image.fromarray(to_pixels(image)).save(content, "png")
     return content.getvalue()
+
+
+def labelled(image: Tensor, text: str) -> Tensor:
+    """An image (1, 3, H, W), in 8 bits, with a text in its upper left corner."""
+    picture = Image.fromarray(to_pixels(image))
+    about = {"fill": "white", "stroke_fill": "black", "stroke_width": 2, "font_size": LETTERS}
+    ImageDraw.Draw(picture).text((5, 3), text, **about)
+    return from_pixels(np.asarray(picture))
 
 
 def side_by_side(images: Sequence[Tensor]) -> Tensor:
@@ -146,7 +156,8 @@ class TrainingView(View):
         return self._row()
 
     def _row(self) -> Tensor:
-        return side_by_side([self.photograph, *self.images.values()])
+        stages = [labelled(image, f"{stage} steps") for stage, image in self.images.items()]
+        return side_by_side([self.photograph, *stages])
 
     def _press(self, _: Any) -> None:
         self.button.disabled = True
@@ -220,7 +231,7 @@ class BlindTest(View):
             return f"No one has chosen yet: {len(self.rows)} pairs wait."
         last = answered[-1]
         share, low, high = (f"{last[name]:.0%}" for name in ("share", "low", "high"))
-        said = f"The feature loss was chosen {last['feature']} times of {last['choices']}, {share}"
+        said = f"The feature loss was chosen in {last['feature']} of {last['choices']} pairs, {share}"
         return f"{said} (95 % interval {low} to {high}); {len(self.rows) - len(answered)} pairs are left."
 
     def _chosen_before(self) -> list[dict[str, Any]]:

@@ -17,13 +17,14 @@ from replication.io.image_files import image_files
 from replication.report import runner, summary
 from replication.report.benchmarks import WORKS
 from replication.report.claims import CLAIMS
+from replication.style_transfer import style_network
 
 pytestmark = pytest.mark.slow
 
 NOTEBOOKS = {path.stem[:2]: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 SUMMARY = runner.SUMMARY[:2]  # reads what the others make
-PICTURES = {"05": 2, "09": 2, "10": 0}  # that a notebook shows; the others show one
-FILES = {"04": "5", "05": "5", "07": "7", "09": "7"}  # that a notebook makes; the others make three
+PICTURES = {"05": 2, "09": 2, "10": 0, "11": 5}  # that a notebook shows; the others show one
+FILES = {"04": "5", "05": "5", "07": "7", "09": "7", "11": "7"}  # that a notebook makes; the others make three
 FIG3_KEYS = {
     *("layer", "psnr", "ssim", "histogram_distance", "gradient_correlation"),
     *("loss_first", "loss_last", "iterations"),
@@ -168,6 +169,19 @@ def test_the_results_of_the_objective(smoke):
     (row,) = record(smoke("06"), "fig5_objective")["results"]
     assert row["fewest"] <= row["iterations that the network equals"] <= row["most"] <= 6
     assert row["network"] < row["photograph"]
+
+
+def test_the_results_of_your_own_pictures(smoke):
+    found, blind = record(smoke("11"), "your_own_pictures"), record(smoke("11"), "table_blind_test")
+    assert list(found) == ["picture", "results", "provenance"]
+    assert json.loads(Image.open(smoke("11") / "your_own_pictures.png").text["Provenance"]) == found["provenance"]
+    photograph, network, baseline = found["results"]
+    assert photograph["style left"] == 1
+    assert max(network["style left"], baseline["style left"]) < 0.8
+    assert len(blind["results"]) == 2
+    assert all(row["chosen"] is None for row in blind["results"])
+    trained, _ = style_network(smoke("11") / "your_own_style.safetensors")
+    assert trained.configuration["norm"] == "instance"
 
 
 def test_the_results_of_speed_work_and_memory(smoke):
