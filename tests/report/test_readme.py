@@ -1,0 +1,96 @@
+"""The README's tables."""
+
+import json
+import re
+
+import pytest
+
+from replication.evaluation import NO_SET
+from replication.io.files import FIGURES, ROOT
+from replication.report import readme as module
+from replication.report.readme import (
+    README,
+    TABLES,
+    super_resolution_table,
+    write_readme,
+)
+from replication.report.summary import overview, shown_profile
+
+FOLDER = FIGURES / shown_profile()
+
+
+def record(name):
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def readme(monkeypatch, tmp_path):
+    """A copy of the README without its tables."""
+    text, tables = re.subn(
+        r"(written by `python -m replication readme` -->).*?(<!-- [-a-z]+ end -->)",
+        r"\1\2",
+        README.read_text(),
+        flags=re.S,
+    )
+    assert tables == 2 + len(TABLES)
+    copy = tmp_path / "README.md"
+    copy.write_text(text)
+    monkeypatch.setattr(module, "README", copy)
+    return copy
+
+
+def test_the_readme_holds_the_tables_of_the_figures(readme):
+    write_readme()
+    assert readme.read_text() == (ROOT / "README.md").read_text()
+
+
+def test_the_readme_has_every_verdict():
+    text = README.read_text()
+    for row in overview(shown_profile()).itertuples():
+        assert f"| {row.figure} | {row.paper} | {row.ours} | {row.verdict} |" in text
+
+
+def test_the_readme_repeats_what_table_1_holds():
+    text = README.read_text()
+    for row in record("table1_speed")["results"]:
+        seconds = " | ".join(f"{row[name]:.3g}" for name in ("iteration", "500 iterations", "network"))
+        ratios = ", ".join(f"{row[f'speed-up over {number}']:.0f}" for number in (100, 300, 500))
+        usual = f"{row['over plain 500']:.0f}"
+        assert f"| {row['size']} x {row['size']} | {row['precision']} | {seconds} | {ratios} | {usual} |" in text
+
+
+def test_the_readme_repeats_the_scores_of_super_resolution():
+    text = README.read_text()
+    rows = [row for row in record("table_super_resolution")["results"] if row["method"] == "bicubic"]
+    assert len(rows) == 6
+    for row in rows:
+        ours, paper = (f"{row[p + 'psnr']:.2f} / {row[p + 'ssim']:.4f}" for p in ("", "paper_"))
+        assert f" | {ours} ({paper}) | " in text
+
+
+def test_what_stands_in_for_a_set_has_no_numbers_of_the_papers():
+    row = {"factor": 8, "set": NO_SET, "psnr": 20.0, "ssim": 0.5, "paper_psnr": None, "paper_ssim": None}
+    table = super_resolution_table([row | {"method": name} for name in ("bicubic", "pixel", "feature")])
+    assert table.to_numpy().tolist() == [["x8", NO_SET, "20.00 / 0.5000", "20.00 / 0.5000", "", "20.00 / 0.5000"]]
+
+
+SPEED = {"size": 256, "precision": "float32", "iteration": 0.4, "500 iterations": 200.0, "network": 0.1}
+SPEED |= {
+    "speed-up over 100": 400.0,
+    "speed-up over 300": 1200.0,
+    "speed-up over 500": 2000.0,
+    "over plain 500": 2500.0,
+}
+
+
+def test_the_readme_says_on_what_it_was_measured_or_that_it_was_not(readme, monkeypatch, tmp_path):
+    folder = tmp_path / "overnight"
+    folder.mkdir()
+    monkeypatch.setattr(module, "FIGURES", tmp_path)
+    source = {"device": "NVIDIA X", "precision": "float32 (TF32)"}
+    (folder / "table1_speed.json").write_text(json.dumps({"results": [SPEED], "provenance": source}))
+    write_readme()
+    text = readme.read_text()
+    assert "Measured on: NVIDIA X; float32 rounds to TF32.\n\n| image |" in text
+    assert "\n| 256 x 256 | float32 | 0.4 | 200 | 0.1 | 400, 1200, 2000 | 2500 |\n" in text
+    assert text.count("Not run yet.") == len(TABLES) - 1
