@@ -228,11 +228,11 @@ class BlindTest(View):
         """What has been chosen so far."""
         answered = [row for row in self.rows if row["chosen"]]
         if not answered:
-            return f"No one has chosen yet: {len(self.rows)} pairs wait."
+            return f"No one has chosen yet. Pairs left: {len(self.rows)}."
         last = answered[-1]
         share, low, high = (f"{last[name]:.0%}" for name in ("share", "low", "high"))
         said = f"The feature loss was chosen in {last['feature']} of {last['choices']} pairs, {share}"
-        return f"{said} (95 % interval {low} to {high}); {len(self.rows) - len(answered)} pairs are left."
+        return f"{said} (95 % interval {low} to {high}). Pairs left: {len(self.rows) - len(answered)}."
 
     def _chosen_before(self) -> list[dict[str, Any]]:
         """The rows of an earlier test of these pictures that somebody has answered."""

@@ -161,7 +161,7 @@ def test_the_images_are_those_of_the_methods_that_stand_in_the_table(blind):
 
 def test_choices_are_counted_and_written_down_and_another_day_goes_on_with_them(blind, tmp_path):
     test = blind()
-    assert str(test) == "No one has chosen yet: 4 pairs wait."
+    assert str(test) == "No one has chosen yet. Pairs left: 4."
     for wanted in ("feature", "srcnn"):
         row = test.rows[test.number]
         test.buttons[[row["left"], row["right"]].index(wanted)].click()
