@@ -19,7 +19,7 @@ MODULES = {
     "networks": ("SRCNN", "ImageTransformationNetwork", "SuperResolutionNetwork", "for_inference", "receptive_field"),
     "lbfgs": ("LBFGS",),
     "baseline": ("Adam", "gatys", "iterations_to", "optimise_image", "white_noise"),
-    "style_transfer": ("painting_of", "style_network", "style_trainer", "stylise", "train_style"),
+    "style_transfer": ("painting_of", "style_names", "style_network", "style_trainer", "stylise", "train_style"),
     "super_resolution": (
         "bicubic",
         "low_resolution",
@@ -65,6 +65,7 @@ MODULES = {
     "report.glance": ("distances", "glance"),
     "report.summary": ("judgements", "overview", "scales", "sources", "styled", "summary"),
     "report.tables": ("coloured", "save_table", "table"),
+    "report.widgets": ("BlindTest", "TrainingView", "Wipe"),
     "report.works": ("WORKS",),
     "report.timing": ("convolution_cost", "interleaved"),
 }

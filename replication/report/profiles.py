@@ -55,6 +55,13 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "images": (1, 100, 100, 100),
     },
     "10_paper_against_ours": {},
+    "11_your_own_pictures": {
+        "size": (64, 256, 256, 256),
+        "large": (128, 512, 512, 512),
+        "steps": (2, 60, 2500, 2500),
+        "iterations": (5, 50, 500, 500),
+        "images": (2, 20, 100, 100),
+    },
 }
 
 
@@ -77,10 +84,12 @@ STYLES = {  # what finds what `style` and `styles` name
     "05_style_transfer": [_trained],
     "06_objective": [_trained],
     "07_speed": [style_network],
+    "11_your_own_pictures": [style_picture],
 }
 FINDERS = {  # what finds what other parameters name
     "content": [content_picture],
     "contents": [content_picture],
+    "network": [style_network],
     "sets": [_among("set", list(SETS))],
     "tv_strength": [_among("layer", LAYERS)],
 }

@@ -18,6 +18,7 @@ from replication.io.image_files import image_files
 from replication.report import runner, summary
 from replication.report.benchmarks import WORKS
 from replication.report.claims import CLAIMS
+from replication.style_transfer import style_network
 
 pytestmark = pytest.mark.slow
 
@@ -216,6 +217,19 @@ def test_the_results_of_the_objective(smoke):
         "great_wave_instance, instance norm",
         "great_wave, batch norm",
     }
+
+
+def test_the_results_of_your_own_pictures(smoke):
+    found, blind = record(smoke("11"), "your_own_pictures"), record(smoke("11"), "table_blind_test")
+    assert list(found) == ["picture", "results", "provenance"]
+    assert json.loads(Image.open(smoke("11") / "your_own_pictures.png").text["Provenance"]) == found["provenance"]
+    photograph, network, baseline = found["results"]
+    assert photograph["style left"] == 1
+    assert max(network["style left"], baseline["style left"]) < 0.8
+    assert len(blind["results"]) == 2
+    assert all(row["chosen"] is None for row in blind["results"])
+    trained, _ = style_network(smoke("11") / "your_own_style.safetensors")
+    assert trained.configuration["norm"] == "instance"
 
 
 def test_the_results_of_speed_work_and_memory(smoke):
