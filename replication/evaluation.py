@@ -70,6 +70,13 @@ def style_scores(
     return scores
 
 
+@torch.inference_mode()
+def objective_values(objective: Objective, images: Sequence[Tensor], photographs: Sequence[Tensor]) -> Tensor:
+    """The objective of each image for its photograph, (B,); both (1, 3, H, W) in [0, 1], on the objective's device."""
+    pairs = zip(images, photographs, strict=True)
+    return torch.cat([objective(y_hat, objective.content_target(x)).total for y_hat, x in pairs])
+
+
 def network_digests() -> dict[str, str]:
     """SHA-256 of the files of the trained networks, by name, for the provenance."""
     return {path.stem: sha256(path.read_bytes()) for path in sorted(PRETRAINED.glob("*.safetensors"))}

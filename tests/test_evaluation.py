@@ -133,3 +133,16 @@ def test_scores_are_means_of_the_terms_and_a_lattice_shows_in_the_peaks(weights)
     )
     assert [*scores][4:] == ["peak 2 at 64", "peak 4 at 64", "peak 2 at 96", "peak 4 at 96"]
     assert scores["peak 2 at 96"] > 2  # random transposed convolutions make one
+
+
+def test_the_objective_of_each_image_is_that_of_its_own_photograph(weights):
+    objective = Objective(square(style_picture("great_wave").image, 64))
+    images, photographs = (
+        [square(content_picture(name).image, 64) for name in names]
+        for names in (("coffee", "chelsea"), ("chelsea", "chelsea"))
+    )
+    found = evaluation.objective_values(objective, images, photographs)
+    with torch.no_grad():
+        together = objective(torch.cat(images), objective.content_target(torch.cat(photographs)))
+    torch.testing.assert_close(found, together.total, rtol=1e-4, atol=0)
+    assert together.content[0] > 1e4 * together.content[1]
