@@ -103,8 +103,9 @@ class Judgement(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """The paper's claim, ours, the verdict, and what took the place of the paper's input."""
-        ours = "; ".join(found.ours for found in self.findings if found.check.headline and found.ours)
+        """The claim, ours but for numbers of one kind, the verdict, and what took the place of the paper's input."""
+        alone = [found for found in self.findings if found.check.headline and not found.check.group]
+        ours = "; ".join(found.ours for found in alone if found.ours)
         claim = f"Paper ({self.claim.section}): {self.claim.text}"
         return " ".join([claim, *([f"Ours: {ours}."] if ours else []), f"Verdict: {self.word}.", *self._places])
 
