@@ -69,12 +69,13 @@ def papers(factor: int) -> dict[tuple[str, str], dict[str, float]]:
 
 
 def beside_papers(rows: Sequence[Row]) -> list[Row]:
-    """Rows of `score_rows`, with the paper's PSNR and SSIM where the set is whole."""
-    known = {factor: papers(factor) for factor in FIGURES}
+    """Rows of `score_rows`, with the paper's PSNR and SSIM of a whole set, with histograms as in the paper."""
+    known, judged = {factor: papers(factor) for factor in FIGURES}, list(matched_rows(rows).values())
     found = []
     for row in rows:
-        method = row["method"].removesuffix(MATCHED)
-        paper = known[row["factor"]].get((method, SETS.get(row["set"], "")), {}) if row["whole"] else {}
+        method = AUTHORS if row["method"] == "srcnn" else row["method"].removesuffix(MATCHED)
+        compared = row["whole"] and row in judged
+        paper = known[row["factor"]].get((method, SETS.get(row["set"], "")), {}) if compared else {}
         mine = {name: row[name] for name in ("set", "factor", "method", "psnr", "psnr_sd", "ssim", "ssim_sd")}
         found.append(mine | {"paper_psnr": paper.get("psnr"), "paper_ssim": paper.get("ssim")} | row)
     return found

@@ -51,6 +51,8 @@ def test_the_papers_numbers_are_those_of_the_claims_and_at_x8_sums():
     assert papers(8)["feature", "img_070"] == pytest.approx({"psnr": 21.90, "ssim": 0.6083})
     found = {(each["set"], each["method"]): each for each in beside_papers(rows(8))}
     assert found["bsd100", f"pixel{MATCHED}"]["paper_psnr"] == pytest.approx(22.54)
+    both = beside_papers([row(4, "set5", "pixel"), row(4, "set5", f"pixel{MATCHED}")])
+    assert [each["paper_psnr"] for each in both] == [None, 28.40]  # the paper's have matched histograms
     part = beside_papers([row(4, "set5", "bicubic", whole=False)])[0]
     assert (part["paper_psnr"], part["paper_ssim"]) == (None, None)
 
