@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from replication.io.images import to_pixels
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # SSIM as in Wang et al. 2004
+NOTCH = 1 / 128  # cycles a pixel, so a pattern that changes over a few dozen pixels still counts as one that repeats
 SHIFT = 1 / 64  # of the image's height: the accuracy of position that `gradient_correlation` asks for
 
 
@@ -68,9 +69,29 @@ def checkerboard_energy(y_hat: Tensor, y: Tensor, period: int) -> float:
     return float(squares.mean((0, 2)).std())
 
 
-def sharpness(y_hat: Tensor, y: Tensor) -> float:
-    """The mean Sobel gradient magnitude of the luminance of `y_hat` over that of `y`: less than 1 if blurred."""
-    found, wanted = (sobel(rgb2gray(_array(image))).mean() for image in (y_hat, y))
+def without_grid(image: Tensor, period: int) -> Tensor:
+    """An image (1, 3, H, W) in [0, 1] without what repeats every `period` pixels: a notch filter, clipped to [0, 1].
+
+    In the spectrum each frequency of the upsampling, a multiple of 1 / period along either axis or both, is taken out
+    with what lies around it, by a Gaussian of `NOTCH` cycles a pixel; the mean stays.
+    """
+    rows, columns = (np.fft.fftfreq(side)[:, None] - np.arange(1 - period, period) / period for side in image.shape[2:])
+    near = [np.exp(-np.square(distances / NOTCH) / 2) for distances in (rows, columns)]
+    own = [each[:, period - 1] for each in near]  # around the mean
+    notches = np.minimum(1, np.outer(near[0].sum(1), near[1].sum(1)) - np.outer(*own))
+    spectrum = torch.fft.fft2(image.double()) * torch.from_numpy(1 - notches).to(image.device)
+    return torch.fft.ifft2(spectrum).real.clamp(0, 1).to(image.dtype)
+
+
+def sharpness(y_hat: Tensor, y: Tensor, where: np.ndarray | None = None) -> float:
+    """The mean Sobel gradient magnitude of the luminance of `y_hat` over that of `y`: less than 1 if blurred.
+
+    Args:
+        y_hat, y: (1, 3, H, W) in [0, 1].
+        where: which pixels count, (H, W), True or False; None for all.
+    """
+    edges = (sobel(rgb2gray(_array(image))) for image in (y_hat, y))
+    found, wanted = (each.mean() if where is None else each[where].mean() for each in edges)
     return float(found / wanted)
 
 

@@ -23,6 +23,7 @@ from replication.metrics import (
     sharpness,
     spatial_correlation,
     ssim,
+    without_grid,
 )
 from replication.super_resolution import bicubic, low_resolution
 
@@ -105,10 +106,30 @@ def test_the_grid_is_what_repeats_with_the_period_and_is_not_in_the_original():
     assert checkerboard_energy(darker, darker, 4) == 0
 
 
-def test_the_sharpness_falls_with_blur():
+@pytest.mark.parametrize("period", [4, 8])
+def test_the_notch_filter_takes_a_grid_out_and_leaves_a_photograph_nearly_alone(period):
+    """The grid, any that repeats with the period, is gone; a photograph keeps 40 dB, and its mean."""
+    photograph = 0.8 * content_picture("coffee").image[..., :256, :320] + 0.1
+    grid = torch.randn(period, period, generator=torch.Generator().manual_seed(0))
+    grid = 0.02 * (grid - grid.mean()).repeat(256 // period, 320 // period)
+    clean = without_grid(photograph + grid, period)
+    torch.testing.assert_close(clean, without_grid(photograph, period), atol=1e-6, rtol=0)
+    assert psnr(photograph + grid, photograph) < 36
+    assert psnr(clean, photograph) > 40
+    assert clean.mean().item() == pytest.approx(photograph.mean().item(), abs=1e-5)
+    other = 0.02 * torch.tensor([1.0, -0.5, -0.5]).repeat(107)[:320].expand(1, 3, 256, -1)  # of another frequency
+    assert psnr(without_grid(photograph + other, period), photograph) < 38
+
+
+def test_the_sharpness_falls_with_blur_and_is_that_of_a_region():
     blurred = bicubic(low_resolution(PHOTOGRAPH, 4), 4)
     assert sharpness(PHOTOGRAPH, PHOTOGRAPH) == 1
     assert 0.2 < sharpness(blurred, PHOTOGRAPH) < 0.9
+    half = torch.cat([PHOTOGRAPH[..., :64], blurred[..., 64:]], 3)
+    left = np.zeros((96, 128), bool)
+    left[:, :60] = True
+    assert sharpness(half, PHOTOGRAPH, left) == pytest.approx(1)
+    assert sharpness(half, PHOTOGRAPH, ~left) < 0.9
 
 
 def test_the_perceptual_distance_grows_with_blur():
