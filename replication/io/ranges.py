@@ -83,7 +83,7 @@ RANGES = {
     **dict.fromkeys(("content_weight", "lattice_weight", "style_weight", "tv_weight"), WEIGHT),
     **dict.fromkeys(("adam_lr", "kernel_rate", "learning_rate", "lr"), RATE),
     **dict.fromkeys(("lr_decay", "strength", "warmup_share"), SHARE),
-    **dict.fromkeys(("content", "style"), NAME),
+    **dict.fromkeys(("content", "network", "style"), NAME),
     "blur": Range(float, unit="pixels"),
     "compiled": Range(str, among=get_args(Mode)),
     "factor": Range(int, among=FACTORS),
