@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pandas as pd
 
 from replication.evaluation import NAMES, matched_rows
 from replication.io.downloads import SETS
 from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
 from replication.report.benchmarks import NUMBERS
+from replication.report.runner import heading
 from replication.report.summary import overview, shown_profile
 
 README = ROOT / "README.md"
@@ -27,7 +29,7 @@ def write_readme() -> None:
     """
     need_checkout("readme")
     text, profile = README.read_text(), shown_profile()
-    tables = {"claims": _markdown(overview(profile))}
+    tables = {"claims": _markdown(overview(profile)), "notebooks": gallery(profile)}
     tables |= {name: _table_of(FIGURES / profile / f"{file}.json", make) for name, (file, make) in TABLES.items()}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: written by `python -m replication readme` -->", f"<!-- {name} end -->"
@@ -84,27 +86,26 @@ def speed_table(rows: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def works_table(rows: list[Record]) -> pd.DataFrame:
-    """Ours, one row a work, size and precision, and each method's ratio to the bare convolutions; see `work_rows`."""
-    frame = pd.DataFrame(rows).set_index(["work", "size", "precision", "method"])
-    ours = frame.xs("ours", level="method")
-    shown = pd.DataFrame({"seconds": ours["seconds"].map(_three), "share of peak": ours["share of peak"].map(_two)})
-    shown["peak GB"] = ours["peak GB"].astype(float).map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
-    ratios = frame["ratio"].drop("bare convolutions", level="method").unstack(sort=False)
-    ratios = ratios.map(_two, na_action="ignore").fillna("").add_prefix("ratio: ")
-    return shown.join(ratios).reset_index()
+def gallery(profile: str) -> str:
+    """A row a notebook: a picture that it made, what it is about, its source, its executed copy, and its minutes."""
+    rows = ["| | notebook | minutes |", "|---|---|---|"]
+    pictures = {}
+    for path in sorted((FIGURES / profile).glob("*.png")):
+        notebook = json.loads(path.with_suffix(".json").read_text())["provenance"]["notebook"]
+        pictures.setdefault(notebook, path.relative_to(ROOT).as_posix())
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        copy, shown = FIGURES / profile / "notebooks" / path.name, pictures.get(path.stem)
+        picture = f'<img src="{shown}" width="240" alt="">' if shown else ""
+        minutes, links = "", f"[source](notebooks/{path.name})"
+        if copy.exists():
+            seconds = nbformat.read(copy, as_version=4).metadata["papermill"]["duration"]
+            minutes, links = f"{seconds / 60:.0f}", f"{links}, [executed](figures/{profile}/notebooks/{path.name})"
+        rows.append(f"| {picture} | **{path.stem[:2]}** {heading(path)}<br>{links} | {minutes} |")
+    return "\n".join(rows)
 
 
-def memory_table(rows: list[Record]) -> pd.DataFrame:
-    """The commands on image files; see `memory_rows`."""
-    frame = pd.DataFrame(rows)
-    return frame.assign(seconds=frame["seconds"].map(_three), **{"peak GB": frame["peak GB"].map("{:.1f}".format)})
-
-
-_two, _three = "{:.2f}".format, "{:.3g}".format  # decimals, and significant digits
+_three = "{:.3g}".format  # significant digits
 TABLES = {  # by the name of the marks: the figures' file, and what makes its table
     "super-resolution": ("table_super_resolution", super_resolution_table),
     "speed": ("table1_speed", speed_table),
-    "works": ("table_works", works_table),
-    "memory": ("table_memory", memory_table),
 }

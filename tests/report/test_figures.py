@@ -4,20 +4,17 @@ import json
 import subprocess
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from replication.io.files import FIGURES
 from replication.io.pictures import content_picture
 from replication.io.provenance import commit, provenance
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
 from replication.report import figures
-from replication.report.figures import panels, save_figure, save_table
-from replication.report.rules import Check, Judgement
-from replication.report.summary import shown_profile
+from replication.report.claims import claims
+from replication.report.figures import DPI, Panel, Plot, conclude, panels, save_figure
 
 
 @pytest.fixture
@@ -55,43 +52,57 @@ def folder(monkeypatch, tmp_path):
     return tmp_path / "smoke"
 
 
+def drawn(photograph, **options):
+    wide = torch.nn.functional.pad(photograph, (0, photograph.shape[3]))
+    rows = [[Panel(photograph, "one", "30 dB", (0.1, 0.2, 0.3)), (1 - photograph, "two"), None], [Panel(wide, scale=2)]]
+    curve = {"ours": ([1, 2, 4], [3.0, 2.0, 1.0])}
+    plots = [Plot("curves", "x", "y", curve, {"network": 2}, {"ours": ([2, 1, 0.5], [4, 3, 2]), "network": (1, 3)})]
+    return panels(rows, "title", "a claim " * 20, plots, names=["first", "second"], **options)
+
+
 def test_the_picture_and_the_numbers(folder, photograph, record):
     contents = []
     for _ in range(2):
-        figure = panels([[(photograph, "one"), (1 - photograph, "two")]], "title", "a claim " * 20)
-        results = [{"psnr": 1 / 3, "layer": "relu1_1"}]
-        paths = save_figure(figure, Judgement("fig", "c", []), results=results, sources=record)
+        results = [{"psnr": 1 / 3, "layer": "relu1_2"}]
+        paths = save_figure("fig", drawn(photograph), {"figure": "fig"}, results=results, sources=record)
         contents.append([path.read_bytes() for path in paths])
     assert contents[0] == contents[1]
     assert paths == [folder / "fig.png", folder / "fig.json"]
     saved = json.loads(paths[1].read_text())
-    assert list(saved) == ["figure", "claim", "verdict", "results", "provenance"]
-    assert saved["results"] == [{"psnr": 0.333333, "layer": "relu1_1"}]
+    assert list(saved) == ["figure", "results", "provenance"]
+    assert saved["results"] == [{"psnr": 0.333333, "layer": "relu1_2"}]
     assert json.loads(Image.open(paths[0]).text["Provenance"]) == saved["provenance"] == record
 
 
-@pytest.mark.parametrize("frame", [list, pd.DataFrame])
-def test_a_table_is_json_and_csv_with_what_is_missing_left_out(folder, record, frame):
-    rows = [{"layer": "relu1_1", "n": 5, "x": 1 / 3}, {"layer": "a, b", "n": None, "x": 2.0}]
-    assert save_table("some", frame(rows), record) == [folder / "some.json", folder / "some.csv"]
-    found = json.loads((folder / "some.json").read_text())
-    assert list(found) == ["table", "results", "provenance"]
-    assert found["table"] == "some"
-    assert found["results"] == [{"layer": "relu1_1", "n": 5, "x": 0.333333}, {"layer": "a, b", "n": None, "x": 2.0}]
-    n = "5.0" if frame is pd.DataFrame else "5"  # a column of numbers with a gap
-    assert (folder / "some.csv").read_bytes() == f'layer,n,x\nrelu1_1,{n},0.333333\n"a, b",,2.0\n'.encode()
+def test_images_stand_apart_in_their_own_proportions(photograph):
+    figure = drawn(photograph)
+    width, height = figure.get_size_inches()
+    boxes = [ax.get_position() for ax in figure.axes[:3]]
+    sizes = [(round(box.width * width, 3), round(box.height * height, 3)) for box in boxes]
+    assert sizes == [(1.9, 1.9), (1.9, 1.9), (3.8, 1.9)]
+    assert boxes[0].x1 < boxes[1].x0
+    assert boxes[2].y1 < boxes[0].y0
+    texts = [text.get_text() for text in figure.texts]
+    assert {"first", "second"} <= set(texts)
+    (rectangle,) = figure.axes[0].patches
+    assert rectangle.get_xy() == pytest.approx((0.2 * 64, 0.1 * 64))
 
 
-def test_a_table_that_is_judged_has_the_verdict_in_its_file(folder, record):
-    outcome = Judgement("some", "A claim.", [Check("a", "1", "2", "over 1", True)])
-    save_table("some", [{"x": 1}], record, outcome)
-    found = json.loads((folder / "some.json").read_text())
-    assert list(found) == ["figure", "claim", "verdict", "results", "provenance"]
-    assert [found["figure"], found["verdict"]] == ["some", outcome.verdict]
+def test_a_pixel_of_an_image_may_be_one_of_the_picture(photograph):
+    figure = drawn(photograph, panel=None)
+    assert figure.axes[0].get_position().width * figure.get_figwidth() * DPI == pytest.approx(64)
 
 
-@pytest.mark.parametrize("path", sorted((FIGURES / shown_profile()).glob("*.csv")), ids=lambda path: path.stem)
-def test_the_csv_files_are_those_of_the_numbers(folder, path):
-    rows = json.loads(path.with_suffix(".json").read_text())["results"]
-    _, made = save_table(path.stem, rows, {"profile": "smoke"})
-    assert made.read_bytes() == path.read_bytes()
+def test_a_figure_closes_with_its_verdict(folder, photograph, record, monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "display", shown.append)
+    monkeypatch.setattr(figures, "provenance", lambda *_: record)
+    figure, claim = next((name, claim) for name, claim in claims().items() if name.startswith("fig3"))
+    run, measures = SimpleNamespace(stand_ins={"a": "b"}), dict.fromkeys((check.key for check in claim.checks), None)
+    conclude(figure, run, [], measures=measures, rows=[[(photograph, "")]])
+    saved = json.loads((folder / f"{figure}.json").read_text())
+    assert list(saved) == ["figure", "claim", "verdict", "measures", "results", "provenance"]
+    assert saved["verdict"].startswith("not run at this scale: ")
+    assert "in place of a: b" in shown[0].to_html()
+    with pytest.raises(ValueError, match="the measures of fig3"):
+        conclude(figure, run, [], measures={}, rows=[[(photograph, "")]])

@@ -1,11 +1,10 @@
-"""The rules at their limits, on both sides, and the verdict on checks together."""
+"""The rules at their limits, on both sides, and the verdict on several together."""
 
 import math
 
 import pytest
 
-from replication.report import rules
-from replication.report.rules import Check, Judgement, judged, judged_after, verdict_on
+from replication.report.rules import DIFFERS, EXCEEDED, NOT_REPLICATED, NOT_RUN, REPLICATED, rule, verdict_on
 
 
 def below(limit):
@@ -17,74 +16,78 @@ def above(limit):
 
 
 @pytest.mark.parametrize(
-    ("rule", "text", "allowed", "refused"),
+    ("given", "text", "verdicts"),
     [
-        (rules.at_least(35), "at least 35", [35, 36], [below(35)]),
-        (rules.at_least(28.4, ".2f"), "at least 28.40", [28.4], [below(28.4)]),
-        (rules.at_least(0.97, "+.2f", less=0.25), "at least +0.97 less 0.25", [0.72], [below(0.72)]),
-        (rules.at_most(0.1, ".0%"), "at most 10%", [0.1, 0], [above(0.1)]),
-        (rules.at_most_times(1.5, 0.5, ".1%", " of it"), "at most 1.5 times the 50.0% of it", [0.75], [above(0.75)]),
-        (rules.under(0.3), "under 0.3", [below(0.3)], [0.3]),
-        (rules.over(0.2), "over 0.2", [above(0.2)], [0.2, below(0.2)]),
-        (rules.within(0.5, 30, ".2f"), "within 0.5 of 30.00", [29.5, 30.5], [below(29.5), above(30.5)]),
-        (rules.within_share(0.25), "within 25%", [0.75, 1.25], [below(0.75), above(1.25)]),
-        (rules.crosses(0.5, upwards=True), "under and over 0.5", [[0.4, 0.6]], [[0.5, 0.6], [0.4, 0.5], [0.6, 0.4]]),
-        (rules.crosses(0.5, upwards=False), "over and under 0.5", [[0.6, 0.4]], [[0.5, 0.4], [0.6, 0.5], [0.4, 0.6]]),
-        (rules.most(1.1), "most, at most 1.1", [[1.1, 1, 1]], [[above(1.1), 1, 1], [1, 1, 0.9], [1, 0.9, 1]]),
-        (rules.FALLING, "falling", [[3, 2, 1], [3]], [[3, 3, 1], [3, 1, 2]]),
-        (rules.EQUAL, "equal", [[1, 1.0, 1]], [[1, 1, above(1)]]),
-        (rules.LESS, "less", [[1, above(1)]], [[1, 1], [2, 1]]),
-        (rules.MORE, "more", [[above(1), 1]], [[1, 1], [1, 2]]),
-        (rules.LEAST, "least", [[1, 2, above(1)]], [[1, 2, 1], [2, 1, 3]]),
-        (rules.SOME, "more than none", [above(0)], [0]),
-        (rules.HALF, "at most half", [0.5], [above(0.5)]),
+        (
+            {"near": 2, "within": 0.5},
+            "2 ± 0.5",
+            {below(1.5): DIFFERS, 1.5: REPLICATED, 2.5: REPLICATED, above(2.5): DIFFERS},
+        ),
+        (
+            {"near": 2, "within": 0.5, "better": "more"},
+            "2 ± 0.5",
+            {below(1.5): NOT_REPLICATED, 1.5: REPLICATED, 2.5: REPLICATED, above(2.5): EXCEEDED},
+        ),
+        (
+            {"between": [50, 100], "better": "less"},
+            "50 to 100",
+            {below(50): EXCEEDED, 50: REPLICATED, 100: REPLICATED, above(100): NOT_REPLICATED},
+        ),
+        ({"above": 35}, "over 35", {above(35): REPLICATED, 35: NOT_REPLICATED, 0: NOT_REPLICATED}),
+        ({"below": 35}, "under 35", {below(35): REPLICATED, 35: NOT_REPLICATED, 36: NOT_REPLICATED}),
+        (
+            {"above": 0, "margin": 0.25},
+            "over 0 by 0.25",
+            {above(0.25): REPLICATED, 0.25: DIFFERS, -0.25: DIFFERS, below(-0.25): NOT_REPLICATED},
+        ),
+        (
+            {"below": 0, "margin": 0.25},
+            "under 0 by 0.25",
+            {above(0.25): NOT_REPLICATED, 0.25: DIFFERS, -0.25: DIFFERS, below(-0.25): REPLICATED},
+        ),
     ],
-    ids=lambda value: value.text if isinstance(value, rules.Rule) else "",
 )
-def test_a_rule_says_its_limit_and_allows_what_it_says(rule, text, allowed, refused):
-    assert rule.text == text
-    assert [rule.allows(value) for value in allowed] == [True] * len(allowed)
-    assert [rule.allows(value) for value in refused] == [False] * len(refused)
+def test_a_rule_says_its_limits_and_judges_on_both_sides(given, text, verdicts):
+    found = rule(given)
+    assert found.text == text
+    assert {value: found.verdict(value) for value in verdicts} == verdicts
 
 
-def test_a_check_is_said_and_judged_by_one_rule():
-    assert judged("it is large | huge | {:.1f} dB", 2.0, rules.over(3)) == (
-        *("it is large", "huge", "2.0 dB", "over 3"),
-        False,
-    )
-    assert judged("a | b | {:.1f}, {:.1f}", [3.0, 2.0], rules.FALLING) == ("a", "b", "3.0, 2.0", "falling", True)
-    assert judged("a | b | {:.1f}", None, rules.over(3)) == ("a", "b", "", "over 3", None)
-
-
-def test_a_descent_has_a_hundred_iterations_or_is_not_judged():
-    checks = [judged("a | b | {}", 1, rules.over(0))]
-    assert judged_after(100, checks) == checks
-    assert judged_after(99, checks) == [Check("a", "b", "", "over 0", None)]
-
-
-def check(passed):
-    return Check("a", "1", "2", "over 1", passed)
+def test_limits_are_said_in_the_format_of_the_number():
+    assert rule({"near": 0.97, "within": 0.1}, "+.2f").text == "+0.97 ± 0.10"
+    assert rule({"above": 0, "margin": 0.01}, "+.1%").text == "over +0.0% by 1.0%"
 
 
 @pytest.mark.parametrize(
-    ("passed", "verdict"),
+    "given",
     [
-        ([True, True], "replicated"),
-        ([True, None], "replicated as far as run"),
-        ([True, False], "partly replicated"),
-        ([False, None], "not replicated"),
-        ([None], "not run at this scale"),
+        {"near": 2},
+        {"near": 2, "within": 1, "better": "higher"},
+        {"near": 2, "within": 1, "margin": 1},
+        {"above": 1, "below": 2},
+        {"above": 1, "better": "more"},
+        {"over": 1},
+        {},
+    ],
+)
+def test_what_is_no_rule_is_refused(given):
+    with pytest.raises((ValueError, KeyError)):
+        rule(given)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "word"),
+    [
+        ([REPLICATED, EXCEEDED], "replicated"),
+        ([EXCEEDED, EXCEEDED], "exceeded"),
+        ([REPLICATED, NOT_RUN], "replicated as far as run"),
+        ([REPLICATED, DIFFERS], "partly replicated"),
+        ([EXCEEDED, NOT_REPLICATED], "partly replicated"),
+        ([DIFFERS, NOT_RUN], "differs"),
+        ([DIFFERS, NOT_REPLICATED], "not replicated"),
+        ([NOT_RUN], "not run at this scale"),
         ([], "not run at this scale"),
     ],
 )
-def test_the_verdict_on_checks_together(passed, verdict):
-    assert verdict_on([check(each) for each in passed]) == verdict
-
-
-def test_a_judgement_in_words():
-    checks = [check(True), Check("b", "", "3", "over 4", False), Check("c", "", "", "", None)]
-    judgement = Judgement("fig", "c", checks)
-    assert judgement.verdict == (
-        "partly replicated: a: 2, over 1; does NOT hold: b: 3, over 4; not run at this scale: c"
-    )
-    assert str(judgement).splitlines() == ["partly replicated:", *map(str, checks)]
+def test_the_verdict_on_several_together(verdicts, word):
+    assert verdict_on(verdicts) == word

@@ -1,27 +1,17 @@
-"""The summary of all claims, and the README's tables."""
+"""The summary of all claims."""
 
 import json
 import re
 
-import pandas as pd
 import pytest
 
-from replication.evaluation import NO_SET
-from replication.io.files import FIGURES, ROOT
+from replication.io.checkpoints import NETWORKS
+from replication.io.files import FIGURES
 from replication.report import summary as module
-from replication.report.claims import CLAIMS, judge_record
-from replication.report.summary import (
-    README,
-    TABLES,
-    memory_table,
-    shown_profile,
-    sources,
-    styled,
-    summary,
-    super_resolution_table,
-    works_table,
-    write_readme,
-)
+from replication.report.claims import claims, judge_record
+from replication.report.differences import marked, network_differences
+from replication.report.glance import MOST, distances, glance
+from replication.report.summary import judgements, overview, scales, shown_profile, sources, styled, summary
 
 FOLDER = FIGURES / shown_profile()
 
@@ -38,126 +28,59 @@ def test_the_stored_summary_is_that_of_the_figures():
 
 def test_what_is_not_there_was_not_run(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "FIGURES", tmp_path)
-    assert summary("smoke")["verdict"].tolist() == ["not run at this scale"] * len(CLAIMS)
+    assert set(overview("smoke")["verdict"]) == {"not run at this scale"}
+    assert len(overview("smoke")) == len(claims())
+    assert set(summary("smoke")["reason"]) == {"no such run yet"}
     assert sources("smoke") == {}
+    assert scales("smoke") == []
     assert shown_profile() == "overnight"
     (tmp_path / "paper").mkdir()
     (tmp_path / "paper" / "claims.json").touch()
     assert shown_profile() == "paper"
 
 
+def test_every_check_is_in_a_row_and_numbers_of_one_kind_share_one():
+    rows = summary(shown_profile())
+    groups = {(claim.title, check.group or check.statement) for claim in claims().values() for check in claim.checks}
+    assert set(zip(rows["figure"], rows["claim"], strict=True)) == groups
+    folded = rows[rows["rule"].str.contains(" hold")]
+    assert len(folded)
+    assert not folded["claim"].str.contains("{", regex=False).any()
+
+
+def test_a_figure_is_a_row_of_its_first_check_and_the_verdict_on_its_headlines():
+    rows = overview(shown_profile()).set_index("figure")
+    for figure, claim in claims().items():
+        assert rows.loc[claim.title, "verdict"] == judge_record(record(figure)).word
+
+
+def test_claims_are_linked_to_the_cells_that_measure_them_and_sorted_by_a_click():
+    html = styled(summary(shown_profile())).data
+    links = re.findall(r"<a href='(\d\d_\w+)\.ipynb#([^']+)'>", html)
+    assert {notebook for notebook, _ in links} == {claim.notebook for claim in claims().values()}
+    assert not any(" " in section for _, section in links)
+    assert "onclick" in html
+
+
 def test_the_scale_is_that_of_what_was_run():
-    scales = summary(shown_profile()).groupby("figure")["scale"].first()
-    assert "photographs" in scales["style_training"]
-    assert "photographs" in scales["fig5_objective"]
-    assert "training steps for 40000" in scales["fig6_style_transfer"]
+    found = {row["figure"]: row["not the paper's"] for row in scales(shown_profile())}
+    assert "training steps for 40000" in found[claims()["fig6_style_transfer"].title]
+    assert "counts [50, 10, 4] for [50, 50, 50]" in found[claims()["fig5_objective"].title]
 
 
-def test_a_verdict_has_its_colour():
-    verdicts = [
-        "replicated",
-        "replicated as far as run",
-        "partly replicated",
-        "not replicated",
-        "not run at this scale",
-    ]
-    frame = pd.DataFrame({"figure": "table1_speed", "claim": "a sentence", "verdict": verdicts})
-    html = styled(frame).to_html()
-    found = re.findall(r"^(#.*?) \{\n(?:  [^c].*\n)*?  background-color: (#\w+);", html, flags=re.M)
-    assert len({colour for _, colour in found}) == 4
-    assert "bold" not in html
-    assert "bold" in styled(frame.assign(claim=CLAIMS["table1_speed"].text)).to_html()
+@pytest.mark.parametrize("kind", ["style", "super_resolution"])
+def test_what_differs_from_the_paper_is_a_row_a_network_and_marked(kind):
+    frame = network_differences(kind)
+    assert frame["network"].tolist() == ["the paper's", *sorted(path.stem for path in (NETWORKS / kind).glob("*.json"))]
+    assert {"photographs", "steps in all", "optimizer" if kind == "style" else "patch"} <= set(frame)
+    assert "content_weight" not in frame  # which is the paper's in all of them
+    assert "#fff3c4" in marked(frame).to_html()
 
 
-@pytest.fixture
-def readme(monkeypatch, tmp_path):
-    """A copy of the README without its tables."""
-    text, tables = re.subn(
-        r"(written by `python -m replication readme` -->).*?(<!-- [-a-z]+ end -->)",
-        r"\1\2",
-        README.read_text(),
-        flags=re.S,
-    )
-    assert tables == 1 + len(TABLES)
-    copy = tmp_path / "README.md"
-    copy.write_text(text)
-    monkeypatch.setattr(module, "README", copy)
-    return copy
-
-
-def test_the_readme_holds_the_tables_of_the_figures(readme):
-    write_readme()
-    assert readme.read_text() == (ROOT / "README.md").read_text()
-
-
-def test_the_readme_has_every_verdict_and_what_does_not_hold():
-    text = README.read_text()
-    for figure in CLAIMS:
-        judgement = judge_record(record(figure))
-        assert re.search(rf"\| {re.escape(judgement.claim)} \| .*\| {judgement.word} \|\n", text)
-        assert all(str(check) in text for check in judgement.checks if check.passed is False)
-
-
-def test_the_readme_repeats_what_table_1_holds():
-    text = README.read_text()
-    for row in record("table1_speed")["results"]:
-        seconds = " | ".join(f"{row[name]:.3g}" for name in ("iteration", "500 iterations", "network"))
-        ratios = ", ".join(f"{row[f'speed-up over {number}']:.0f}" for number in (100, 300, 500))
-        usual = f"{row['over plain 500']:.0f}"
-        assert f"| {row['size']} x {row['size']} | {row['precision']} | {seconds} | {ratios} | {usual} |" in text
-
-
-def test_the_readme_repeats_the_scores_of_super_resolution():
-    text = README.read_text()
-    rows = [row for row in record("table_super_resolution")["results"] if row["method"] == "bicubic"]
-    assert len(rows) == 6
-    for row in rows:
-        ours, paper = (f"{row[p + 'psnr']:.2f} / {row[p + 'ssim']:.4f}" for p in ("", "paper_"))
-        assert f" | {ours} ({paper}) | " in text
-
-
-def test_what_stands_in_for_a_set_has_no_numbers_of_the_papers():
-    row = {"factor": 8, "set": NO_SET, "psnr": 20.0, "ssim": 0.5, "paper_psnr": None, "paper_ssim": None}
-    table = super_resolution_table([row | {"method": name} for name in ("bicubic", "pixel", "feature")])
-    assert table.to_numpy().tolist() == [["x8", NO_SET, "20.00 / 0.5000", "20.00 / 0.5000", "", "20.00 / 0.5000"]]
-
-
-def work(name, precision, method, ratio, peak=None):
-    times = {"seconds": ratio / 8, "lower_quartile": 0.1, "upper_quartile": 0.2, "ratio": ratio}
-    row = {"work": name, "size": 256, "precision": precision, "method": method}
-    return row | times | {"share of peak": 0.904, "peak GB": peak}
-
-
-WORKS = [
-    work("training step, style", "float32", "bare convolutions", 1.0),
-    work("training step, style", "float32", "ours", 1.0625, 1.26),
-    work("training step, style", "float32", "ours, compiled", 1.125),
-    work("stylisation", "bfloat16", "bare convolutions", 1.0),
-    work("stylisation", "bfloat16", "ours", 1.25, 2.0),
-    work("stylisation", "bfloat16", "plain PyTorch", 4.0, 3.0),
-]
-MEMORY = [{"command": "upscale --factor 4", "side": 1024, "seconds": 2.7433, "peak GB": 1.09612}]
-
-
-def test_the_works_are_a_row_each_with_the_ratios_of_all_methods():
-    table = works_table(WORKS)
-    start = ["work", "size", "precision", "seconds", "share of peak", "peak GB"]
-    assert [*table] == [*start, "ratio: ours", "ratio: ours, compiled", "ratio: plain PyTorch"]
-    assert table.to_numpy().tolist() == [
-        ["training step, style", 256, "float32", "0.133", "0.90", "1.3", "1.06", "1.12", ""],
-        ["stylisation", 256, "bfloat16", "0.156", "0.90", "2.0", "1.25", "", "4.00"],
-    ]
-    assert memory_table(MEMORY).to_numpy().tolist() == [["upscale --factor 4", 1024, "2.74", "1.1"]]
-
-
-def test_the_readme_says_on_what_it_was_measured_or_that_it_was_not(readme, monkeypatch, tmp_path):
-    folder = tmp_path / "overnight"
-    folder.mkdir()
-    monkeypatch.setattr(module, "FIGURES", tmp_path)
-    source = {"device": "NVIDIA X", "precision": "float32 (TF32)"}
-    (folder / "table_memory.json").write_text(json.dumps({"results": MEMORY, "provenance": source}))
-    write_readme()
-    text = readme.read_text()
-    assert "Measured on: NVIDIA X; float32 rounds to TF32.\n\n| command | side |" in text
-    assert "\n| upscale --factor 4 | 1024 | 2.74 | 1.1 |\n" in text
-    assert text.count("Not run yet.") == len(TABLES) - 1
+def test_at_a_glance_numbers_stand_in_tolerances_from_the_papers():
+    rows = distances(judgements(shown_profile()).values())
+    assert rows
+    assert all((abs(row["tolerances"]) <= 1 + 1e-9) == (row["verdict"] == "replicated") for row in rows if MOST)
+    drawn = glance(rows)
+    points = sum(len(line.get_xdata()) for line in drawn.axes[0].lines)
+    assert points == len(rows)
