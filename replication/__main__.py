@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import pairwise
 from operator import or_
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -27,6 +28,8 @@ class Command:
 
     debug: bool = False
     """show where an error came from"""
+    device: Literal["cpu", "cuda", "mps"] | None = None
+    """to compute on; by default a GPU if there is one that CUDA knows"""
 
     interrupted = "the same command starts over"  # what is said after Ctrl-C
 
@@ -165,8 +168,14 @@ class Files(Command):
 class Stylise(Files):
     """Give photographs the style of a trained network."""
 
-    style: str
-    """a .safetensors file, or a name out of data/checkpoints/style"""
+    style: Annotated[list[str], UseAppendAction]
+    """a .safetensors file, or a name out of data/checkpoints/style; of several each has a folder"""
+    size: int | None = None
+    """pixels of the long side, to which photographs are brought first; strokes are as large as ever"""
+    strength: float = 1.0
+    """of the style, from 0, the photograph, to 1"""
+    preserve_colours: bool = False
+    """take the brightness of the result and the colours of the photograph"""
     tile: int = TILE_STYLISED
     """images larger than this, in pixels, are cut; less takes less memory"""
 
@@ -174,7 +183,12 @@ class Stylise(Files):
         from replication.style_transfer import stylise_files
 
         options = {"tile": self.tile, "precision": self.precision, "overwrite": self.overwrite}
-        return _told(stylise_files(self.inputs, self.out, self.style, **options))
+        options |= {"size": self.size, "strength": self.strength, "preserve_colours": self.preserve_colours}
+        failed = []
+        for style in self.style:
+            out = self.out if len(self.style) == 1 else f"{self.out}/{Path(style).stem}/"
+            failed += stylise_files(self.inputs, out, style, **options)
+        return _told(failed)
 
 
 @dataclass(kw_only=True)
@@ -209,6 +223,10 @@ def main(arguments: list[str] | None = None) -> int:
     command, debug = None, "--debug" in arguments
     try:
         command = tyro.cli(_commands(arguments), prog="python -m replication", args=arguments)
+        if command.device:
+            from replication.io.runtime import use_device
+
+            use_device(command.device)
         return command.run() or 0
     except KeyboardInterrupt:
         print(f"\ninterrupted; {getattr(command, 'interrupted', Command.interrupted)}", file=sys.stderr)

@@ -12,7 +12,7 @@ from replication.config import PAPER, TILE_STYLISED, StyleConfig
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import square
+from replication.io.images import resize, square
 from replication.io.photographs import SHORT_SIDE, ImageDataset
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import check
@@ -24,6 +24,7 @@ from replication.training import Trainer, train_network, training_photographs_on
 
 PRETRAINED = NETWORKS / "style"
 BASE = PRETRAINED / "great_wave_instance.safetensors"  # what other styles start from
+LUMA = (0.299, 0.587, 0.114)  # of BT.601
 WARMUP_START = 1e-3  # of the style weight
 REACH = 52  # pixels around a tile that have a say in it: 40 through the blocks, 11 through the rest, in steps of 4
 
@@ -169,6 +170,9 @@ def stylise_files(
     out: Path | str,
     style: Path | str,
     *,
+    size: int | None = None,
+    strength: float = 1.0,
+    preserve_colours: bool = False,
     tile: int | None = TILE_STYLISED,
     precision: str = "float32",
     overwrite: bool = False,
@@ -178,18 +182,42 @@ def stylise_files(
     Args:
         inputs, out, overwrite: see `transform_files`, for the result as well.
         style: see `style_network`.
+        size: pixels of the long side, to which images are brought first; strokes stay as large as they are.
+        strength, preserve_colours: see `blended`.
         tile: see `stylise`.
         precision: "float32" or "bfloat16".
 
     Raises:
+        RangeError: a number is outside of its range.
         ReplicationError: no such style, and see `transform_files`.
     """
-    check(tile=tile, precision=precision)
+    check(tile=tile, precision=precision, size=size, strength=strength)
     keep_freed_memory()
     device = default_device()
     network = for_inference(style_network(style)[0], getattr(torch, precision)).to(device)
 
     def stylised(image: Tensor, name: str) -> Tensor:
-        return stylise(network, image.to(device), tile, name)
+        if size:
+            height, width = (max(1, round(side * size / max(image.shape[2:]))) for side in image.shape[2:])
+            image = resize(image, height, width)
+        if min(image.shape[2:]) < network.smallest:
+            raise ReplicationError(f"{name} is too small: a side needs at least {network.smallest} pixels")
+        image = image.to(device)
+        return blended(stylise(network, image, tile, name), image, strength, preserve_colours)
 
-    return transform_files(inputs, out, Transform(stylised, smallest=network.smallest), overwrite)
+    return transform_files(inputs, out, Transform(stylised, smallest=1 if size else network.smallest), overwrite)
+
+
+def blended(y_hat: Tensor, photograph: Tensor, strength: float, preserve_colours: bool) -> Tensor:
+    """A stylised image (1, 3, H, W) in [0, 1], between its photograph, at a strength of 0, and itself, at 1.
+
+    Args:
+        y_hat, photograph: of the same size.
+        strength: 0 to 1.
+        preserve_colours: take the luminance of the stylised image alone, the colours (Cb and Cr of BT.601) of the
+            photograph, as in Gatys et al. 2016, "Preserving color in neural artistic style transfer".
+    """
+    if preserve_colours:
+        weights = photograph.new_tensor(LUMA).view(1, 3, 1, 1)
+        y_hat = (photograph + ((y_hat - photograph) * weights).sum(1, keepdim=True)).clamp(0, 1)
+    return y_hat if strength == 1 else torch.lerp(photograph, y_hat, strength)

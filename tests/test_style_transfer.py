@@ -4,11 +4,13 @@ import json
 import logging
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from commands import run_command
 from PIL import Image
 from safetensors.torch import load_file
+from skimage.color import rgb2ycbcr
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from replication import style_transfer
@@ -18,6 +20,7 @@ from replication.io.files import ReplicationError, sha256
 from replication.io.images import load_image, resize, save_image, square
 from replication.io.photographs import photographs_of
 from replication.io.pictures import content_picture, style_picture
+from replication.io.runtime import default_device
 from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import PRETRAINED, style_names, style_network, style_trainer, stylise, stylise_files
 from replication.super_resolution import pretrained_network
@@ -150,6 +153,47 @@ def test_the_command_stylises_a_file_and_fails_for_what_it_cannot_read(folder, s
     unknown = run_command("stylise", folder / "a.png", "-o", tmp_path / "out", "--style", "waves")
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("error: there is no style 'waves'")
+
+
+@pytest.mark.parametrize("options", [{"strength": 0.25}, {"preserve_colours": True}, {"size": 80}])
+def test_a_style_may_be_weaker_keep_the_colours_or_be_of_another_size(folder, saved, tmp_path, options):
+    assert stylise_files([folder / "a.png"], tmp_path / "x.png", saved, **options) == []
+    found, y = load_image(tmp_path / "x.png"), load_image(folder / "a.png")
+    network, _ = load_network(saved, ImageTransformationNetwork)
+    if "size" in options:
+        y = resize(y, *(round(side * 80 / max(y.shape[2:])) for side in y.shape[2:]))
+    whole = network(y).detach()
+    if "strength" in options:
+        assert (found - (0.25 * whole + 0.75 * y)).abs().max() < 1.01 / 255
+    elif "size" in options:
+        assert (found - whole).abs().max() < 1.01 / 255
+    else:
+        kept, given, wanted = (rgb2ycbcr(x[0].permute(1, 2, 0).numpy()) for x in (found, y, whole))
+        inside = ((found > 0) & (found < 1)).all(1)[0].numpy()  # where nothing was clipped
+        assert inside.mean() > 0.2
+        assert np.abs(kept - given)[inside][:, 1:].max() < 1.5
+        assert np.abs(kept - wanted)[inside][:, 0].max() < 1.5
+
+
+def test_several_styles_have_a_folder_each(folder, saved, tmp_path):
+    options = ["--style", saved, "--style", "great_wave_instance", "--size", "80"]
+    done = run_command("stylise", folder / "a.png", "-o", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert made == sorted([f"{saved.stem}/a.png", "great_wave_instance/a.png"])
+    weak = run_command("stylise", folder / "a.png", "-o", tmp_path / "y.png", "--style", saved, "--strength", "1.5")
+    assert weak.returncode == 2
+    assert "strength must be a finite number, at least 0, at most 1; got 1.5" in weak.stderr
+
+
+def test_a_device_that_is_not_there_is_an_error_in_one_line(folder, tmp_path):
+    command = ("stylise", folder / "a.png", "-o", tmp_path / "x.png", "--style", "great_wave", "--device")
+    for device in {"cuda", "mps"} - {default_device()}:
+        refused = run_command(*command, device)
+        assert refused.returncode == 1
+        assert f"error: there is no device {device} for torch" in refused.stderr
+    assert run_command(*command, "cpu").returncode == 0
+    assert run_command(*command, "tpu").returncode == 2
 
 
 @pytest.fixture(scope="module")

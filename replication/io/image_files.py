@@ -18,8 +18,9 @@ from replication.io.images import (
     format_of,
     frame_count,
     image_size,
+    load_frame,
     load_frames,
-    load_image,
+    resize,
     save_frames,
 )
 
@@ -129,11 +130,16 @@ def transform_files(
 
 def _transform_file(source: Path, target: Path, transform: Transform) -> None:
     animated = format_of(target) in ANIMATED and format_of(source) in ANIMATED
-    if (animated or format_of(target) == format_of(source) == "TIFF") and frame_count(source) > 1:
-        frames = (frame._replace(image=transform.apply(frame.image, source.name)) for frame in load_frames(source))
-    else:
-        frames = [Frame(transform.apply(load_image(source), source.name))]
-    save_frames(frames, target)
+    several = (animated or format_of(target) == format_of(source) == "TIFF") and frame_count(source) > 1
+    frames = load_frames(source) if several else [load_frame(source)]
+    save_frames((_applied(transform, frame, source.name) for frame in frames), target)
+
+
+def _applied(transform: Transform, frame: Frame, name: str) -> Frame:
+    """What becomes of a frame; its transparency gets the size of the result."""
+    image = transform.apply(frame.image, name)
+    alpha = frame.alpha if frame.alpha is None else resize(frame.alpha, *image.shape[2:])
+    return frame._replace(image=image, alpha=alpha)
 
 
 def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:

@@ -22,6 +22,8 @@ pillow_heif.register_heif_opener()
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
 FORMATS = (*LOSSY, "PNG", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")  # that are looked for in folders and written
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # that hold transparency
+TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # that hold EXIF and a profile
 QUALITY = 95  # of those that lose something
 ANY_FORMAT = 8192  # pixels a side that every format takes
 PHOTOMETRIC = 262  # the tag of TIFF that is 0 where white is 0
@@ -33,6 +35,9 @@ class Frame(NamedTuple):
     image: Tensor  # (1, 3, H, W) in [0, 1]
     duration: float = 0  # milliseconds
     loop: int = 1  # how often the animation is shown; 0 for ever
+    alpha: Tensor | None = None  # (1, 1, H, W) in [0, 1]; the image is laid on white
+    exif: Image.Exif | None = None  # without the orientation, by which the image is turned
+    profile: bytes | None = None  # of ICC, for RGB, from which the image was converted to sRGB
 
 
 def format_of(path: Path | str) -> str | None:
@@ -53,18 +58,24 @@ def load_image(path: Path | str) -> Tensor:
         ReplicationError: no such file, not an image, cut short, floating point, over Pillow's 179 megapixels.
     """
     with _opened(path) as file:
-        if (count := getattr(file, "n_frames", 1)) > 1:
-            log.warning("%s holds %d pictures; one is taken", path, count)
-        return _image(file, path)
+        frame = _first(file, path)
+        if frame.alpha is not None:
+            log.warning("%s: its transparency is laid on white", path)
+        return frame.image
+
+
+def load_frame(path: Path | str) -> Frame:
+    """An image file as `load_image` reads it, with what it holds beside its colours."""
+    with _opened(path) as file:
+        return _first(file, path)
 
 
 def load_frames(path: Path | str) -> Iterator[Frame]:
-    """All pictures of an image file, each as `load_image` reads it."""
+    """All pictures of an image file, each as `load_frame` reads it."""
     with _opened(path) as file:
         for i in range(getattr(file, "n_frames", 1)):
             file.seek(i)
-            image = _image(file, path)
-            yield Frame(image, file.info.get("duration", 0), file.info.get("loop", 1))
+            yield _frame(file, path)
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
@@ -91,16 +102,34 @@ def save_image(image: Tensor, path: Path | str) -> None:
 
 def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
     """Write an animation, or the pages of a TIFF file, whose frames are taken one at a time; see `save_image`."""
-    pictures, durations, loop = [], [], 1
+    check_format(path)
+    pictures, durations, kind = [], [], format_of(path)
     for frame in frames:
-        pictures.append(Image.fromarray(to_pixels(frame.image)))
+        pictures.append(_picture(frame, path))
         durations.append(frame.duration)
-        loop = frame.loop
-    several: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    if kind in TAGGED:
+        tags = {"exif": frame.exif, "icc_profile": frame.profile}
+        options = {name: value for name, value in tags.items() if value}
     if len(pictures) > 1:
-        several = {"save_all": True, "append_images": pictures[1:], "duration": durations}
-        several |= {} if (loop, format_of(path)) == (1, "GIF") else {"loop": loop}  # which GIF says by silence
-    write_atomically(path, _encoded(pictures[0], path, **several))
+        options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
+        options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # which GIF says by silence
+    write_atomically(path, _encoded(pictures[0], path, **options))
+
+
+def _picture(frame: Frame, path: Path | str) -> Image.Image:
+    """A frame as Pillow writes it to a file of this suffix: in its own profile, with its transparency."""
+    picture = Image.fromarray(to_pixels(frame.image))
+    if frame.profile and format_of(path) in TAGGED:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(frame.profile))
+        picture = ImageCms.profileToProfile(picture, ImageCms.createProfile("sRGB"), own, outputMode="RGB")
+    if frame.alpha is None:
+        return picture
+    if format_of(path) in CLEAR:
+        picture.putalpha(Image.fromarray(to_pixels(frame.alpha.expand(1, 3, -1, -1))[..., 0]))
+    else:
+        log.warning("%s: its transparency is laid on white", path)
+    return picture
 
 
 def check_format(path: Path | str, height: int = 1, width: int = 1) -> None:
@@ -183,15 +212,42 @@ def _opened(path: Path | str) -> Iterator[Image.Image]:
         raise ReplicationError(f"{path} could not be read as an image ({reason}); replace the file") from error
 
 
-def _image(file: Image.Image, path: Path | str) -> Tensor:
+def _first(file: Image.Image, path: Path | str) -> Frame:
+    if (count := getattr(file, "n_frames", 1)) > 1:
+        log.warning("%s holds %d pictures; one is taken", path, count)
+    return _frame(file, path)
+
+
+def _frame(file: Image.Image, path: Path | str) -> Frame:
     """The picture that an opened file is at."""
     file.load()
     inverted = getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0  # a turned copy has lost it
-    return from_pixels(np.asarray(_rgb(ImageOps.exif_transpose(file), path, inverted)))
+    turned = ImageOps.exif_transpose(file)
+    picture, alpha = _rgb(turned, path, inverted)
+    if alpha is not None:
+        picture = Image.composite(picture, Image.new("RGB", picture.size, "white"), alpha)
+        alpha = from_pixels(np.asarray(alpha)[..., None].repeat(3, -1))[:, :1]
+    beside = {"exif": turned.getexif() or None, "profile": _rgb_profile(turned.info.get("icc_profile"))}
+    times = {"duration": file.info.get("duration", 0), "loop": file.info.get("loop", 1)}
+    return Frame(from_pixels(np.asarray(picture)), alpha=alpha, **beside, **times)
 
 
-def _rgb(image: Image.Image, path: Path | str, inverted: bool) -> Image.Image:
-    """An image of any mode in 8-bit sRGB, laid on white; `inverted`: white is 0, which Pillow mends below 16 bits."""
+def _rgb_profile(profile: bytes | None) -> bytes | None:
+    """A profile, if it is one of RGB, into which a result can be brought back."""
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        ImageCms.buildTransform(ImageCms.createProfile("sRGB"), own, "RGB", "RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    return profile
+
+
+def _rgb(image: Image.Image, path: Path | str, inverted: bool) -> tuple[Image.Image, Image.Image | None]:
+    """An image of any mode in 8-bit sRGB, and its transparency.
+
+    Args:
+        inverted: white is 0, which Pillow mends below 16 bits.
+    """
     profile, alpha = image.info.get("icc_profile"), None
     if image.mode.startswith("I"):
         if (clear := image.info.get("transparency")) is not None:
@@ -207,11 +263,7 @@ def _rgb(image: Image.Image, path: Path | str, inverted: bool) -> Image.Image:
         image = image.convert("L")
     elif image.mode in ("P", "PA", "RGBA", "RGBa"):
         image = image.convert("RGB")
-    image = _to_srgb(image, profile, path)
-    if alpha is None:
-        return image
-    log.warning("%s: its transparency is laid on white", path)
-    return Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+    return _to_srgb(image, profile, path), alpha
 
 
 def _grey(image: Image.Image, path: Path | str) -> np.ndarray:

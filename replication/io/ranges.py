@@ -82,7 +82,7 @@ RANGES = {
     **dict.fromkeys(("least", "side"), ANY_SIDE),
     **dict.fromkeys(("content_weight", "lattice_weight", "style_weight", "tv_weight"), WEIGHT),
     **dict.fromkeys(("adam_lr", "kernel_rate", "learning_rate", "lr"), RATE),
-    **dict.fromkeys(("lr_decay", "warmup_share"), SHARE),
+    **dict.fromkeys(("lr_decay", "strength", "warmup_share"), SHARE),
     **dict.fromkeys(("content", "style"), NAME),
     "baselines": Range(int, 1, unit="paintings"),
     "blur": Range(float, unit="pixels"),

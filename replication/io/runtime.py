@@ -16,12 +16,25 @@ from tqdm import tqdm
 from replication.io.files import ReplicationError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
+DEVICE = "REPLICATION_DEVICE"  # the variable that holds the device asked for
 MODES = {"default": "default", "graphs": "reduce-overhead"}  # the second captures CUDA graphs
 
 
 def default_device() -> str:
-    """ "cuda" where there is a GPU, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device of `use_device`, else "cuda" where there is a GPU, else "cpu"."""
+    return os.environ.get(DEVICE) or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def use_device(device: str) -> None:
+    """Compute on "cpu", "cuda" or "mps", in the processes that this one starts, too.
+
+    Raises:
+        ReplicationError: this machine, or this torch, has no such device.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[device]:
+        raise ReplicationError(f"there is no device {device} for torch {torch.__version__} here; leave --device out")
+    os.environ[DEVICE] = device
 
 
 def keep_freed_memory() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, image_files, transform_files
@@ -299,3 +299,69 @@ def test_lossy_results_are_as_good_as_a_jpeg(tmp_path, kind):
         errors.append((load_image(tmp_path / f"a.{suffix}") - image).square().mean().item())
     assert errors[1] <= errors[0]
     assert -10 * np.log10(errors[1]) > 40
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".avif"])
+def test_transparency_is_kept_where_the_format_holds_it(tmp_path, suffix):
+    clear = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
+    pixels = np.dstack([np.full((48, 64, 3), 90, np.uint8), clear])
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert transform_files([tmp_path / "a.png"], tmp_path / f"b{suffix}", Transform(lambda x, _: enlarge(x), 2)) == []
+    with Image.open(tmp_path / f"b{suffix}") as found:
+        kept = np.asarray(found.getchannel("A").resize((64, 48), Image.Resampling.BOX), float)
+    assert np.abs(kept - clear).mean() < 2
+    laid = load_image(tmp_path / "a.png")
+    assert (resize(load_image(tmp_path / f"b{suffix}"), 48, 64) - laid).abs()[..., 40:, :].max() < 0.1
+
+
+def enlarge(image):
+    return resize(image, 2 * image.shape[2], 2 * image.shape[3])
+
+
+def test_where_it_does_not_the_transparency_is_laid_on_white_with_a_word(tmp_path, caplog):
+    Image.new("RGBA", (60, 60), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert transform_files([tmp_path / "a.png"], tmp_path / "b.jpg", Transform(lambda x, _: x)) == []
+    assert f"{tmp_path / 'b.jpg'}: its transparency is laid on white" in caplog.text
+    assert load_image(tmp_path / "b.jpg").min() > 0.99
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_exif_is_kept_but_for_the_orientation(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a cat", 6  # description, and to be turned
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
+    assert transform_files([tmp_path / "a.jpg"], tmp_path / f"b{suffix}", Transform(lambda x, _: x)) == []
+    with Image.open(tmp_path / f"b{suffix}") as found:
+        assert found.size == (40, 60)
+        assert found.getexif()[0x010E] == "a cat"
+        assert found.getexif().get(0x0112, 1) == 1
+
+
+def half(image, _):
+    return 0.5 * image
+
+
+def swapped():
+    """A profile whose red is sRGB's green and the other way round."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_a_result_is_in_the_profile_of_its_photograph(tmp_path, suffix):
+    Image.new("RGB", (60, 40), (20, 200, 90)).save(tmp_path / "a.png", icc_profile=swapped())
+    y = load_image(tmp_path / "a.png")
+    assert y[0, :, 0, 0].mul(255).round().tolist() == pytest.approx([200, 20, 90], abs=2)
+    assert transform_files([tmp_path / "a.png"], tmp_path / f"b{suffix}", Transform(half)) == []
+    assert (load_image(tmp_path / f"b{suffix}") - 0.5 * y).abs().max() < 3 / 255
+    with Image.open(tmp_path / f"b{suffix}") as found:
+        assert found.info["icc_profile"] == swapped()
+    transform_files([tmp_path / "a.png"], tmp_path / "b.bmp", Transform(half))  # which holds no profile
+    assert (load_image(tmp_path / "b.bmp") - 0.5 * y).abs().max() < 2 / 255
+
+
+def test_a_profile_that_does_not_fit_is_not_kept(tmp_path):
+    Image.new("RGB", (60, 40), (20, 200, 90)).save(tmp_path / "a.png", icc_profile=b"none")
+    assert transform_files([tmp_path / "a.png"], tmp_path / "b.png", Transform(half)) == []
+    with Image.open(tmp_path / "b.png") as found:
+        assert "icc_profile" not in found.info
