@@ -24,6 +24,7 @@ MODULES = {
     "super_resolution": (
         "bicubic",
         "low_resolution",
+        "luminance",
         "pretrained_network",
         "super_resolution_trainer",
         "train_super_resolution",
