@@ -153,7 +153,7 @@ class Files(Command):
     """A command on image files."""
 
     inputs: Positional[list[str]]
-    """image files, or folders of them"""
+    """image files, videos, or folders of images"""
     out: Annotated[str, arg(aliases=["-o"])]
     """a folder, or for one image a file; end it in / for a new folder with a dot"""
     overwrite: bool = False

@@ -53,7 +53,11 @@ def white_noise(size: int | tuple[int, int], seed: int) -> Tensor:
 
 
 def optimise_image(
-    loss: Callable[[Tensor], Tensor], method: LBFGS | Adam, iterations: int, label: str = ""
+    loss: Callable[[Tensor], Tensor],
+    method: LBFGS | Adam,
+    iterations: int,
+    label: str = "",
+    visit: Callable[[int, Tensor], None] = lambda iteration, x: None,
 ) -> tuple[Tensor, list[float]]:
     """Minimise a loss over the pixels of an image, or of several, each with its own loss.
 
@@ -61,6 +65,7 @@ def optimise_image(
         loss: maps images (B, 3, H, W) to their losses, (B,).
         method: holds the images to start from, "LBFGS(start)".
         iterations: each one evaluation of the loss and its gradient.
+        visit: called with the number of iterations done and the images, before each iteration and after the last.
 
     Returns:
         The images, clipped to [0, 1], and the loss, mean over them, after 0, 1, ... `iterations` iterations.
@@ -71,7 +76,7 @@ def optimise_image(
     """
     check(iterations=iterations)
     losses = method.x.new_full((iterations + 1, len(method.x), 1), torch.nan)
-    descend(lambda image: loss(image)[:, None], method, losses, label)
+    descend(lambda image: loss(image)[:, None], method, losses, label, visit)
     return method.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()
 
 
@@ -87,7 +92,6 @@ def descend(
     Args:
         loss: maps images (B, 3, H, W) to the terms of their losses, (B, K), whose sum is minimised.
         losses: (iterations + 1, B, K), on their device; row k is filled with the terms after k iterations.
-        visit: called with the number of iterations done and the images, before each iteration and after the last.
     """
     last, reported = len(losses) - 1, time.monotonic()
     with progress_bar(last, label, method.iterations) as bar:

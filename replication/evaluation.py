@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from replication.io.checkpoints import load_network
 from replication.io.downloads import DIGESTS, SETS, TestPicture, evaluation_set
-from replication.io.files import ReplicationError, sha256
-from replication.io.images import square
+from replication.io.files import ReplicationError, data_folder, sha256
+from replication.io.images import load_image, square
 from replication.io.pictures import PHOTOGRAPHS, Picture, StandIns, content_picture, stand_ins
 from replication.io.runtime import progress_bar
 from replication.losses import Objective, lattice_peak
-from replication.metrics import checkerboard_energy, luminance_scores, perceptual_distance, sharpness
+from replication.metrics import checkerboard_energy, luminance_scores, perceptual_distance, sharpness, without_grid
 from replication.networks import SRCNN, for_inference
 from replication.style_transfer import stylise
 from replication.super_resolution import (
@@ -32,28 +32,11 @@ from replication.super_resolution import (
 )
 
 PERIODS = (2, 4)  # pixels, of the lattice after two transposed convolutions of stride 2
+SPREAD = ("psnr", "ssim", "notch_psnr", "notch_ssim")  # whose deviation over the images is told
 NO_SET = "scikit-image's photographs"  # the name of what takes the place of the sets
 NAMES = ("bicubic", "pixel", "srcnn", "feature")
+AUTHORS = "srcnn, authors'"  # of their released weights, where `sr_reference/` under `REPLICATION_DATA` has the images
 MATCHED = ", histogram matched"
-# PSNR in dB and SSIM of Figs. 8 and 9. As printed, but for three: 0.7031 is printed 0.7301 and 0.6682 is printed 0.682
-# (bicubic of Set14 and BSD100, which the protocol reproduces), 0.6317 is printed 63.17.
-PAPER: dict[int, dict[str, tuple[tuple[float, float] | None, ...]]] = {
-    4: {
-        "set5": ((28.43, 0.8114), (28.40, 0.8205), (30.48, 0.8628), (27.09, 0.7680)),
-        "set14": ((25.99, 0.7031), (25.75, 0.6994), (27.49, 0.7503), (24.99, 0.6731)),
-        "bsd100": ((25.96, 0.6682), (25.91, 0.6680), (26.90, 0.7101), (24.95, 0.6317)),
-    },
-    8: {
-        "set5": ((23.80, 0.6455), (24.77, 0.6864), None, (23.26, 0.7058)),
-        "set14": ((22.37, 0.5518), (23.02, 0.5787), None, (21.64, 0.5837)),
-        "bsd100": ((22.11, 0.5322), (22.54, 0.5526), None, (21.35, 0.5474)),
-    },
-}
-EXAMPLES = {  # a picture, and the square to look at closely: top, left and side, in heights; at x4 those of the paper
-    4: (("set5", "baby", (0.30, 0.15, 0.3)), ("set14", "comic", (0.10, 0.18, 0.25))),
-    8: (("bsd100", "img_070", (0.13, 0.57, 0.38)),),
-}
-CLOSE = {"astronaut": (0.08, 0.28, 0.3), "chelsea": (0.22, 0.42, 0.3)}  # the squares of what first takes their place
 
 Method = Callable[[Tensor], Tensor]
 
@@ -85,6 +68,13 @@ def style_scores(
         grey = torch.cat([luminance(x)[:, 0] for x in images])
         scores |= {f"peak {period} at {size}": lattice_peak(grey, period) for period in PERIODS}
     return scores
+
+
+@torch.inference_mode()
+def objective_values(objective: Objective, images: Sequence[Tensor], photographs: Sequence[Tensor]) -> Tensor:
+    """The objective of each image for its photograph, (B,); both (1, 3, H, W) in [0, 1], on the objective's device."""
+    pairs = zip(images, photographs, strict=True)
+    return torch.cat([objective(y_hat, objective.content_target(x)).total for y_hat, x in pairs])
 
 
 def network_digests() -> dict[str, str]:
@@ -149,9 +139,9 @@ def score_rows(
         blur: of the test images; see `low_resolution`.
 
     Returns:
-        Rows of set, factor, method, psnr and ssim (see `luminance_scores`), the paper's where the set is whole, grid
-        (see `checkerboard_energy`), sharpness, perceptual (see `perceptual_distance`; None where it is not installed),
-        the share of images where that is less than SRCNN's, and the number of images.
+        Rows of set, factor, method, the scores of `scores`, of those in `SPREAD` with the standard deviation over the
+        images, the share of images that are nearer than SRCNN's by ST-LPIPS, the number of images, and whether they are
+        the whole set.
     """
     rows = []
     for name, pictures in sets.items():
@@ -160,19 +150,49 @@ def score_rows(
             for picture, grey in pictures:
                 y = cropped(picture.image, factor)
                 for method, large in enlarged(low_resolution(y, factor, blur), methods).items():
-                    found = luminance_scores(large, y, factor, grey) | {"grid": checkerboard_energy(large, y, factor)}
-                    found |= {"sharpness": sharpness(large, y), "perceptual": perceptual_distance(large, y)}
-                    each.setdefault(method, []).append(found)
+                    each.setdefault(method, []).append(scores(large, y, factor, grey))
+                if factor == 4 and (large := published(name, picture.name)) is not None:
+                    each.setdefault(AUTHORS, []).append(scores(large, y, factor, grey))
                 bar.update()
-        for method, scores in each.items():
-            columns = {key: [score[key] for score in scores] for key in scores[0]}
-            means = {key: None if None in values else float(np.mean(values)) for key, values in columns.items()}
-            row = {"set": name, "factor": factor, "method": method} | {key: means.pop(key) for key in ("psnr", "ssim")}
-            is_whole = len(scores) == len(DIGESTS.get(name, ()))
-            paper = PAPER[factor][name][NAMES.index(method.removesuffix(MATCHED))] if is_whole else None
-            row |= dict(zip(("paper_psnr", "paper_ssim"), paper or (None, None), strict=True)) | means
-            rows.append(row | {"nearer_than_srcnn": _nearer(scores, each.get("srcnn")), "images": len(scores)})
+        for method, found in each.items():
+            row = {"set": name, "factor": factor, "method": method}
+            for key in found[0]:
+                values = [score[key] for score in found]
+                row[key] = None if None in values else float(np.mean(values))
+                row |= {f"{key}_sd": float(np.std(values))} if key in SPREAD else {}
+            row |= {"nearer_than_srcnn": _nearer(found, each.get(AUTHORS) or each.get("srcnn"))}
+            rows.append(row | {"images": len(found), "whole": len(found) == len(DIGESTS.get(name, ()))})
     return rows
+
+
+def scores(large: Tensor, y: Tensor, factor: int, grey: bool = False) -> dict[str, float | None]:
+    """What is measured of an enlarged image.
+
+    Returns:
+        psnr and ssim (see `luminance_scores`), what a notch filter at the frequencies of the upsampling adds to both
+        (see `without_grid`), grid (see `checkerboard_energy`), sharpness, and perceptual (see `perceptual_distance`).
+    """
+    found = luminance_scores(large, y, factor, grey)
+    notched = luminance_scores(without_grid(large, factor), y, factor, grey)
+    found |= {f"notch_{key}": notched[key] - found[key] for key in notched}
+    found |= {"grid": checkerboard_energy(large, y, factor), "sharpness": sharpness(large, y)}
+    return found | {"perceptual": perceptual_distance(large, y)}
+
+
+def mean_scores(images: Sequence[Tensor], targets: Sequence[Tensor], factor: int) -> dict[str, float]:
+    """Means of psnr and ssim (see `luminance_scores`), grid, and detail, the sharpness of what is left without it."""
+    found = []
+    for large, y in zip(images, targets, strict=True):
+        own = luminance_scores(large, y, factor) | {"grid": checkerboard_energy(large, y, factor)}
+        found.append(own | {"detail": sharpness(without_grid(large, factor), y)})
+    return {key: float(np.mean([each[key] for each in found])) for key in found[0]}
+
+
+def published(name: str, image: str) -> Tensor | None:
+    """What the authors' SRCNN made of a picture of a set at x4, where `REPLICATION_DATA` has it."""
+    folder = data_folder()
+    path = folder / "sr_reference" / "x4" / name / "srcnn" / f"{image}.png" if folder else None
+    return load_image(path) if path and path.exists() else None
 
 
 def matched_rows(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str, str], dict[str, Any]]:
@@ -190,52 +210,6 @@ def _nearer(scores: list[dict[str, Any]], other: list[dict[str, Any]] | None) ->
     if other is None or scores is other or scores[0]["perceptual"] is None:
         return None
     return float(np.mean([a["perceptual"] < b["perceptual"] for a, b in zip(scores, other, strict=True)]))
-
-
-def examples(
-    sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], blur: float = 0.0
-) -> tuple[list[list[tuple[Tensor, str]]], dict[str, dict[str, Any]], StandIns]:
-    """The examples of Fig. 8 (x4) or 9 (x8): the whole picture, then a close look.
-
-    Returns:
-        Two rows an example for `figures.panels`, the scores that stand in them by picture, and what they stand in for.
-    """
-    (shown, others), rows, scores = _shown(sets, factor), [], {}
-    for (picture, grey), title, (top, left, side) in shown:
-        y = cropped(picture.image, factor)
-        close = (..., *(slice(round(start * y.shape[2]), round((start + side) * y.shape[2])) for start in (top, left)))
-        large = enlarged(low_resolution(y, factor, blur), methods)
-        large = {method: x for method, x in large.items() if f"{method}{MATCHED}" not in large}
-        scores[picture.name] = found = {method: luminance_scores(x, y, factor, grey) for method, x in large.items()}
-        row = [(y, f"{title}\nPSNR / SSIM")] + [
-            (x, f"{method.removesuffix(MATCHED)}\n{found[method]['psnr']:.2f} / {found[method]['ssim']:.4f}")
-            for method, x in large.items()
-        ]
-        rows += [row, [(x[close], "") for x, _ in row]]
-    return rows, scores, others
-
-
-def _shown(
-    sets: dict[str, list[TestPicture]], factor: int
-) -> tuple[list[tuple[TestPicture, str, tuple[float, float, float]]], StandIns]:
-    """The examples' pictures, each with its title and the square to look at closely, and what they stand in for.
-
-    Where one is not in the sets, the first picture that is not shown yet takes its place, if there is one.
-    """
-    left = {(name, each.picture.name): each for name, pictures in sets.items() for each in pictures}
-    own = [left.pop((name, image), None) for name, image, _ in EXAMPLES[factor]]
-    shown, others = [], {}
-    for found, (name, image, close) in zip(own, EXAMPLES[factor], strict=True):
-        if found:
-            shown.append((found, image, close))
-            continue
-        papers = f"{SETS[name]}'s {image}"
-        others[papers] = "nothing"
-        if left:
-            other = left.pop(next(iter(left)))
-            others[papers] = other.picture.name
-            shown.append((other, f"{other.picture.name}\nfor {papers}", CLOSE.get(other.picture.name, close)))
-    return shown, others
 
 
 def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:

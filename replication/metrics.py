@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from skimage.color import rgb2gray, rgb2ycbcr
+from skimage.color import rgb2gray, rgb2lab, rgb2ycbcr
 from skimage.filters import gaussian, sobel
 from skimage.measure import label
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -13,17 +13,18 @@ from torch import Tensor, nn
 
 from replication.io.images import to_pixels
 
-BINS = 8  # a channel, so 512 colours
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # SSIM as in Wang et al. 2004
+NOTCH = 1 / 128  # cycles a pixel, so a pattern that changes over a few dozen pixels still counts as one that repeats
 SHIFT = 1 / 64  # of the image's height: the accuracy of position that `gradient_correlation` asks for
 WINDOW = 64  # pixels a side, in which `repetition` looks for what repeats, up to every 32 pixels
 FLAT = 1 / 4  # of the windows: those that it takes
 
 
 def compare(y_hat: Tensor, y: Tensor) -> dict[str, float]:
-    """PSNR, SSIM, histogram distance and gradient correlation of two images (1, 3, H, W) in [0, 1], by name."""
-    measures = (psnr, ssim, histogram_distance, gradient_correlation)
-    return {measure.__name__: measure(y_hat, y) for measure in measures}
+    """What an image has in common with another, both (1, 3, H, W) in [0, 1]: pixels, colours, exact edges, layout."""
+    measures = (psnr, ssim, colour_difference)
+    found = {measure.__name__: measure(y_hat, y) for measure in measures}
+    return found | {"exact_edges": gradient_correlation(y_hat, y, 0), "layout": gradient_correlation(y_hat, y)}
 
 
 def psnr(y_hat: Tensor, y: Tensor) -> float:
@@ -71,29 +72,55 @@ def checkerboard_energy(y_hat: Tensor, y: Tensor, period: int) -> float:
     return float(squares.mean((0, 2)).std())
 
 
-def sharpness(y_hat: Tensor, y: Tensor) -> float:
-    """The mean Sobel gradient magnitude of the luminance of `y_hat` over that of `y`: less than 1 if blurred."""
-    found, wanted = (sobel(rgb2gray(_array(image))).mean() for image in (y_hat, y))
-    return float(found / wanted)
+def without_grid(image: Tensor, period: int) -> Tensor:
+    """An image (1, 3, H, W) in [0, 1] without what repeats every `period` pixels: a notch filter, clipped to [0, 1].
+
+    In the spectrum each frequency of the upsampling, a multiple of 1 / period along either axis or both, is taken out
+    with what lies around it, by a Gaussian of `NOTCH` cycles a pixel; the mean stays.
+    """
+    rows, columns = (np.fft.fftfreq(side)[:, None] - np.arange(1 - period, period) / period for side in image.shape[2:])
+    near = [np.exp(-np.square(distances / NOTCH) / 2) for distances in (rows, columns)]
+    own = [each[:, period - 1] for each in near]  # around the mean
+    notches = np.minimum(1, np.outer(near[0].sum(1), near[1].sum(1)) - np.outer(*own))
+    spectrum = torch.fft.fft2(image.double()) * torch.from_numpy(1 - notches).to(image.device)
+    return torch.fft.ifft2(spectrum).real.clamp(0, 1).to(image.dtype)
 
 
-def histogram_distance(y_hat: Tensor, y: Tensor) -> float:
-    """Total variation distance of the joint colour histograms (8 x 8 x 8 bins): 0 same colours, 1 none in common."""
-    p, q = (np.histogramdd(_array(image).reshape(-1, 3), BINS, range=[(0, 1)] * 3)[0].ravel() for image in (y_hat, y))
-    return float(np.abs(p / p.sum() - q / q.sum()).sum() / 2)
-
-
-def gradient_correlation(y_hat: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
-    """Pearson correlation, over the pixels, of where the edges are: -1 to 1, about 0 for unrelated layouts.
-
-    Sobel gradient magnitude of the luminance, averaged by a Gaussian with sigma H/64, so that an edge that moved by a
-    few pixels still counts.
+def sharpness(y_hat: Tensor, y: Tensor, where: np.ndarray | None = None) -> float:
+    """The mean Sobel gradient magnitude of the luminance of `y_hat` over that of `y`: less than 1 if blurred.
 
     Args:
         y_hat, y: (1, 3, H, W) in [0, 1].
+        where: which pixels count, (H, W), True or False; None for all.
+    """
+    edges = (sobel(rgb2gray(_array(image))) for image in (y_hat, y))
+    found, wanted = (each.mean() if where is None else each[where].mean() for each in edges)
+    return float(found / wanted)
+
+
+def colour_difference(y_hat: Tensor, y: Tensor) -> float:
+    """Mean distance of the local colours in a* and b* of CIELAB, where 2.3 is just noticeable (Mahy et al. 1994).
+
+    Of images (1, 3, H, W) in [0, 1], each averaged by a Gaussian with sigma H/64 first, so that coloured grain, which
+    the eye mixes, does not count; nor does lightness.
+    """
+    images = (gaussian(image, sigma=SHIFT * len(image), channel_axis=-1) for image in map(_array, (y_hat, y)))
+    found, wanted = (rgb2lab(image)[..., 1:] for image in images)
+    return float(np.linalg.norm(found - wanted, axis=-1).mean())
+
+
+def gradient_correlation(y_hat: Tensor, y: Tensor, shift: float = SHIFT, mask: Tensor | None = None) -> float:
+    """Pearson correlation, over the pixels, of where the edges are: -1 to 1, about 0 for unrelated layouts.
+
+    Sobel gradient magnitude of the luminance, averaged by a Gaussian with a sigma of `shift` of the height, so that an
+    edge that moved by a few pixels still counts; 0 asks for edges at the same pixels.
+
+    Args:
+        y_hat, y: (1, 3, H, W) in [0, 1].
+        shift: of the height.
         mask: (H, W), true where pixels count; None for all of them.
     """
-    edges = [gaussian(sobel(rgb2gray(image)), sigma=SHIFT * len(image)) for image in (_array(y_hat), _array(y))]
+    edges = [gaussian(sobel(rgb2gray(image)), sigma=shift * len(image)) for image in (_array(y_hat), _array(y))]
     counted = ... if mask is None else mask.cpu().numpy()
     return _correlation(*(each[counted] for each in edges))
 
@@ -137,6 +164,21 @@ def _autocorrelation(windows: np.ndarray) -> np.ndarray:
 def spatial_correlation(y_hat: Tensor, y: Tensor) -> float:
     """Pearson correlation, over the pixels, of the luminance: -1 to 1, about 0 for unrelated layouts."""
     return _correlation(*(rgb2gray(_array(image)) for image in (y_hat, y)))
+
+
+def correlation_length(image: Tensor) -> float:
+    """The distance in pixels at which the autocorrelation of the luminance falls to 1/e, mean over directions.
+
+    Of a square image (1, 3, H, H) in [0, 1] that varies and is taken as periodic: for a texture, the size of its spots.
+    """
+    grey = rgb2gray(_array(image))
+    spectrum = np.abs(np.fft.fft2(grey - grey.mean())) ** 2
+    offset = np.fft.fftfreq(len(grey)) * len(grey)
+    distance = np.hypot(offset[:, None], offset).round().astype(int).ravel()
+    rings = np.bincount(distance, np.fft.ifft2(spectrum).real.ravel()) / np.bincount(distance)
+    rings = rings / rings[0] - 1 / np.e
+    first = int(np.argmax(rings < 0))
+    return float(first - rings[first] / (rings[first] - rings[first - 1]))
 
 
 def perceptual_distance(y_hat: Tensor, y: Tensor) -> float | None:

@@ -52,7 +52,11 @@ def test_inversion_of_relu2_2_gives_the_photograph_back(photograph):
         return feature_reconstruction_loss(network(image)["relu2_2"], target) + 1e-5 * total_variation(image)
 
     found, losses = optimise_image(objective, LBFGS(start, bounds=(0, 1)), 100)
-    again, _ = optimise_image(objective, LBFGS(start, bounds=(0, 1)), 100)
+    seen = {}
+    again, _ = optimise_image(objective, LBFGS(start, bounds=(0, 1)), 100, visit=lambda k, x: seen.update({k: x}))
+    assert list(seen) == list(range(101))
+    assert torch.equal(seen[0], start)
+    assert torch.equal(seen[100], found)
     assert psnr(start, photograph) < 12
     assert psnr(found, photograph) > 20
     assert len(losses) == 101

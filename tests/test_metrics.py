@@ -6,21 +6,25 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import convolve, gaussian_filter
+from skimage.color import rgb2gray
+from skimage.filters import sobel
 
 from replication.baseline import white_noise
 from replication.io.images import resize
 from replication.io.pictures import content_picture, subject_mask
 from replication.metrics import (
     checkerboard_energy,
+    colour_difference,
     compare,
+    correlation_length,
     gradient_correlation,
-    histogram_distance,
     perceptual_distance,
     psnr,
     repetition,
     sharpness,
     spatial_correlation,
     ssim,
+    without_grid,
 )
 from replication.super_resolution import bicubic, low_resolution
 
@@ -50,13 +54,23 @@ def test_ssim_is_wangs_with_population_covariances(photograph):
     assert ssim(y_hat, photograph) == pytest.approx(np.mean(values), abs=1e-6)
 
 
-def test_histogram_distance_counts_the_colours_that_differ():
-    red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
-    mostly_red = red.clone()
-    mostly_red[..., 0, 0] = 0  # one pixel of sixteen is black
-    assert histogram_distance(red, red) == 0
-    assert histogram_distance(mostly_red, red) == pytest.approx(1 / 16)
-    assert histogram_distance(1 - red, red) == 1
+def test_the_colour_difference_is_that_of_the_local_means_in_cielab(photograph):
+    """CIELAB of sRGB's red is (53.24, 80.09, 67.20), of white (100, 0, 0)."""
+    red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+    assert colour_difference(red, torch.ones_like(red)) == pytest.approx(math.hypot(80.09, 67.20), abs=0.05)
+    assert colour_difference(0.2 * torch.ones_like(red), torch.ones_like(red)) == pytest.approx(0, abs=0.05)
+    fine = (torch.arange(64) % 2).view(1, 1, 1, 64) * torch.tensor([1.0, 0, 1]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+    flat = torch.tensor([0.5, 0, 0.5]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+    assert colour_difference(fine, flat) < 0.2 * colour_difference(red, flat)
+
+
+@pytest.mark.parametrize("sigma", [3, 5])
+def test_the_correlation_length_of_smoothed_noise_is_twice_its_sigma(sigma):
+    """Noise smoothed by a Gaussian has the autocorrelation exp(-r^2 / 4 sigma^2)."""
+    noise = np.random.default_rng(0).normal(size=(256, 256))
+    smooth = torch.from_numpy(0.5 + gaussian_filter(noise, sigma, mode="wrap")).expand(1, 3, -1, -1)
+    assert correlation_length(smooth) == pytest.approx(2 * sigma, rel=0.1)
+    assert correlation_length(smooth.repeat(1, 1, 2, 2)) == pytest.approx(correlation_length(smooth), rel=0.05)
 
 
 def test_the_correlations_see_layout_and_not_colour(photograph):
@@ -67,6 +81,8 @@ def test_the_correlations_see_layout_and_not_colour(photograph):
     assert abs(spatial_correlation(noise, photograph)) < 0.1
     shifted = photograph.roll(1, dims=3)
     assert gradient_correlation(shifted, photograph) > 0.8
+    edges = [sobel(rgb2gray(image[0].permute(1, 2, 0).double().numpy())).ravel() for image in (shifted, photograph)]
+    assert gradient_correlation(shifted, photograph, 0) == pytest.approx(np.corrcoef(*edges)[0, 1])
     assert abs(gradient_correlation(photograph.flip(2), photograph)) < 0.5
 
 
@@ -75,9 +91,10 @@ def test_a_mask_chooses_the_pixels_that_are_correlated(photograph):
     left[:, :32] = True
     half = photograph.clone()
     half[..., 40:] = white_noise(64, 0)[..., 40:]  # so far to the right that no smoothed edge comes over
-    assert gradient_correlation(half, photograph, left) == pytest.approx(1)
-    assert gradient_correlation(half, photograph, ~left) < 0.5
-    assert gradient_correlation(half, photograph, torch.ones(64, 64) > 0) == gradient_correlation(half, photograph)
+    assert gradient_correlation(half, photograph, mask=left) == pytest.approx(1)
+    assert gradient_correlation(half, photograph, mask=~left) < 0.5
+    every = torch.ones(64, 64, dtype=torch.bool)
+    assert gradient_correlation(half, photograph, mask=every) == gradient_correlation(half, photograph)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +156,9 @@ def test_an_image_compared_with_itself(photograph):
     assert found == {
         "psnr": math.inf,
         "ssim": 1,
-        "histogram_distance": 0,
-        "gradient_correlation": pytest.approx(1),
+        "colour_difference": 0,
+        "exact_edges": pytest.approx(1),
+        "layout": pytest.approx(1),
     }
 
 
@@ -153,10 +171,30 @@ def test_the_grid_is_what_repeats_with_the_period_and_is_not_in_the_original():
     assert checkerboard_energy(darker, darker, 4) == 0
 
 
-def test_the_sharpness_falls_with_blur():
+@pytest.mark.parametrize("period", [4, 8])
+def test_the_notch_filter_takes_a_grid_out_and_leaves_a_photograph_nearly_alone(period):
+    """The grid, any that repeats with the period, is gone; a photograph keeps 40 dB, and its mean."""
+    photograph = 0.8 * content_picture("coffee").image[..., :256, :320] + 0.1
+    grid = torch.randn(period, period, generator=torch.Generator().manual_seed(0))
+    grid = 0.02 * (grid - grid.mean()).repeat(256 // period, 320 // period)
+    clean = without_grid(photograph + grid, period)
+    torch.testing.assert_close(clean, without_grid(photograph, period), atol=1e-6, rtol=0)
+    assert psnr(photograph + grid, photograph) < 36
+    assert psnr(clean, photograph) > 40
+    assert clean.mean().item() == pytest.approx(photograph.mean().item(), abs=1e-5)
+    other = 0.02 * torch.tensor([1.0, -0.5, -0.5]).repeat(107)[:320].expand(1, 3, 256, -1)  # of another frequency
+    assert psnr(without_grid(photograph + other, period), photograph) < 38
+
+
+def test_the_sharpness_falls_with_blur_and_is_that_of_a_region():
     blurred = bicubic(low_resolution(PHOTOGRAPH, 4), 4)
     assert sharpness(PHOTOGRAPH, PHOTOGRAPH) == 1
     assert 0.2 < sharpness(blurred, PHOTOGRAPH) < 0.9
+    half = torch.cat([PHOTOGRAPH[..., :64], blurred[..., 64:]], 3)
+    left = np.zeros((96, 128), bool)
+    left[:, :60] = True
+    assert sharpness(half, PHOTOGRAPH, left) == pytest.approx(1)
+    assert sharpness(half, PHOTOGRAPH, ~left) < 0.9
 
 
 def test_the_perceptual_distance_grows_with_blur():

@@ -111,16 +111,24 @@ def test_a_table_lies_beside_its_csv_file():
         assert not record["provenance"]["commit"].endswith("+changes")
 
 
+def test_the_citation_is_of_this_version_and_of_the_paper_in_the_readme():
+    citation, readme = (re.sub(r"\s+", " ", (ROOT / name).read_text()) for name in ("CITATION.cff", "README.md"))
+    assert f"version: {PROJECT['version']} license: {PROJECT['license']} " in citation
+    title, year = re.search(r"title = \{([^}]*)\},.* year = \{(\d+)\}", readme).groups()
+    assert f"title: {title} " in citation
+    assert f"year: {year} " in citation
+
+
 def test_no_file_names_this_machine_or_a_registry():
     home = re.compile(
         r"/(home|root|work|Users)/\w|https?://(pypi|files\.pythonhosted|registry\.npmjs|deb\.debian)\.org"
     )
-    for path in tracked("*.py", "*.ipynb", "*.json", "*.md", "*.toml", "*.yml", "*.txt", "Makefile"):
+    for path in tracked("*.py", "*.ipynb", "*.json", "*.md", "*.toml", "*.yml", "*.cff", "*.txt", "Makefile"):
         assert not home.search(path.read_text()), path
 
 
 def test_what_the_texts_name_is_there():
-    for path in tracked("README.md", "data/README.md", "notebooks/*.ipynb"):
+    for path in tracked("README.md", "CONTRIBUTING.md", "data/README.md", "notebooks/*.ipynb"):
         for name in re.findall(
             r"`(replication/[a-z_/]+\.py|data/[\w/]+\.\w+)`|\]\((figures/[\w/]+\.\w+)\)", path.read_text()
         ):

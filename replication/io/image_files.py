@@ -23,6 +23,7 @@ from replication.io.images import (
     resize,
     save_frames,
 )
+from replication.io.video import CONTAINERS, is_video, transform_video, video_size
 
 log = logging.getLogger(__name__)
 
@@ -88,12 +89,12 @@ class Transform(NamedTuple):
 def transform_files(
     inputs: Sequence[Path | str], out: Path | str, transform: Transform, overwrite: bool = False
 ) -> list[ReplicationError]:
-    """Transform image files, and the images in folders; what cannot be done is told before the first is computed.
+    """Transform image and video files, and the images in folders; what cannot be done is told before anything is done.
 
     The folders within a folder are mirrored, and animations give animations where the format of the result allows.
 
     Args:
-        inputs: files and folders. What lies in the output folder is no input.
+        inputs: files and folders, of whose files the images are taken. What lies in the output folder is no input.
         out: a folder, where each result has the name of its input; or, for one file, a file. What is no folder yet and
             has a suffix is a file, unless it ends in a slash.
         transform: see there.
@@ -129,6 +130,9 @@ def transform_files(
 
 
 def _transform_file(source: Path, target: Path, transform: Transform) -> None:
+    if is_video(source):
+        transform_video(source, target, lambda image: transform.apply(image, ""))
+        return
     animated = format_of(target) in ANIMATED and format_of(source) in ANIMATED
     several = (animated or format_of(target) == format_of(source) == "TIFF") and frame_count(source) > 1
     frames = load_frames(source) if several else [load_frame(source)]
@@ -146,7 +150,7 @@ def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> 
     """Which file each image becomes."""
     is_file = bool(Path(out).suffix) and not out.endswith((os.sep, "/")) and not os.path.isdir(out)
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
-    if is_file and (format_of(out) in FORMATS) != single:
+    if is_file and (format_of(out) in FORMATS or is_video(out)) != single:
         wrong = f"files of the suffix {Path(out).suffix!r} are not written" if single else "it is the name of one file"
         raise ReplicationError(f"{out}: {wrong}; for a folder give {out}/")
     if is_file and single:
@@ -179,13 +183,18 @@ def _same(source: Path, target: Path) -> bool:
 def _possible(source: Path, target: Path, transform: Transform, leave_out: Callable[[str], None]) -> bool:
     """Whether the header of a file, the format of its result and the place for that allow the work."""
     try:
-        height, width = image_size(source)
+        if is_video(source) != is_video(target):
+            raise ReplicationError(
+                f"{target}: of a video only a video is made, {', '.join(CONTAINERS)}, and of no image"
+            )
+        height, width = (video_size if is_video(source) else image_size)(source)
         if min(height, width) < transform.smallest:
             raise ReplicationError(f"{source} is too small: a side needs at least {transform.smallest} pixels")
         if _same(source, target):
             raise ReplicationError(f"{target} would replace its input; choose another output")
         check_writable(target)
-        check_format(target, transform.scale * height, transform.scale * width)
+        if not is_video(target):
+            check_format(target, transform.scale * height, transform.scale * width)
     except ReplicationError as error:
         leave_out(str(error))
         return False

@@ -174,6 +174,13 @@ def to_pixels(image: Tensor) -> np.ndarray:
     return pixels
 
 
+def jpeg(image: Tensor, quality: int) -> Tensor:
+    """An image (1, 3, H, W) in [0, 1] after JPEG compression, in memory; `quality` is Pillow's, at most 95."""
+    file = io.BytesIO()
+    Image.fromarray(to_pixels(image)).save(file, "JPEG", quality=quality)
+    return from_pixels(np.asarray(Image.open(file)))
+
+
 def pixel_digest(image: Tensor) -> str:
     """SHA-256 of the image's 8-bit pixels in row order."""
     return sha256(to_pixels(image).tobytes())

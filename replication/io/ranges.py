@@ -83,7 +83,7 @@ RANGES = {
     **dict.fromkeys(("content_weight", "lattice_weight", "style_weight", "tv_weight"), WEIGHT),
     **dict.fromkeys(("adam_lr", "kernel_rate", "learning_rate", "lr"), RATE),
     **dict.fromkeys(("lr_decay", "strength", "warmup_share"), SHARE),
-    **dict.fromkeys(("content", "style"), NAME),
+    **dict.fromkeys(("content", "network", "style"), NAME),
     "baselines": Range(int, 1, unit="paintings"),
     "blur": Range(float, unit="pixels"),
     "compiled": Range(str, among=get_args(Mode)),
@@ -112,6 +112,7 @@ SEVERAL = {  # lists, and dictionaries by layer, and what each of their values i
     **dict.fromkeys(("sides", "work_sizes"), (list, ANY_SIDE)),
     "counts": (list, IMAGES),
     "precisions": (list, RANGES["precision"]),
+    "seeds": (list, RANGES["seed"]),
     "sizes": (list, SIDE),
     "tv_strength": (dict, WEIGHT),
 }

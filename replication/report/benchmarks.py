@@ -22,6 +22,11 @@ from replication.style_transfer import stylise, stylise_files
 from replication.super_resolution import upscale_files
 
 NUMBERS = (100, 300, 500)  # of iterations, Table 1
+TABLE_1 = {  # the paper's: seconds on a Titan X for each of NUMBERS, and for the network, by pixels a side
+    256: (3.17, 9.52, 15.86, 0.015),
+    512: (10.97, 32.91, 54.85, 0.05),
+    1024: (42.89, 128.66, 214.44, 0.21),
+}
 COMPILED = {"default": "ours, compiled", "graphs": "ours, CUDA graphs"}  # methods by their way to compile
 MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak
 
@@ -106,6 +111,24 @@ def speed_rows(
         row |= {"network / iteration": once / iteration}
         rows.append(row | {f"over plain {number}": number * plain / once for number in NUMBERS})
     return rows
+
+
+def speed_measures(rows: Sequence[dict[str, Any]], device: str) -> dict[str, float | None]:
+    """The numbers of the checks of Table 1, by key, of the rows in float32; None at a size that was not run.
+
+    Args:
+        rows: of `speed_rows`.
+        device: "cpu" or "cuda"; images a second are a GPU's.
+    """
+    found = {row["size"]: row for row in rows if row["precision"] == "float32"}
+    keys = {f"speed-up over {number}, {size}": (number, size) for number in NUMBERS for size in TABLE_1}
+    own = {
+        key: found[size][f"speed-up over {number}"] if size in found else None for key, (number, size) in keys.items()
+    }
+    those = [found[size] for size in TABLE_1] if found.keys() >= TABLE_1.keys() else []
+    own["share of an iteration"] = max((row["network / iteration"] for row in those), default=None)
+    own["speed-up over 500 as usually written"] = min((row["over plain 500"] for row in those), default=None)
+    return own | {"images a second": 1 / found[512]["network"] if device == "cuda" and 512 in found else None}
 
 
 def memory_rows(sides: Sequence[int], device: str) -> list[dict[str, Any]]:

@@ -32,12 +32,12 @@ class Curves(NamedTuple):
 
     Attributes:
         objective: after 0, 1, ... iterations, (iterations + 1, B), on the CPU.
-        first: the baseline's image for the first of the images, (1, 3, H, W).
+        first: the baseline's image for the first of the images, (1, 3, H, W), where it was asked for.
         known: how many curves were not computed, but come with the project.
     """
 
     objective: Tensor
-    first: Tensor
+    first: Tensor | None
     known: int
 
 
@@ -48,12 +48,13 @@ def objective_curves(
     batch_size: int,
     kept: Path,
     label: str,
+    image: bool = True,
     iterations: int = ITERATIONS,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     **weights: Any,
 ) -> Curves:
-    """The baseline's curve for each image; what comes with the project is not computed, but for the first image's.
+    """The baseline's curve for each image; what comes with the project is not computed.
 
     What is done is kept, so that a call that was stopped goes on.
 
@@ -63,6 +64,7 @@ def objective_curves(
         batch_size: images solved side by side.
         kept: a folder for the curves that are finished. Those of other arguments, code or device stay unused.
         label: what the progress bar says.
+        image: whether the first image's result is wanted, which is computed then.
         iterations, seed: see `gatys`.
         dtype, weights: see `Objective`.
 
@@ -74,11 +76,14 @@ def objective_curves(
     check(batch_size=batch_size)
     curves = known_curves(style, seed, dtype=dtype, **weights) if iterations <= ITERATIONS else {}
     found = [curves.get(image_digest(y)) for y in content.split(1)]
-    computed = [number for number, curve in enumerate(found) if curve is None or number == 0]
+    computed = [number for number, curve in enumerate(found) if curve is None or (image and number == 0)]
     options = {"iterations": iterations, "seed": seed, "dtype": dtype} | weights
-    objective, first = _solved(content[computed], style, batch_size=batch_size, kept=kept, label=label, **options)
-    for number, curve in zip(computed, objective.unbind(1), strict=True):
-        found[number] = curve
+    first = None
+    if computed:
+        solved, start = _solved(content[computed], style, batch_size=batch_size, kept=kept, label=label, **options)
+        first = start if image else None
+        for number, curve in zip(computed, solved.unbind(1), strict=True):
+            found[number] = curve
     return Curves(torch.stack([curve[: iterations + 1] for curve in found], 1), first, len(content) - len(computed))
 
 
@@ -168,11 +173,25 @@ def known_curves(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, Te
     Raises:
         ReplicationError: a file is damaged.
     """
+    return {digest: torch.tensor(each["objective"]) for digest, each in _known(style, seed, **objective).items()}
+
+
+def known_ends(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, dict[str, float]]:
+    """The weighted terms at the end of these curves, by the digest of the photograph and by name; see `Terms`.
+
+    Raises:
+        ReplicationError: a file is damaged.
+    """
+    return {digest: each["terms"] for digest, each in _known(style, seed, **objective).items()}
+
+
+def _known(style: Tensor, seed: int, **objective: Any) -> dict[str, Any]:
+    """What the files of these settings hold, by the digest of the photograph."""
     wanted, found = curve_settings(style, seed, **objective), {}
     for path in sorted(FOLDER.glob("*.json")):
         kept = _read(path)
         if wanted.items() <= kept["settings"].items():
-            found |= {digest: torch.tensor(curve["objective"]) for digest, curve in kept["curves"].items()}
+            found |= kept["curves"]
     return found
 
 

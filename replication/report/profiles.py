@@ -21,9 +21,11 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
     "03_gatys_baseline": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
     "04_style_training": {
         "size": (64, 128, 256, 256),
-        "steps": (4, 80, 2000, 40_000),
+        "steps": (4, 80, 600, 40_000),
         "compare_steps": (2, None, 2000, 40_000),
+        "seeds": ([0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]),
         "recipe_steps": (2, None, 1200, 1200),
+        "images": (2, 8, 50, 50),
     },
     "05_style_transfer": {
         "contents": (["astronaut", "chelsea"], ["astronaut", "chelsea"], list(PHOTOGRAPHS), list(PHOTOGRAPHS)),
@@ -42,15 +44,27 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
     "07_speed": {
         "sizes": ([64], [128, 256], [256, 512, 1024], [256, 512, 1024]),
         "repeats": (2, 3, 5, 5),
+        "precisions": (["float32"], *[["float32", "bfloat16"]] * 3),
         "work_sizes": ([64], [128], [256, 512], [256, 512, 1024]),
         "sides": ([64], [512], [1024, 2048, 4096, 8192], [1024, 2048, 4096, 8192]),
     },
-    "08_super_resolution_training": {"patch": (32, 96, 288, 288), "steps": (4, 300, 2000, 200_000)},
+    "08_super_resolution_training": {
+        "patch": (32, 96, 96, 288),
+        "steps": (4, 300, 2000, 200_000),
+        "seeds": ([0], [0], [0, 1, 2], [0]),
+    },
     "09_super_resolution": {
         "sets": (["set5"], ["set5", "set14"], ["set5", "set14", "bsd100"], ["set5", "set14", "bsd100"]),
         "images": (1, 100, 100, 100),
     },
     "10_paper_against_ours": {},
+    "11_your_own_pictures": {
+        "size": (64, 256, 256, 256),
+        "large": (128, 512, 512, 512),
+        "steps": (2, 60, 2500, 2500),
+        "iterations": (5, 50, 500, 500),
+        "images": (2, 20, 100, 100),
+    },
 }
 
 
@@ -69,14 +83,16 @@ def _among(kind: str, known: Sequence[str]) -> Callable[[str], None]:
 STYLES = {  # what finds what `style` and `styles` name
     "02_style_reconstruction": [style_picture],
     "03_gatys_baseline": [style_picture],
-    "04_style_training": [style_picture, style_network],
+    "04_style_training": [_trained],
     "05_style_transfer": [_trained],
     "06_objective": [_trained],
     "07_speed": [style_network],
+    "11_your_own_pictures": [style_picture],
 }
 FINDERS = {  # what finds what other parameters name
     "content": [content_picture],
     "contents": [content_picture],
+    "network": [style_network],
     "sets": [_among("set", list(SETS))],
     "tv_strength": [_among("layer", LAYERS)],
 }

@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from skimage.transform import resize as reference_resize
 
 from replication.io.files import ReplicationError
-from replication.io.images import from_pixels, load_image, resize, save_image, square, to_pixels
+from replication.io.images import from_pixels, jpeg, load_image, resize, save_image, square, to_pixels
 from replication.io.pictures import content_picture
 
 
@@ -188,6 +188,13 @@ def test_resize_agrees_with_scikit_image(pixels):
     expected = reference_resize(pixels, (32, 48), order=3, anti_aliasing=True)
     assert peak_signal_noise_ratio(expected, half / 255, data_range=1) > 30
     assert resize(torch.eye(3)[None, None].expand(1, 3, 3, 3), 20, 20).max() <= 1
+
+
+def test_jpeg_is_that_of_a_file(tmp_path, pixels):
+    image = from_pixels(pixels)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=60)
+    assert torch.equal(jpeg(image, 60), load_image(tmp_path / "a.jpg"))
+    assert (jpeg(image, 20) - image).square().mean() > (jpeg(image, 90) - image).square().mean() > 0
 
 
 def test_square_takes_the_centre():

@@ -10,7 +10,14 @@ from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
 from replication.io.pictures import content_picture, style_picture, validation_pictures
 from replication.report import curves as module
-from replication.report.curves import FOLDER, baseline_curves, curve_settings, known_curves, objective_curves
+from replication.report.curves import (
+    FOLDER,
+    baseline_curves,
+    curve_settings,
+    known_curves,
+    known_ends,
+    objective_curves,
+)
 
 NAMES = ("chelsea", "coffee")
 
@@ -53,6 +60,9 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
     assert known.keys() == expected.keys()
     for digest, curve in known.items():
         torch.testing.assert_close(curve, expected[digest], rtol=1e-4, atol=0)
+    for number, y in enumerate(photographs().split(1)):
+        ends = {name: values[-1, number].item() for name, values in y_hat.losses._asdict().items()}
+        assert known_ends(style())[image_digest(y)] == pytest.approx(ends, rel=1e-4)
     record = json.loads(path.read_text())
     assert record["settings"] == curve_settings(style()) | {"size": 48}
     assert record["provenance"]["inputs"][0]["name"] == "great_wave"
@@ -68,6 +78,9 @@ def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(fold
     found = objective_curves(photographs(), style(), **options)
     assert found.known == 1
     torch.testing.assert_close(found.objective, computed.objective, rtol=1e-4, atol=0)
+    bare = objective_curves(photographs(), style(), **options, image=False)
+    assert (bare.known, bare.first) == (2, None)
+    torch.testing.assert_close(bare.objective, computed.objective, rtol=1e-4, atol=0)
     assert objective_curves(photographs(), style(), **options, tv_weight=1e-4).known == 0
     assert objective_curves(photographs(), style(), **options, seed=1).known == 0
     assert objective_curves(photographs(), style(), **options, dtype=torch.bfloat16).known == 0
