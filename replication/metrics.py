@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from skimage.color import rgb2gray, rgb2lab, rgb2ycbcr
 from skimage.filters import gaussian, sobel
+from skimage.measure import label
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ from replication.io.images import to_pixels
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # SSIM as in Wang et al. 2004
 NOTCH = 1 / 128  # cycles a pixel, so a pattern that changes over a few dozen pixels still counts as one that repeats
 SHIFT = 1 / 64  # of the image's height: the accuracy of position that `gradient_correlation` asks for
+WINDOW = 64  # pixels a side, in which `repetition` looks for what repeats, up to every 32 pixels
+FLAT = 1 / 4  # of the windows: those that it takes
 
 
 def compare(y_hat: Tensor, y: Tensor) -> dict[str, float]:
@@ -106,14 +109,56 @@ def colour_difference(y_hat: Tensor, y: Tensor) -> float:
     return float(np.linalg.norm(found - wanted, axis=-1).mean())
 
 
-def gradient_correlation(y_hat: Tensor, y: Tensor, shift: float = SHIFT) -> float:
+def gradient_correlation(y_hat: Tensor, y: Tensor, shift: float = SHIFT, mask: Tensor | None = None) -> float:
     """Pearson correlation, over the pixels, of where the edges are: -1 to 1, about 0 for unrelated layouts.
 
     Sobel gradient magnitude of the luminance, averaged by a Gaussian with a sigma of `shift` of the height, so that an
     edge that moved by a few pixels still counts; 0 asks for edges at the same pixels.
+
+    Args:
+        y_hat, y: (1, 3, H, W) in [0, 1].
+        shift: of the height.
+        mask: (H, W), true where pixels count; None for all of them.
     """
-    edges = (gaussian(sobel(rgb2gray(image)), sigma=shift * len(image)) for image in (_array(y_hat), _array(y)))
-    return _correlation(*edges)
+    edges = [gaussian(sobel(rgb2gray(image)), sigma=shift * len(image)) for image in (_array(y_hat), _array(y))]
+    counted = ... if mask is None else mask.cpu().numpy()
+    return _correlation(*(each[counted] for each in edges))
+
+
+def repetition(y_hat: Tensor, y: Tensor) -> float:
+    """How far the texture that `y_hat` has where `y` is flat repeats itself: 1 for a repeated tile.
+
+    The highest autocorrelation of its luminance, up to 32 pixels away in either axis, outside of the lobe around 0 in
+    which it is positive. It is that of the mean power spectrum (Welch's method) of the windows of 64 x 64 pixels, a
+    quarter of all, in which `y` has the least variance; the taper's own autocorrelation is divided out. Shading, which
+    is slower than what repeats (a Gaussian with sigma 8), is taken away first.
+
+    Args:
+        y_hat, y: the image and the photograph that it was made from, (1, 3, H, W) in [0, 1], at least 64 a side.
+
+    Raises:
+        ValueError: smaller images, which have no such window.
+    """
+    grey, photograph = (rgb2gray(_array(image)) for image in (y_hat, y))
+    grey = grey - gaussian(grey, sigma=WINDOW / 8)
+    found, photograph = (
+        np.lib.stride_tricks.sliding_window_view(image, (WINDOW, WINDOW))[::16, ::16] for image in (grey, photograph)
+    )
+    variances = photograph.var((2, 3))
+    flat = found[variances <= np.quantile(variances, FLAT)]
+    taper = np.outer(*[np.hanning(WINDOW + 2)[1:-1]] * 2)
+    weight = taper / taper.sum()
+    flat = flat - (weight * flat).sum((1, 2), keepdims=True)
+    values = _autocorrelation(taper * flat) / _autocorrelation(taper[None])
+    lobes, middle = label(values > 0, connectivity=1), WINDOW // 2
+    return float(values[lobes != lobes[middle, middle]].max(initial=0) / values[middle, middle])
+
+
+def _autocorrelation(windows: np.ndarray) -> np.ndarray:
+    """Of windows (B, H, H), the mean over them, (H, H), with 0 in the middle, so up to H / 2 away."""
+    spectrum = np.abs(np.fft.fft2(windows, s=(2 * WINDOW, 2 * WINDOW))) ** 2
+    values = np.fft.fftshift(np.fft.ifft2(spectrum.mean(0)).real)
+    return values[WINDOW // 2 : -WINDOW // 2, WINDOW // 2 : -WINDOW // 2]
 
 
 def spatial_correlation(y_hat: Tensor, y: Tensor) -> float:

@@ -11,7 +11,7 @@ from skimage.filters import sobel
 
 from replication.baseline import white_noise
 from replication.io.images import resize
-from replication.io.pictures import content_picture
+from replication.io.pictures import content_picture, subject_mask
 from replication.metrics import (
     checkerboard_energy,
     colour_difference,
@@ -20,6 +20,7 @@ from replication.metrics import (
     gradient_correlation,
     perceptual_distance,
     psnr,
+    repetition,
     sharpness,
     spatial_correlation,
     ssim,
@@ -83,6 +84,70 @@ def test_the_correlations_see_layout_and_not_colour(photograph):
     edges = [sobel(rgb2gray(image[0].permute(1, 2, 0).double().numpy())).ravel() for image in (shifted, photograph)]
     assert gradient_correlation(shifted, photograph, 0) == pytest.approx(np.corrcoef(*edges)[0, 1])
     assert abs(gradient_correlation(photograph.flip(2), photograph)) < 0.5
+
+
+def test_a_mask_chooses_the_pixels_that_are_correlated(photograph):
+    left = torch.zeros(64, 64, dtype=torch.bool)
+    left[:, :32] = True
+    half = photograph.clone()
+    half[..., 40:] = white_noise(64, 0)[..., 40:]  # so far to the right that no smoothed edge comes over
+    assert gradient_correlation(half, photograph, mask=left) == pytest.approx(1)
+    assert gradient_correlation(half, photograph, mask=~left) < 0.5
+    every = torch.ones(64, 64, dtype=torch.bool)
+    assert gradient_correlation(half, photograph, mask=every) == gradient_correlation(half, photograph)
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        ("astronaut", [(103, 201), (140, 220), (400, 100)], [(40, 20), (200, 420), (60, 120), (330, 480)]),
+        ("chelsea", [(110, 170), (135, 315), (240, 250)], [(60, 10), (250, 400), (100, 420)]),
+    ],
+)
+def test_a_mask_holds_the_face_and_not_the_background(name, inside, outside):
+    mask = subject_mask(name)
+    assert mask.shape == content_picture(name).image.shape
+    assert {mask[0, 0, y, x].item() for y, x in inside} == {1}
+    assert {mask[0, 0, y, x].item() for y, x in outside} == {0}
+    assert subject_mask("coffee") is None
+
+
+def with_contrast(image):
+    return (0.5 + 0.15 * (image - image.mean()) / image.std()).clamp(0, 1)
+
+
+@pytest.mark.parametrize("period", [12, 20])
+def test_repetition_tells_a_tile_from_noise_of_the_same_spectrum(period):
+    """The noise has the tile's power at each frequency, averaged over more than the distance of the tile's lines."""
+    random = np.random.default_rng(period)
+    tiles = np.tile(random.random((period, period)), (-(-256 // period),) * 2)[:256, :256]
+    tiles = gaussian_filter(tiles, 1.5, mode="wrap")
+    power = gaussian_filter(np.abs(np.fft.fft2(tiles - tiles.mean())) ** 2, 256 / period, mode="wrap")
+    noise = np.fft.ifft2(np.fft.fft2(random.standard_normal((256, 256))) * np.sqrt(power)).real
+    found = {}
+    for name, texture in (("tile", tiles), ("noise", noise)):
+        shading = torch.linspace(-0.3, 0.3, 256)  # as a sky has it
+        image = (with_contrast(torch.from_numpy(texture)) + shading).expand(1, 3, -1, -1)
+        found[name] = repetition(image, 0.01 * white_noise(256, 0))
+    assert found["tile"] == pytest.approx(1, abs=0.02)
+    assert found["noise"] < 0.2
+
+
+def test_repetition_is_of_the_flat_part_and_at_its_distance():
+    """The photograph is flat in its left half, so stripes 16 pixels apart count there and nowhere else."""
+    y = white_noise(256, 0)
+    y[..., :128] = 0.5
+    stripes = 0.5 + 0.3 * torch.sin(2 * torch.pi * torch.arange(256) / 16).expand(1, 3, 256, 256)
+    image = white_noise(256, 1)
+    at_the_left = image.clone()
+    at_the_left[..., :128] = stripes[..., :128]
+    at_the_right = image.clone()
+    at_the_right[..., 128:] = stripes[..., 128:]
+    assert repetition(at_the_left, y) > 0.9
+    assert repetition(at_the_right, y) < 0.2
+    assert repetition(image, y) < 0.2
+    with pytest.raises(ValueError, match="window"):
+        repetition(image[..., :60], y[..., :60])
 
 
 def test_an_image_compared_with_itself(photograph):

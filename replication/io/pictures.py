@@ -46,6 +46,15 @@ def content_picture(name: str) -> Picture:
     return _from_file(name, "content", {}, PHOTOGRAPHS)
 
 
+def subject_mask(name: str) -> Tensor | None:
+    """Where the person or animal of a photograph of `PHOTOGRAPHS` is, drawn by hand, (1, 3, H, W): 1 there, else 0.
+
+    None where nothing is drawn; see `data/masks`.
+    """
+    path = DATA / "masks" / f"{name}.png"
+    return load_image(path) if path.exists() else None
+
+
 def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
     """What takes the place of `papers`, "50 MS-COCO validation images", and its origin; {} where nothing does.
 

@@ -9,7 +9,7 @@ import torch
 
 from replication.io.downloads import SETS
 from replication.io.files import ReplicationError
-from replication.io.pictures import Picture, content_picture, style_picture
+from replication.io.pictures import PHOTOGRAPHS, Picture, content_picture, style_picture
 from replication.io.ranges import NAME, PROFILES, RANGES, check, literal
 from replication.io.runtime import default_device, keep_freed_memory
 from replication.loss_network import LAYERS
@@ -28,10 +28,13 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "images": (2, 8, 50, 50),
     },
     "05_style_transfer": {
+        "contents": (["astronaut", "chelsea"], ["astronaut", "chelsea"], list(PHOTOGRAPHS), list(PHOTOGRAPHS)),
         "size": (64, 256, 256, 256),
         "large": (128, 512, 512, 512),
         "iterations": (5, 100, 500, 500),
-        "contents": (["chelsea"], ["chelsea"], ["chelsea", "astronaut"], ["chelsea", "astronaut"]),
+        "baselines": (2, 2, 6, 9),
+        "large_baselines": (1, 0, 3, 9),
+        "precision": ("float32", "float32", "bfloat16", "float32"),
     },
     "06_objective": {
         "sizes": ([64], [256], [256, 512, 1024], [256, 512, 1024]),

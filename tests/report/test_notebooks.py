@@ -197,12 +197,23 @@ def test_the_results_of_style_training(smoke):
 
 
 def test_the_results_of_style_transfer(smoke):
-    fig6, fig7 = (record(smoke("05"), name)["results"] for name in ("fig6_style_transfer", "fig7_style_transfer_512"))
-    assert len(fig6) == len(fig7) == 5
-    for row in fig6:
-        assert row["network, objective"] < row["photograph, objective"]
-        assert row["style left"] < 1
-    assert all(row["share at 128"] < 1 for row in fig7)
+    fig6, fig7 = (record(smoke("05"), name) for name in ("fig6_style_transfer", "fig7_style_transfer_512"))
+    assert len(fig6["results"]) == 2 * 2  # networks with a baseline, photographs
+    for row in fig6["results"]:
+        assert row["objective of network"] < row["objective of photograph"]
+        ratio = row["objective of network"] / row["objective of baseline"]
+        assert row["objective over baseline's"] == pytest.approx(ratio, rel=1e-4)
+        more = row["repetition of network"] - row["repetition of baseline"]
+        assert row["repetition, more"] == pytest.approx(more, abs=1e-5)
+    ratios = [row["objective over baseline's"] for row in fig6["results"]]
+    assert fig6["measures"]["objective"][0] == pytest.approx(sum(ratios) / len(ratios), rel=1e-4)
+    results = fig7["results"]
+    networks = len(results["lattices"])
+    assert len(results["shares"]) == len(results["masks"]) == 2 * networks
+    assert all(row["share at 128"] < 1 for row in results["shares"])
+    assert fig7["measures"]["share"] == max(row["quotient"] for row in results["shares"])
+    assert fig7["measures"]["lattice"] == max(results["lattices"].values())
+    assert len(results["growth of repetition"]) == 1
 
 
 def test_the_results_of_the_objective(smoke):
