@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "iterations": (5, 100, 500, 500),
     },
     "07_speed": {
+        "iterations": (5, 20, 500, 500),
         "sizes": ([64], [128, 256], [256, 512, 1024], [256, 512, 1024]),
         "repeats": (2, 3, 5, 5),
         "precisions": (["float32"], *[["float32", "bfloat16"]] * 3),
