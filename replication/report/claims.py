@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from replication.report.rules import NOT_RUN, REPLICATED, Rule, rule, verdict_on
+from replication.report.rules import EXCEEDED, NOT_RUN, REPLICATED, Rule, rule, verdict_on
 
 FOLDER = Path(__file__).parent / "claims"
 Measure = float | tuple[float, float] | None  # with its standard deviation, over images or seeds; None: not run
@@ -102,12 +102,19 @@ class Judgement(NamedTuple):
         return f"{self.word}: {'; '.join(map(str, self.findings))}"
 
     @property
+    def first(self) -> Finding:
+        """What stands for the whole in a caption and in the overview: the first check that was run, if any was."""
+        return next((found for found in self.findings if found.ours), self.findings[0])
+
+    @property
     def caption(self) -> str:
-        """The claim, ours but for numbers of one kind, the verdict, and what took the place of the paper's input."""
-        alone = [found for found in self.findings if found.check.headline and not found.check.group]
-        ours = "; ".join(found.ours for found in alone if found.ours)
+        """The paper's claim, ours, the verdict, and what took the place of the paper's input."""
+        ran = [found.verdict for found in self.findings if found.check.headline and found.verdict != NOT_RUN]
+        hold = sum(verdict in (REPLICATED, EXCEEDED) for verdict in ran)
+        first = f"{self.first.check.statement}: {self.first.ours}"
+        ours = f"Ours: {first}; {hold} of {len(ran)} claims hold." if ran else ""
         claim = f"Paper ({self.claim.section}): {self.claim.text}"
-        return " ".join([claim, *([f"Ours: {ours}."] if ours else []), f"Verdict: {self.word}.", *self._places])
+        return " ".join(filter(None, [claim, ours, f"Verdict: {self.word}.", *self._places]))
 
     def __str__(self) -> str:
         """The verdict, the checks, and what took the place of the paper's input, each in a line."""

@@ -47,8 +47,7 @@ def overview(profile: str) -> pd.DataFrame:
     """One row a figure: the paper's word and ours of its first check that was run, and the verdict on all headlines."""
     rows = []
     for judgement in judgements(profile).values():
-        ran = [found for found in judgement.findings if found.ours] or judgement.findings
-        first = ran[0]
+        first = judgement.first
         rows.append((judgement.claim.title, first.check.paper, first.ours or "not run", judgement.word))
     return pd.DataFrame(rows, columns=["figure", "paper", "ours", "verdict"])
 
