@@ -1,5 +1,6 @@
 """Commands on many image files: which file each becomes, and that one that fails stops no other."""
 
+import functools
 import logging
 import os
 import subprocess
@@ -341,6 +342,7 @@ def half(image, _):
     return 0.5 * image
 
 
+@functools.cache  # it holds the time of its making
 def swapped():
     """A profile whose red is sRGB's green and the other way round."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -98,7 +98,10 @@ def test_a_figure_closes_with_its_verdict(folder, photograph, record, monkeypatc
     monkeypatch.setattr(figures, "display", shown.append)
     monkeypatch.setattr(figures, "provenance", lambda *_: record)
     figure, claim = next((name, claim) for name, claim in claims().items() if name.startswith("fig3"))
-    run, measures = SimpleNamespace(stand_ins={"a": "b"}), dict.fromkeys((check.key for check in claim.checks), None)
+    run, measures = (
+        SimpleNamespace(iterations=500, stand_ins={"a": "b"}),
+        dict.fromkeys((check.key for check in claim.checks), None),
+    )
     conclude(figure, run, [], measures=measures, rows=[[(photograph, "")]])
     saved = json.loads((folder / f"{figure}.json").read_text())
     assert list(saved) == ["figure", "claim", "verdict", "measures", "results", "provenance"]
