@@ -189,7 +189,7 @@ def _finding(check: Check, measure: Measure, settings: Mapping[str, Any]) -> Fin
         return Finding(check, "", NOT_RUN, reason, None)
     value, *deviation = measure if isinstance(measure, Sequence) else (measure,)
     ours = check.ours.format(value)
-    if deviation:
+    if deviation and deviation[0]:  # of one there is none
         ours += f" (deviation {deviation[0]:{_format(check.ours).lstrip('+')}})"
     return Finding(check, ours, check.rule.verdict(value), "", value)
 

@@ -79,7 +79,7 @@ def panels(
     sizes = [[_size(each, panel) for each in row] for row in lines]
     left = 0.35 if any(names) else GAP
     width = max([left + sum(w + GAP for w, _ in row) for row in sizes] + [4.2 * len(plots), 5.5])
-    text = textwrap.fill(caption, round(14.5 * width))
+    text = textwrap.fill(caption, round(13.5 * width))
     tops = [LINE * _most(row, "above") + 0.05 for row in lines]
     feet = [LINE * _most(row, "below") + 0.05 for row in lines]
     foot, curves = 0.25 + LINE * (text.count("\n") + 1), 3.4 if plots else 0

@@ -98,13 +98,13 @@ def test_plain_papermill_does_not_take_a_strange_parameter(checkout, papermill):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_stops_the_kernel_and_keeps_what_was_there(smoke, checkout, number):
-    shutil.copytree(smoke("01"), checkout / "figures" / "smoke")
+    shutil.copytree(smoke("02"), checkout / "figures" / "smoke")
     before = {path: path.read_bytes() for path in (checkout / "figures").rglob("*") if path.is_file()}
-    command = [sys.executable, "-m", "replication", "figures", "--profile", "smoke", "--only", "01"]
+    command = [sys.executable, "-m", "replication", "figures", "--profile", "smoke", "--only", "02"]
     command += ["-p", "iterations", "1000000"]
     with subprocess.Popen(command, cwd=checkout, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         output = b""
-        while b"relu2_2:" not in output:
+        while b"relu1_2:" not in output:
             output += os.read(process.stderr.fileno(), 4096)
         kernels = subprocess.run(["pgrep", "-P", str(process.pid)], check=True, capture_output=True, text=True)
         process.send_signal(number)
