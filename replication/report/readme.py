@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from replication.evaluation import NAMES, matched_rows
+from replication.evaluation import AUTHORS, NAMES, matched_rows
 from replication.io.downloads import SETS
 from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
 from replication.report.benchmarks import NUMBERS
@@ -55,13 +55,18 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def super_resolution_table(rows: list[Record]) -> pd.DataFrame:
-    """PSNR and SSIM, one row a factor and set, the paper's in brackets; see `score_rows`."""
+    """PSNR and SSIM, one row a factor and set, the paper's in brackets; SRCNN with its authors' weights if there.
+
+    Args:
+        rows: see `score_rows`.
+    """
 
     def cell(row: Record) -> str:
         paper = f" ({row['paper_psnr']:.2f} / {row['paper_ssim']:.4f})" if row["paper_psnr"] is not None else ""
         return f"{row['psnr']:.2f} / {row['ssim']:.4f}{paper}"
 
     cells = {key: cell(row) for key, row in matched_rows(rows).items()}
+    cells |= {(*key[:2], "srcnn"): text for key, text in cells.items() if key[2] == AUTHORS}
     titles = dict(zip(NAMES, ("bicubic", "pixel loss", "SRCNN", "feature loss"), strict=True))
     found = []
     for factor, name in dict.fromkeys(key[:2] for key in cells):
