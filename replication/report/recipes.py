@@ -36,6 +36,7 @@ class BaselineCurves(NamedTuple):
 Job = Style | SuperResolutionConfig | BaselineCurves
 
 SMALL = replace(QUICK, steps=2400, batch_size=2, size=128, initial=None)
+BATCH = replace(QUICK, norm="batch", batch_size=4)
 ENLARGING = SuperResolutionConfig(
     steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="bfloat16", loss="pixel"
 )
@@ -52,6 +53,8 @@ OVERNIGHT: dict[str, Job] = {
     "base_128": Style("great_wave", SMALL),
     "style/great_wave_instance": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
     **{f"style/{painting}_instance": Style(painting, QUICK) for painting in PAINTINGS},
+    "great_wave_128b": Style("great_wave", replace(BATCH, size=128, steps=2000)),
+    "style/great_wave": Style("great_wave", replace(BATCH, steps=900, initial="great_wave_128b", seed=1)),
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": replace(ENLARGING, loss="feature"),
     "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
