@@ -84,10 +84,11 @@ def panels(
     feet = [LINE * _most(row, "below") + 0.05 for row in lines]
     foot, curves = 0.25 + LINE * (text.count("\n") + 1), 3.4 if plots else 0
     heights = [top + max(h for _, h in row) + low for top, row, low in zip(tops, sizes, feet, strict=True)]
-    height = HEADING + sum(heights) + curves + foot
+    heading = HEADING if title else GAP
+    height = heading + sum(heights) + curves + foot
     figure = plt.figure(figsize=(width, height))  # before the context, whose end undoes what a notebook's backend sets
     with plt.rc_context(STYLE):
-        y = height - HEADING
+        y = height - heading
         for row, own, top, tall, name in zip_longest(lines, sizes, tops, heights, names, fillvalue=""):
             _draw_row(figure, row, own, left, y - top)
             figure.text(0.12 / width, (y - tall / 2) / height, name, rotation=90, ha="left", va="center")

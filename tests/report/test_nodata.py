@@ -73,8 +73,7 @@ def test_no_number_of_the_papers_is_compared_with_a_stand_ins(stranger):
 def test_the_table_that_is_shown_has_no_column_of_the_papers(stranger):
     cells = nbformat.read(stranger / "notebooks" / "09_super_resolution.ipynb", as_version=4).cells
     outputs = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.get("outputs", [])]
-    (table,) = [html for html in outputs if "<table" in html]
-    assert "factor" in table
+    (table, *_) = [html for html in outputs if "<table" in html and "factor" in html]
     assert "paper" not in table
 
 
