@@ -95,7 +95,7 @@ def records(kind):
 
 def test_executed_copies_and_figures_belong_together():
     for path, record in records("figure"):
-        assert list(record) == ["figure", "claim", "verdict", "results", "provenance"]
+        assert list(record) == ["figure", "claim", "verdict", "measures", "results", "provenance"]
         assert record["figure"] == path.stem
         assert record["provenance"]["profile"] == shown_profile()
         assert not record["provenance"]["commit"].endswith("+changes")

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from replication.report.claims import Finding, Judgement
 from replication.report.figures import STYLE
+from replication.report.rules import REPLICATED
 from replication.report.tables import colour_of
 
 MOST = 100  # tolerances, where the axis ends
@@ -24,7 +25,7 @@ def distances(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
         }
         for judgement in judgements
         for found in judgement.findings
-        if found.value is not None and found.check.rule.low < found.check.rule.high
+        if found.value is not None and found.check.rule.inside == REPLICATED
     ]
 
 
@@ -38,7 +39,7 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
     titles = list(dict.fromkeys(row["figure"] for row in rows))
     figure = plt.figure(figsize=(9, 1.4 + 0.5 * len(titles)))
     with plt.rc_context(STYLE):
-        ax = figure.add_axes((0.3, 0.9 / figure.get_figheight(), 0.67, 1 - 1.4 / figure.get_figheight()))
+        ax = figure.add_axes((0.36, 0.9 / figure.get_figheight(), 0.61, 1 - 1.4 / figure.get_figheight()))
         ax.axvspan(-1, 1, color="0.85", label="within the tolerance")
         for verdict in dict.fromkeys(row["verdict"] for row in rows):
             those = [row for row in rows if row["verdict"] == verdict]
