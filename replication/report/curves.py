@@ -14,7 +14,7 @@ from torch import Tensor
 from replication.baseline import ITERATIONS, gatys, image_digest
 from replication.config import PAPER
 from replication.io.checkpoints import load_checkpoint, save_checkpoint
-from replication.io.files import DATA, ReplicationError, need_checkout, reason, sha256, write_atomically
+from replication.io.files import DATA, ReplicationError, need_checkout, reason, rounded, sha256, write_atomically
 from replication.io.images import square
 from replication.io.pictures import style_picture, validation_pictures
 from replication.io.provenance import device_name, provenance, sources_digest
@@ -25,7 +25,6 @@ from replication.losses import Objective
 
 FOLDER = DATA / "baseline_curves"
 VERSION = 1  # of the baseline; another one where its values change by more than rounding
-DIGITS = 5
 
 
 class Curves(NamedTuple):
@@ -141,8 +140,9 @@ def baseline_curves(style: str, count: int, size: int) -> Path:
         if (digest := image_digest(y)) not in kept["curves"]:
             label = f"{picture.name}, {number} of {count}"
             solved = gatys(y, y_style, iterations=ITERATIONS, label=label)
-            curve = [float(f"{value:.{DIGITS}g}") for value in solved.losses.total[:, 0].tolist()]
-            kept["curves"][digest] = {"name": picture.name, "objective": curve}
+            ends = {name: values[-1, 0].item() for name, values in solved.losses._asdict().items()}
+            curve = {"objective": solved.losses.total[:, 0].tolist(), "terms": ends}
+            kept["curves"][digest] = {"name": picture.name} | rounded(curve)
             record = kept | {"provenance": provenance(run, network, [painting])}
             write_atomically(path, json.dumps(record).encode())
     return path
