@@ -70,7 +70,7 @@ MODULES = {
     "report.tables": ("coloured", "save_table", "table"),
     "report.widgets": ("BlindTest", "TrainingView", "Wipe"),
     "report.works": ("WORKS",),
-    "report.timing": ("convolution_cost", "interleaved"),
+    "report.timing": ("convolution_cost",),
 }
 _HOMES = {name: module for module, names in MODULES.items() for name in names}
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import pairwise
 from operator import or_
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -184,11 +183,7 @@ class Stylise(Files):
 
         options = {"tile": self.tile, "precision": self.precision, "overwrite": self.overwrite}
         options |= {"size": self.size, "strength": self.strength, "preserve_colours": self.preserve_colours}
-        failed = []
-        for style in self.style:
-            out = self.out if len(self.style) == 1 else f"{self.out}/{Path(style).stem}/"
-            failed += stylise_files(self.inputs, out, style, **options)
-        return _told(failed)
+        return _told(stylise_files(self.inputs, self.out, self.style, **options))
 
 
 @dataclass(kw_only=True)
@@ -257,12 +252,13 @@ def _commands(arguments: list[str]) -> Any:
 
 def _by_recipe(arguments: list[str]) -> TrainStyle:
     """What `train-style` takes where it is not told: the paper's settings on a GPU, else the quick ones."""
-    words = [word for each in arguments for word in (each.split("=", 1) if each.startswith("--recipe=") else [each])]
-    given = dict(pairwise(words)).get("--recipe")
+    words = [word for each in arguments for word in each.split("=", 1)]
+    asked = dict(pairwise(words))
+    given = asked.get("--recipe")
     if given is None:
         from replication.io.runtime import default_device
 
-        given = "quick" if default_device() == "cpu" else "paper"
+        given = "quick" if asked.get("--device", default_device()) == "cpu" else "paper"
     if given not in RECIPES:
         raise RangeError(f"recipe must be {' or '.join(RECIPES)}; got {given!r}")
     return TrainStyle(style=MISSING, images=MISSING, out=MISSING, recipe=given, config=RECIPES[given])

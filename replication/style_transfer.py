@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch import Tensor
 from replication.config import PAPER, TILE_STYLISED, StyleConfig
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError
-from replication.io.image_files import Transform, transform_files
-from replication.io.images import resize, square
+from replication.io.image_files import Transform, is_file_name, transform_files
+from replication.io.images import square
 from replication.io.photographs import SHORT_SIDE, ImageDataset
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import check
@@ -168,7 +169,7 @@ def stylise(
 def stylise_files(
     inputs: Sequence[Path | str],
     out: Path | str,
-    style: Path | str,
+    style: Path | str | Sequence[Path | str],
     *,
     size: int | None = None,
     strength: float = 1.0,
@@ -181,7 +182,7 @@ def stylise_files(
 
     Args:
         inputs, out, overwrite: see `transform_files`, for the result as well.
-        style: see `style_network`.
+        style: see `style_network`; or several, each of which has a folder of its name in `out`.
         size: pixels of the long side, to which images are brought first; strokes stay as large as they are.
         strength, preserve_colours: see `blended`.
         tile: see `stylise`.
@@ -189,23 +190,28 @@ def stylise_files(
 
     Raises:
         RangeError: a number is outside of its range.
-        ReplicationError: no such style, and see `transform_files`.
+        ReplicationError: no such style, two of one name, and see `transform_files`.
     """
     check(tile=tile, precision=precision, size=size, strength=strength)
     keep_freed_memory()
-    device = default_device()
-    network = for_inference(style_network(style)[0], getattr(torch, precision)).to(device)
+    device, styles = default_device(), [style] if isinstance(style, Path | str) else style
+    networks = {Path(each).name.removesuffix(".safetensors"): style_network(each)[0] for each in styles}
+    if len(networks) < len(styles):
+        raise ReplicationError(f"two styles have one name, and so one folder: {', '.join(map(str, styles))}")
+    if len(styles) > 1 and is_file_name(out):
+        raise ReplicationError(f"{out}: it is the name of one file, for several styles; for a folder give {out}/")
 
-    def stylised(image: Tensor, name: str) -> Tensor:
-        if size:
-            height, width = (max(1, round(side * size / max(image.shape[2:]))) for side in image.shape[2:])
-            image = resize(image, height, width)
-        if min(image.shape[2:]) < network.smallest:
-            raise ReplicationError(f"{name} is too small: a side needs at least {network.smallest} pixels")
+    def stylised(image: Tensor, label: str, network: ImageTransformationNetwork) -> Tensor:
         image = image.to(device)
-        return blended(stylise(network, image, tile, name), image, strength, preserve_colours)
+        return blended(stylise(network, image, tile, label), image, strength, preserve_colours)
 
-    return transform_files(inputs, out, Transform(stylised, smallest=1 if size else network.smallest), overwrite)
+    failed = []
+    for name, trained in networks.items():
+        network = for_inference(trained, getattr(torch, precision)).to(device)
+        folder = out if len(networks) == 1 else f"{Path(out, name)}/"
+        transform = Transform(partial(stylised, network=network), 1, network.smallest, size)
+        failed += transform_files(inputs, folder, transform, overwrite)
+    return failed
 
 
 def blended(y_hat: Tensor, photograph: Tensor, strength: float, preserve_colours: bool) -> Tensor:

@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 from commands import run_command
 
-from replication.__main__ import _commands, main
+from replication.__main__ import _by_recipe, _commands, main
 from replication.io.files import ROOT
 from replication.io.ranges import RANGES
 
@@ -114,6 +114,14 @@ def test_what_there_is_not_is_named_in_one_message(arguments, message, capsys):
 def test_an_unknown_recipe_is_refused(given, capsys):
     assert status("train-style", *COMMANDS["train-style"][1:], *given) == 2
     assert capsys.readouterr().err == "error: recipe must be paper or quick; got 'slow'\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "recipe"), [([], "paper"), (["--device", "cpu"], "quick"), (["--device=cpu"], "quick")]
+)
+def test_the_recipe_is_that_of_the_device_that_is_asked_for(monkeypatch, given, recipe):
+    monkeypatch.setenv("REPLICATION_DEVICE", "cuda")
+    assert _by_recipe(["train-style", *given]).recipe == recipe
 
 
 @pytest.mark.parametrize("given", [["--recipe", "paper"], ["--recipe=paper"]])

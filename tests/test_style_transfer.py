@@ -181,6 +181,18 @@ def test_several_styles_have_a_folder_each(folder, saved, tmp_path):
     assert done.returncode == 0, done.stderr
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
     assert made == sorted([f"{saved.stem}/a.png", "great_wave_instance/a.png"])
+    (tmp_path / "other").mkdir()
+    twin = shutil.copy(saved, tmp_path / "other" / saved.name)
+    for styles, into, said in (
+        ([saved, "waves"], "out2", "there is no style 'waves'"),
+        ([saved, twin], "out2", "two styles have one name"),
+        ([saved, "great_wave_instance"], "x.png", "it is the name of one file, for several styles"),
+    ):
+        with pytest.raises(ReplicationError, match=said):
+            stylise_files([folder / "a.png"], tmp_path / into, styles)
+        assert not (tmp_path / into).exists()
+    (small,) = stylise_files([folder / "a.png"], tmp_path / "z.png", saved, size=50)
+    assert "a.png is too small: a side needs at least 44 pixels" in str(small)
     weak = run_command("stylise", folder / "a.png", "-o", tmp_path / "y.png", "--style", saved, "--strength", "1.5")
     assert weak.returncode == 2
     assert "strength must be a finite number, at least 0, at most 1; got 1.5" in weak.stderr

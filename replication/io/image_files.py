@@ -84,6 +84,16 @@ class Transform(NamedTuple):
     apply: Callable[[Tensor, str], Tensor]  # an image (1, 3, H, W) and its file's name to (1, 3, scale H, scale W)
     scale: int = 1
     smallest: int = 1  # pixels that a side needs
+    size: int | None = None  # pixels of the long side, to which an image is brought first
+
+    def __call__(self, image: Tensor, name: str) -> Tensor:
+        """What becomes of an image (1, 3, H, W)."""
+        return self.apply(resize(image, *self.sides(*image.shape[2:])) if self.size else image, name)
+
+    def sides(self, height: int, width: int) -> tuple[int, int]:
+        """Those with which an image of this size is transformed."""
+        share = self.size / max(height, width) if self.size else 1
+        return max(1, round(share * height)), max(1, round(share * width))
 
 
 def transform_files(
@@ -131,7 +141,7 @@ def transform_files(
 
 def _transform_file(source: Path, target: Path, transform: Transform) -> None:
     if is_video(source):
-        transform_video(source, target, lambda image: transform.apply(image, ""))
+        transform_video(source, target, lambda image: transform(image, ""))
         return
     animated = format_of(target) in ANIMATED and format_of(source) in ANIMATED
     several = (animated or format_of(target) == format_of(source) == "TIFF") and frame_count(source) > 1
@@ -141,14 +151,20 @@ def _transform_file(source: Path, target: Path, transform: Transform) -> None:
 
 def _applied(transform: Transform, frame: Frame, name: str) -> Frame:
     """What becomes of a frame; its transparency gets the size of the result."""
-    image = transform.apply(frame.image, name)
+    image = transform(frame.image, name)
     alpha = frame.alpha if frame.alpha is None else resize(frame.alpha, *image.shape[2:])
     return frame._replace(image=image, alpha=alpha)
 
 
+def is_file_name(out: Path | str) -> bool:
+    """Whether an output is one file: it has a suffix, does not end in a slash, and is no folder yet."""
+    out = os.fspath(out)
+    return bool(Path(out).suffix) and not out.endswith((os.sep, "/")) and not os.path.isdir(out)
+
+
 def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
     """Which file each image becomes."""
-    is_file = bool(Path(out).suffix) and not out.endswith((os.sep, "/")) and not os.path.isdir(out)
+    is_file = is_file_name(out)
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
     if is_file and (format_of(out) in FORMATS or is_video(out)) != single:
         wrong = f"files of the suffix {Path(out).suffix!r} are not written" if single else "it is the name of one file"
@@ -187,7 +203,7 @@ def _possible(source: Path, target: Path, transform: Transform, leave_out: Calla
             raise ReplicationError(
                 f"{target}: of a video only a video is made, {', '.join(CONTAINERS)}, and of no image"
             )
-        height, width = (video_size if is_video(source) else image_size)(source)
+        height, width = transform.sides(*(video_size if is_video(source) else image_size)(source))
         if min(height, width) < transform.smallest:
             raise ReplicationError(f"{source} is too small: a side needs at least {transform.smallest} pixels")
         if _same(source, target):

@@ -104,6 +104,8 @@ def device_name(device: str) -> str:
     """The name of the GPU, or the CPU's with the number of threads."""
     if device == "cuda":
         return torch.cuda.get_device_name()
+    if device == "mps":
+        return f"MPS, {platform.machine()}"
     return f"CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 

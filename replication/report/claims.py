@@ -116,10 +116,6 @@ class Judgement(NamedTuple):
         claim = f"Paper ({self.claim.section}): {self.claim.text}"
         return " ".join(filter(None, [claim, ours, f"Verdict: {self.word}.", *self._places]))
 
-    def __str__(self) -> str:
-        """The verdict, the checks, and what took the place of the paper's input, each in a line."""
-        return "\n".join([f"{self.word}:", *map(str, self.findings), *self._places])
-
     @property
     def _places(self) -> list[str]:
         return [f"In place of {papers}: {ours}." for papers, ours in self.stand_ins.items()]

@@ -173,25 +173,11 @@ def known_curves(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, Te
     Raises:
         ReplicationError: a file is damaged.
     """
-    return {digest: torch.tensor(each["objective"]) for digest, each in _known(style, seed, **objective).items()}
-
-
-def known_ends(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, dict[str, float]]:
-    """The weighted terms at the end of these curves, by the digest of the photograph and by name; see `Terms`.
-
-    Raises:
-        ReplicationError: a file is damaged.
-    """
-    return {digest: each["terms"] for digest, each in _known(style, seed, **objective).items()}
-
-
-def _known(style: Tensor, seed: int, **objective: Any) -> dict[str, Any]:
-    """What the files of these settings hold, by the digest of the photograph."""
     wanted, found = curve_settings(style, seed, **objective), {}
     for path in sorted(FOLDER.glob("*.json")):
         kept = _read(path)
         if wanted.items() <= kept["settings"].items():
-            found |= kept["curves"]
+            found |= {digest: torch.tensor(curve["objective"]) for digest, curve in kept["curves"].items()}
     return found
 
 

@@ -38,6 +38,7 @@ from replication.io.image_files import image_files
 from replication.io.provenance import environment
 from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
+from replication.report.claims import FOLDER
 from replication.report.profiles import checked
 from replication.report.summary import sources
 
@@ -187,7 +188,8 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
     images = [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in paths]
     values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
     named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
-    return environment(notebook) | {
+    claims = [path for path in (FOLDER / f"{notebook.stem}.toml",) if path.exists()]
+    return environment(notebook, *claims) | {
         "images": sha256(json.dumps(images).encode()),
         "figures": sources(profile) if notebook.stem == SUMMARY else {},
         "files": {name: sha256(Path(name).read_bytes()) for name in named},

@@ -142,8 +142,7 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
     assert (one_claim.checks[3].paper, one_claim.checks[3].rule.text) == ("28.40", "28.40 ± 0.10")
     judgement = judge("table1", MEASURES, {"sizes": [256, 512], "steps": 100})
     assert judgement.word == "replicated"
-    assert str(judgement).splitlines() == [
-        "replicated:",
+    assert [str(found) for found in judgement.findings] == [
         "it is large: 4.0 dB (deviation 0.5) (over 3.0)",
         "differs: it is liked: 50% (96% ± 2%)",
         "PSNR of bicubic: 28.40 dB (28.43 ± 0.10)",
@@ -164,6 +163,6 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
 )
 def test_why_a_check_was_not_run(one_claim, settings, reason):
     judgement = judge("table1", MEASURES, settings)
-    assert f"not run at this scale: it is liked ({reason})" in str(judgement)
+    assert f"not run at this scale: it is liked ({reason})" in judgement.verdict
     assert judgement.word == "replicated"  # it is a proxy
     assert ("In place of The Muse: wave." in judgement.caption) == ("stand_ins" in settings)
