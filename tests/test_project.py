@@ -48,13 +48,14 @@ def test_the_pinned_versions_meet_the_ranges():
 def test_what_is_imported_is_declared():
     modules = {
         "PIL": "pillow",
+        "matplotlib_inline": "matplotlib-inline",
         "skimage": "scikit-image",
         "stlpips_pytorch": "stlpips-pytorch",
         "pillow_heif": "pillow-heif",
     }
     distributions = {Requirement(text).name for text in (*declared(), *PROJECT["optional-dependencies"]["perceptual"])}
     standard_or_own = {"replication", "IPython"}  # IPython comes with ipykernel, of which it is the shell
-    for path in (ROOT / "replication").glob("*.py"):
+    for path in (ROOT / "replication").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
                 names = [node.module]

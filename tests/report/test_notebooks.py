@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -44,7 +45,7 @@ def check_what_was_said_and_made(folder, number):
     executed = nbformat.read(folder / "notebooks" / notebook.name, as_version=4)
     assert executed.metadata.papermill.output_path == f"figures/smoke/notebooks/{notebook.name}"
     assert f"figures/smoke/notebooks/{notebook.name}" in said
-    assert "'image/png'" in str(executed.cells)
+    assert re.search(r"'image/(png|jpeg)'", str(executed.cells))
 
 
 @pytest.mark.parametrize("number", [number for number in NOTEBOOKS if number != SUMMARY])
