@@ -78,8 +78,8 @@ def checked(judgement: Judgement) -> Styler:
 
 
 def coloured(style: Styler) -> Styler:
-    """A table whose verdicts have a colour."""
-
+    """A table of texts, whose verdicts have a colour."""
+    style = style.set_table_styles([{"selector": "th", "props": "text-align: left"}], overwrite=False)
     return style.map(lambda verdict: f"background-color: {colour_of(verdict)}", subset=["verdict"])
 
 
