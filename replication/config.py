@@ -53,7 +53,7 @@ class TrainingConfig:
     lattice_weight: float = 0.0
     """of a penalty on patterns of 2, 4 or 8 pixels, which the paper has not"""
     precision: Precision = "float32"
-    """of the convolutions"""
+    """of the convolutions; fast is bfloat16 where the processor computes in it, else float32"""
     compiled: Mode | None = None
     """by torch.compile, which takes a C++ compiler; graphs: with CUDA graphs"""
     seed: int = 0
@@ -158,6 +158,6 @@ QUICK = StyleConfig(  # ours: a new painting in a quarter of an hour on two CPU 
     optimizer="muon",
     lr_decay=1.0,
     lattice_weight=600.0,
-    precision="bfloat16",
+    precision="fast",
 )
 RECIPES = {"paper": PAPER, "quick": QUICK}

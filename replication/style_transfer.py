@@ -17,7 +17,7 @@ from replication.io.images import square
 from replication.io.photographs import SHORT_SIDE, ImageDataset
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import check
-from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
+from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
 from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
 from replication.tiles import check_image, fill, padded, pieces, with_statistics
@@ -49,7 +49,7 @@ def style_trainer(
         ReplicationError: the initial network is damaged.
     """
     photographs.check_crops(config.size)
-    device, dtype = photographs.device, getattr(torch, config.precision)
+    device, dtype = photographs.device, dtype_of(config.precision, photographs.device.type)
     if (side := min(style.image.shape[2:])) < config.style_size:
         logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, config.style_size)
     objective = Objective(square(style.image, config.style_size).to(device), dtype=dtype, **config.objective)
@@ -186,7 +186,7 @@ def stylise_files(
         size: pixels of the long side, to which images are brought first; strokes stay as large as they are.
         strength, preserve_colours: see `blended`.
         tile: see `stylise`.
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
 
     Raises:
         RangeError: a number is outside of its range.
@@ -207,7 +207,7 @@ def stylise_files(
 
     failed = []
     for name, trained in networks.items():
-        network = for_inference(trained, getattr(torch, precision)).to(device)
+        network = for_inference(trained, dtype_of(precision, device)).to(device)
         folder = out if len(networks) == 1 else f"{Path(out, name)}/"
         transform = Transform(partial(stylised, network=network), 1, network.smallest, size)
         failed += transform_files(inputs, folder, transform, overwrite)

@@ -15,7 +15,7 @@ from replication.io.image_files import Transform, transform_files
 from replication.io.images import resize, to_pixels
 from replication.io.photographs import SHORT_SIDE, ImageDataset
 from replication.io.ranges import check
-from replication.io.runtime import default_device, give_back_memory, keep_freed_memory
+from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
 from replication.networks import SRCNN, SuperResolutionNetwork, for_inference
@@ -171,7 +171,7 @@ def upscale_files(
         network: the file of another network, of the same factor; an SRCNN's will do.
         match: whether the result gets the histograms of the input.
         tile: see `upscale`.
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
 
     Raises:
         ReplicationError: no such network, one of another factor, and see `transform_files`.
@@ -186,7 +186,7 @@ def upscale_files(
         found, _ = pretrained_network(factor, loss)
     if found.factor != factor:
         raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
-    found = for_inference(found, getattr(torch, precision)).to(device)
+    found = for_inference(found, dtype_of(precision, device)).to(device)
 
     def enlarged(small: Tensor, name: str) -> Tensor:
         large = upscale(found, small.to(device), tile, name)
@@ -220,7 +220,7 @@ def super_resolution_trainer(
     network = _network(config).to(device)
     phi = None
     if config.loss == "feature":
-        phi = LossNetwork([FEATURE_LAYER], dtype=getattr(torch, config.precision)).to(device)
+        phi = LossNetwork([FEATURE_LAYER], dtype=dtype_of(config.precision, device.type)).to(device)
 
     def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> dict[str, Tensor]:
         small = low_resolution(y, config.factor, config.blur)

@@ -29,7 +29,7 @@ from replication.io.photographs import ImageDataset, load_photographs
 from replication.io.pictures import Picture
 from replication.io.provenance import provenance
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import compile_in_place, default_device, keep_freed_memory, progress_bar
+from replication.io.runtime import compile_in_place, default_device, keep_freed_memory, precision_of, progress_bar
 from replication.optimizers import Optimizers
 
 
@@ -161,7 +161,8 @@ class Trainer:
         return log and bool(flag)
 
     def _predict(self, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        half = precision_of(self.config.precision, self.device.type) == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             return self.parallel(images)
 
     def _check(self, label: str) -> None:
@@ -246,7 +247,10 @@ def train_network(
     log, config = trainer.run(out.stem), trainer.config
     if first_process():
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed)
-        run.photographs, run.precision = trainer.inputs["photographs"], config.precision
+        run.photographs, run.precision = (
+            trainer.inputs["photographs"],
+            precision_of(config.precision, trainer.device.type),
+        )
         record = recorded(config, log, provenance(run, phi, inputs))
         if trainer.initial:
             record["initial"] = load_network(trainer.initial, type(trainer.network))[1]

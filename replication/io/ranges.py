@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from replication.io.files import ReplicationError
 
 PROFILES = ("smoke", "quick", "overnight", "paper")  # tests; two CPU cores, minutes, or hours; the paper, on a GPU
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "fast"]  # fast: see `runtime.dtype_of`
 Optimizer = Literal["adam", "muon"]
 Mode = Literal["default", "graphs"]  # of torch.compile
 FACTORS = (4, 8)  # of super-resolution

@@ -37,6 +37,24 @@ def use_device(device: str) -> None:
     os.environ[DEVICE] = device
 
 
+def precision_of(asked: str, device: str) -> str:
+    """What convolutions compute in on a device, "float32" or "bfloat16".
+
+    Where "fast" is asked for that is bfloat16 if the processor computes in it, which takes half the time, and else
+    float32, since emulated it takes ten times as long.
+    """
+    if asked != "fast":
+        return asked
+    on_cpu = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    on_gpu = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if on_gpu or (device == "cpu" and on_cpu) else "float32"
+
+
+def dtype_of(asked: str, device: str) -> torch.dtype:
+    """The same as torch's type; see `precision_of`."""
+    return getattr(torch, precision_of(asked, device))
+
+
 def keep_freed_memory() -> None:
     """Let the process keep the memory of freed tensors for the next ones, where the C library is glibc.
 

@@ -12,7 +12,7 @@ from replication.io.downloads import SETS
 from replication.io.files import ReplicationError
 from replication.io.pictures import PHOTOGRAPHS, Picture, content_picture, style_picture
 from replication.io.ranges import NAME, PROFILES, RANGES, check, literal
-from replication.io.runtime import default_device, keep_freed_memory
+from replication.io.runtime import default_device, keep_freed_memory, precision_of
 from replication.loss_network import LAYERS
 from replication.style_transfer import painting_of, style_network
 
@@ -36,7 +36,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "iterations": (5, 100, 500, 500),
         "baselines": (2, 2, 6, 9),
         "large_baselines": (1, 0, 3, 9),
-        "precision": ("float32", "float32", "bfloat16", "float32"),
+        "precision": ("float32", "float32", "fast", "float32"),
     },
     "06_objective": {
         "sizes": ([64], [256], [256, 512, 1024], [256, 512, 1024]),
@@ -47,7 +47,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "iterations": (5, 20, 500, 500),
         "sizes": ([64], [128, 256], [256, 512, 1024], [256, 512, 1024]),
         "repeats": (2, 3, 5, 5),
-        "precisions": (["float32"], *[["float32", "bfloat16"]] * 3),
+        "precisions": (["float32"], *[["float32", "fast"]] * 3),
         "work_sizes": ([64], [128], [256, 512], [256, 512, 1024]),
         "sides": ([64], [512], [1024, 2048, 4096, 8192], [1024, 2048, 4096, 8192]),
     },
@@ -123,13 +123,18 @@ def start(notebook: str) -> SimpleNamespace:
 def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
     """Seed torch, make it deterministic, let it keep memory for speed, and give the settings; see `checked`.
 
-    They are attributes, with `notebook`, `profile` and `device`, "cuda" where there is one, else "cpu".
+    They are attributes, with `notebook`, `profile` and `device`, "cuda" where there is one, else "cpu". A precision
+    is that of this device; see `precision_of`.
     """
-    settings = checked(notebook, profile, parameters)
+    settings, device = checked(notebook, profile, parameters), default_device()
+    if "precision" in settings:
+        settings["precision"] = precision_of(settings["precision"], device)
+    if "precisions" in settings:
+        settings["precisions"] = list(dict.fromkeys(precision_of(each, device) for each in settings["precisions"]))
     keep_freed_memory()
     torch.manual_seed(settings.get("seed", 0))
     torch.backends.cudnn.deterministic = True
-    return SimpleNamespace(notebook=notebook, profile=profile, device=default_device(), **settings)
+    return SimpleNamespace(notebook=notebook, profile=profile, device=device, **settings)
 
 
 def _assigned(cell: str) -> list[str]:

@@ -38,7 +38,7 @@ Job = Style | SuperResolutionConfig | BaselineCurves
 SMALL = replace(QUICK, steps=2400, batch_size=2, size=128, initial=None)
 BATCH = replace(QUICK, norm="batch", batch_size=4)
 ENLARGING = SuperResolutionConfig(
-    steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="bfloat16", loss="pixel"
+    steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="fast", loss="pixel"
 )
 PAINTINGS = (
     "poppies",
@@ -138,8 +138,8 @@ def _work(name: str, job: Job, images: str, out: Path) -> None:
         train_super_resolution_from_files(images, path, job)
     else:
         initial = job.config.initial
-        if initial and (start := out / f"{initial}.safetensors").exists():
-            initial = str(start)
+        trained = [folder / f"{initial}.safetensors" for folder in (out, out / "style")]
+        initial = next((str(start) for start in trained if start.exists()), initial)
         train_style_from_files(job.painting, images, path, replace(job.config, initial=initial))
 
 
@@ -156,12 +156,17 @@ def _is_done(name: str, jobs: dict[str, Job], out: Path) -> bool:
     job = jobs[name]
     if isinstance(job, BaselineCurves):
         return False  # `baseline_curves` itself keeps what is done
-    wanted = rounded(json.loads(json.dumps(asdict(_config(job)))))
+    wanted = _compared(json.loads(json.dumps(asdict(_config(job)))))
     paths = (out / f"{name}.json", NETWORKS / f"{name}.json")
-    if any(json.loads(path.read_text()).get("config") == wanted for path in paths if path.exists()):
+    if any(_compared(json.loads(path.read_text()).get("config", {})) == wanted for path in paths if path.exists()):
         return True
     later = [other for other in jobs if isinstance(jobs[other], Style) and _config(jobs[other]).initial == name]
     return bool(later) and all(_is_done(other, jobs, out) for other in later)
+
+
+def _compared(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes two trainings the same recipe: not the precision, which may be the machine's."""
+    return rounded({name: value for name, value in config.items() if name != "precision"})
 
 
 def _config(job: Style | SuperResolutionConfig) -> TrainingConfig:

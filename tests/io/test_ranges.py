@@ -96,7 +96,7 @@ def test_every_function_refuses_numbers_out_of_their_range_before_it_does_anythi
         ({"tile": 250}, "tile must be a whole number of pixels, at least 4, a multiple of 4; got 250"),
         ({"steps": 1e3}, "steps must be a whole number of steps, at least 1; got 1000.0, write 1000"),
         ({"tv_weight": 10**400}, "tv_weight must be a finite number, at least 0; got 1000"),
-        ({"precision": "float16"}, "precision must be float32 or bfloat16; got 'float16'"),
+        ({"precision": "float16"}, "precision must be float32 or bfloat16 or fast; got 'float16'"),
     ],
 )
 def test_the_message_names_parameter_range_and_value(values, message):
