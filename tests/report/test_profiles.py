@@ -50,7 +50,7 @@ WRONG = [
     ("06_objective", {"sizes": [64, 64]}, r"sizes must name each value once; got \[64, 64\]"),
     ("06_objective", {"counts": [4, 0]}, "each of counts must be a whole number of images, at least 1; got 0"),
     ("06_objective", {"precision": "half"}, "precision must be float32 or bfloat16 or fast; got 'half'"),
-    ("07_speed", {"precisions": ["float32", "tf32"]}, "each of precisions must be float32 or bfloat16 or fast; got 'tf32'"),
+    ("07_speed", {"precisions": ["float32", "tf32"]}, "each of precisions must be float32 or bfloat16 or fast"),
     ("09_super_resolution", {"sets": "['urban100']"}, "there is no set 'urban100'; give some of set5, set14, bsd100"),
 ]
 
