@@ -41,7 +41,7 @@ class TrainingConfig:
     flip: bool = False
     """mirror half of the photographs"""
     initial: str | None = None
-    """a trained network to start from: a file, or base, great_wave_instance of the project"""
+    """a trained network to start from: a file, a name out of data/checkpoints/style, or base, great_wave_instance"""
     optimizer: Optimizer = "adam"
     """muon takes the kernels of convolutions and leaves the rest to Adam"""
     learning_rate: float = 1e-3

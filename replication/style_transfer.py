@@ -77,6 +77,8 @@ def style_trainer(
 
 def _initial(config: StyleConfig) -> Path | None:
     """The file that a training starts from; None for random weights."""
+    if config.initial in style_names():
+        return PRETRAINED / f"{config.initial}.safetensors"
     return BASE if config.initial == "base" else config.initial and Path(config.initial)
 
 

@@ -13,7 +13,7 @@ from replication.io.images import save_image, square
 from replication.io.pictures import content_picture
 from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
-from replication.style_transfer import BASE, train_style_from_files
+from replication.style_transfer import BASE, style_network, train_style_from_files
 from replication.super_resolution import train_super_resolution_from_files
 
 
@@ -66,6 +66,7 @@ def test_without_a_gpu_the_command_trains_quickly_from_the_base_and_says_so(trai
     assert changed == replace(config, initial=None, flip=False, lattice_weight=0.0)
     assert "initial" not in again
     assert "lattice" not in again["final_losses"]
+    assert train("--initial", "poppies")[1]["initial"] == style_network("poppies")[1]
 
 
 @pytest.mark.slow
