@@ -154,7 +154,8 @@ def _draw(ax: Axes, plot: Plot) -> None:
     ax.set_yscale("linear" if plot.linear else "log")
     if plot.points:
         ax.set_xscale("log", base=2)
-        ax.set_xticks(first, map(str, first))
+        known = sorted({*first, *(at for x, _ in plot.marks.values() for at in x)})
+        ax.set_xticks(known, map(str, known))
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
     ax.grid(alpha=0.3)
     ax.legend(edgecolor="none", fontsize=8)

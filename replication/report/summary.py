@@ -73,7 +73,9 @@ def _row(group: list[Finding]) -> dict[str, str]:
     if check.group:
         good = sum(verdict in (REPLICATED, EXCEEDED) for verdict in verdicts)
         ours = [f"{found.check.key}: {found.ours}" for found in group if found.ours]
-        row = {"claim": check.group, "paper": "", "ours": "; ".join(ours), "rule": f"{good} of {len(group)} hold"}
+        papers = [f"{found.check.key}: {found.check.paper}" for found in group]
+        row = {"claim": check.group, "paper": "; ".join(papers), "ours": "; ".join(ours)}
+        row |= {"rule": f"{good} of {len(group)} hold"}
     kind = "headline" if check.headline else "proxy"
     row = {"source": check.source} | row | {"why": check.why, "kind": kind, "verdict": verdict_on(verdicts)}
     return row | {"reason": group[0].reason, "section": check.at}
