@@ -25,7 +25,7 @@ def distances(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
         }
         for judgement in judgements
         for found in judgement.findings
-        if found.value is not None and found.check.rule.inside == REPLICATED
+        if found.value is not None and found.check.rule.inside == REPLICATED and found.check.headline
     ]
 
 
