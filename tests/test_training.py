@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from replication import networks
 from replication.config import TrainingConfig
 from replication.io.files import ReplicationError
-from replication.io.ranges import PRECISIONS, RangeError
+from replication.io.ranges import RangeError
+from replication.io.runtime import precision_of
 from replication.networks import ImageTransformationNetwork
 from replication.training import Trainer
 
@@ -177,8 +178,9 @@ def test_states_of_other_runs_are_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(precision_of("fast", "cpu") == "float32", reason="this processor emulates bfloat16, slowly")
 def test_bfloat16_trains_as_well_within_noise():
-    ends = [trainer(steps=40, precision=precision).run()[-1] for precision in PRECISIONS]
+    ends = [trainer(steps=40, precision=precision).run()[-1] for precision in ("float32", "bfloat16")]
     assert ends[1]["pixel"] == pytest.approx(ends[0]["pixel"], rel=0.1)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from replication.io.runtime import precision_of
 from replication.report.benchmarks import NUMBERS, WORKS, memory_rows, speed_rows, work_rows
 from replication.style_transfer import style_network
 
@@ -11,7 +12,7 @@ SIZES = {"training step, super-resolution": 32, "enlarging by 4": 32}  # pixels 
 @pytest.mark.slow
 @pytest.mark.parametrize("work", WORKS)
 def test_each_work_is_timed_against_its_bare_convolutions_and_the_peak(work, weights_file):
-    precision = "bfloat16" if work == "stylisation" else "float32"
+    precision = precision_of("fast", "cpu") if work == "stylisation" else "float32"
     size = SIZES.get(work, 64)
     rows = {row["method"]: row for row in work_rows(work, size, precision, "cpu", repeats=2)}
     assert [*rows] == ["bare convolutions", *WORKS[work]]

@@ -176,7 +176,7 @@ def test_the_results_of_the_baseline(smoke):
     shares = results["share_of_values_out_of_range_unclipped"]
     assert found["measures"]["range"] == min(shares)
     assert 0 < min(shares) <= max(shares) < 0.2
-    assert len(results["final_objective_by_method"]) == 4
+    assert len(results["final_objective_by_method"]) == 3
     assert all(len(curve) == 21 for curve in results["objective_by_iteration"].values())
     assert len(found["provenance"]["inputs"]) == 4
 
