@@ -209,6 +209,21 @@ class Upscale(Files):
         return _told(upscale_files(self.inputs, self.out, **options))
 
 
+@dataclass(kw_only=True)
+class Export(Command):
+    """Write a trained network as ONNX, for programs without torch."""
+
+    network: Positional[str]
+    """a .safetensors file, or a name out of data/checkpoints"""
+    out: Annotated[str, arg(aliases=["-o"])]
+    """the file, .onnx"""
+
+    def run(self) -> None:
+        from replication.export import export_network
+
+        export_network(self.network, self.out)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 failed, 2 wrong options, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -245,6 +260,7 @@ def _commands(arguments: list[str]) -> Any:
         "train-all": TrainAll,
         "stylise": Stylise,
         "upscale": Upscale,
+        "export": Export,
     }
     defaults = {"train-style": {"default": _by_recipe(arguments)}} if arguments[:1] == ["train-style"] else {}
     return reduce(or_, (Annotated[kind, subcommand(name, **defaults.get(name, {}))] for name, kind in named.items()))

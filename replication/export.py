@@ -1,0 +1,65 @@
+"""A trained network as ONNX, for programs without torch."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch.export import Dim
+
+from replication.io.checkpoints import NETWORKS, load_network
+from replication.io.files import ReplicationError, check_writable, sha256, write_atomically
+from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
+
+OPSET = 18  # of ONNX, which runtimes of 2023 and later know
+SIDE = 64  # pixels, of the image that is traced; the file takes others
+MOST = 1 << 14  # pixels a side
+
+
+def export_network(name: Path | str, out: Path | str) -> None:
+    """Write a network as ONNX: `image` (1, 3, H, W), RGB in [0, 1], to `result` in [0, 1], both float32.
+
+    A style network takes any height and width of 44 pixels and more, and gives the same; one of super-resolution any of
+    2 and more, and gives 4 or 8 times as many. The weights lie in the file; its metadata hold where they are from.
+
+    Args:
+        name: a .safetensors file, or a name out of data/checkpoints, "great_wave_instance" or "x4_feature".
+        out: the file, .onnx.
+
+    Raises:
+        ReplicationError: there is no such network, it is damaged or SRCNN, `out` has another suffix or cannot be
+            written, or onnxscript is not installed.
+    """
+    out, path = Path(out), _path(name)
+    if out.suffix != ".onnx":
+        raise ReplicationError(f"{out} must end in .onnx")
+    check_writable(out)
+    network, record = load_network(path, (ImageTransformationNetwork, SuperResolutionNetwork))
+    try:
+        import onnx
+        import onnxscript  # noqa: F401, which torch's exporter imports when it is too late for one clear error
+    except ImportError as error:
+        raise ReplicationError(f"export needs {error.name}; pip install onnx onnxscript") from None
+    least = getattr(network, "smallest", 2)
+    sides = {2: Dim("height", min=least, max=MOST), 3: Dim("width", min=least, max=MOST)}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    program = torch.onnx.export(
+        for_inference(network).to(memory_format=torch.contiguous_format),
+        (torch.rand(1, 3, SIDE, SIDE + 4),),
+        input_names=["image"],
+        output_names=["result"],
+        dynamic_shapes={"image": sides},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    model = program.model_proto
+    about = {"network": path.stem, "sha256": sha256(path.read_bytes()), "commit": record["provenance"]["commit"]}
+    onnx.helper.set_model_props(model, about)
+    write_atomically(out, model.SerializeToString())
+
+
+def _path(name: Path | str) -> Path:
+    known = {path.stem: path for path in sorted(NETWORKS.rglob("*.safetensors"))}
+    if str(name) not in known and not Path(name).suffix:
+        raise ReplicationError(f"there is no network {name!r}: give a .safetensors file or one of {', '.join(known)}")
+    return known.get(str(name), Path(name))

@@ -1,0 +1,52 @@
+"""Networks as ONNX, by onnxruntime against torch."""
+
+import onnx
+import pytest
+import torch
+
+from replication.export import export_network
+from replication.io.files import ReplicationError
+from replication.io.images import square
+from replication.io.pictures import content_picture
+from replication.style_transfer import style_network, stylise
+from replication.super_resolution import pretrained_network, upscale
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def difference(path, sizes, compute):
+    """The largest one between the file's result and `compute`'s, over images of these sizes."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    photograph, found = square(content_picture("chelsea").image, 160), []
+    for height, width in sizes:
+        image = photograph[..., :height, :width].contiguous()
+        (result,) = session.run(["result"], {"image": image.numpy()})
+        found.append((torch.from_numpy(result) - compute(image)).abs().max().item())
+    return max(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["great_wave", "great_wave_instance"])
+def test_a_style_network_gives_what_stylise_gives_at_any_size(tmp_path, name):
+    export_network(name, tmp_path / "style.onnx")
+    network, record = style_network(name)
+    assert difference(tmp_path / "style.onnx", [(44, 45), (97, 131), (160, 64)], lambda x: stylise(network, x)) < 1e-4
+    about = {each.key: each.value for each in onnx.load(tmp_path / "style.onnx").metadata_props}
+    assert (about["network"], about["commit"]) == (name, record["provenance"]["commit"])
+
+
+@pytest.mark.slow
+def test_a_network_of_super_resolution_gives_what_upscale_gives(tmp_path):
+    export_network("x4_feature", tmp_path / "large.onnx")
+    network, _ = pretrained_network(4, "feature")
+    assert difference(tmp_path / "large.onnx", [(2, 3), (33, 21), (40, 64)], lambda x: upscale(network, x)) < 1e-4
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path):
+    with pytest.raises(ReplicationError, match=r"there is no network 'waves': give a .safetensors file or one of comp"):
+        export_network("waves", tmp_path / "a.onnx")
+    with pytest.raises(ReplicationError, match=r"a.pb must end in .onnx"):
+        export_network("great_wave", tmp_path / "a.pb")
+    with pytest.raises(ReplicationError, match="holds another kind of network, SRCNN"):
+        export_network("srcnn_x4", tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
