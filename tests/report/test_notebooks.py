@@ -120,9 +120,9 @@ def test_an_interrupt_stops_the_kernel_and_keeps_what_was_there(smoke, checkout,
 def test_the_results_of_the_one_pixel_shift(smoke):
     found = record(smoke("01"), "one_pixel_shift")
     for scores in found["results"]["psnr"]:
-        assert scores["blurred"] == pytest.approx(scores["moved"], abs=0.05)
-        assert scores["noisy"] == pytest.approx(scores["moved"], abs=0.05)
-    ratios = found["results"]["over the loss of the moved"]
+        assert scores["blurred"] == pytest.approx(scores["shifted"], abs=0.05)
+        assert scores["noisy"] == pytest.approx(scores["shifted"], abs=0.05)
+    ratios = found["results"]["over the loss of the shifted"]
     assert found["measures"]["feature loss"] == min(ratios["relu3_3"]["blurred"] + ratios["relu3_3"]["noisy"]) > 1
     assert min(ratios["relu1_2"]["noisy"]) < 1 < min(ratios["relu4_3"]["noisy"])
 
@@ -147,8 +147,8 @@ def test_the_measures_of_fig3_are_the_less_favourable_of_both_rows(smoke):
     assert measures["colour"] == pytest.approx(min(row["colour_difference"] for row in ends), rel=1e-4)
     chance = max(row["layout"] for name, row in others.items() if name.startswith("another"))
     assert measures["layout"] == pytest.approx(min(row["layout"] for row in ends) - chance, abs=1e-4)
-    moved = others["moved"]["exact_edges"]
-    assert measures["exact shape"] == pytest.approx(max(row["exact_edges"] for row in ends) - moved, abs=1e-4)
+    shifted = others["shifted"]["exact_edges"]
+    assert measures["exact shape"] == pytest.approx(max(row["exact_edges"] for row in ends) - shifted, abs=1e-4)
 
 
 def test_shuffled_positions_change_nothing_and_shuffled_blocks_what_higher_layers_see(smoke):
