@@ -1,6 +1,7 @@
 """PNG and TIFF of 16 bits a channel, of whose colours Pillow reads the high bytes alone, and which it cannot write."""
 
 import io
+import logging
 import struct
 import sys
 import zlib
@@ -10,16 +11,38 @@ import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin, TiffTags
 
 from replication.io.files import ReplicationError
+from replication.io.icc import SRGB, converted_16, to_srgb
+
+log = logging.getLogger(__name__)
 
 OTHER_BYTE = {"L": "B", "B": "L", "N": "B"}  # the low one of an order of bytes is the high one of the other
 
 
-def deep_pixels(file: Image.Image) -> np.ndarray | None:
-    """The picture that an opened file is at, turned by its EXIF: (H, W, 1), 3 or 4; None where it has not 16 bits.
+def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """The picture that an opened file is at, in sRGB, turned by its EXIF; None where it has not 16 bits.
+
+    Returns:
+        Its pixels (H, W, 3) and its transparency (H, W, 1); the pixels in 8 bits, with a word, where its ICC profile is
+        more than curves and a matrix.
 
     Raises:
         ReplicationError: a pixel has 32 bits, or the channels lie in planes, of which Pillow makes nonsense.
     """
+    if (pixels := _pixels(file)) is None:
+        return None
+    alpha, colours, profile = pixels[..., 3:], pixels[..., :3], file.info.get("icc_profile")
+    if (clear := file.info.get("transparency")) is not None:
+        alpha = np.where((pixels == clear).all(-1, keepdims=True), 0, 65535).astype(np.uint16)
+    found = converted_16(colours, profile, SRGB) if profile else colours.repeat(3 // colours.shape[2], -1)
+    if found is None:
+        log.warning("%s is read in 8 bits, since its ICC profile is more than curves and a matrix", file.filename)
+        eight = np.rint(colours / 257).astype(np.uint8)
+        found = to_srgb(Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight), profile, file.filename)
+    return found, alpha if alpha.size else None
+
+
+def _pixels(file: Image.Image) -> np.ndarray | None:
+    """Those of 16 bits, (H, W, 1), 3 or 4, as the file has them."""
     low = _low_bytes(file)
     if low is None and not file.mode.startswith("I"):
         return None
@@ -35,7 +58,8 @@ def deep_pixels(file: Image.Image) -> np.ndarray | None:
 def _low_bytes(file: Image.Image) -> Image.Image | None:
     """The same picture of the low bytes of its colours: Pillow keeps the byte of each that its raw mode names."""
     tags, raw = _tags(file), [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in file.tile[:1]]
-    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and tags[TiffImagePlugin.BITSPERSAMPLE][0] == 16:
+    in_planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    if in_planes and tags.get(TiffImagePlugin.BITSPERSAMPLE, ())[:2] == (16, 16):
         raise ReplicationError(f"{file.filename} holds 16-bit channels in planes; save it with them pixel by pixel")
     channels, _, order = str(*raw).partition(";16")
     if channels not in ("RGB", "RGBA", "RGBX") or order not in OTHER_BYTE:

@@ -1,10 +1,14 @@
 """Colour profiles (ICC.1:2022), to sRGB and back: 8 bits by Pillow's LittleCMS, 16 bits, which it has not, by hand."""
 
 import io
+import logging
 import struct
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
+
+log = logging.getLogger(__name__)
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RAMP = np.linspace(0, 1, 2**16)
@@ -26,6 +30,16 @@ def converted(image: Image.Image | np.ndarray, source: bytes, target: bytes) -> 
     given, wanted = (ImageCms.ImageCmsProfile(io.BytesIO(each)) for each in (source, target))
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     return np.asarray(ImageCms.profileToProfile(image, given, wanted, outputMode="RGB"))
+
+
+def to_srgb(image: Image.Image, profile: bytes | None, path: Path | str) -> np.ndarray:
+    """An image of any mode as 8-bit pixels (H, W, 3) of sRGB; a profile that does not fit is ignored, with a word."""
+    if profile:
+        try:
+            return converted(image, profile, SRGB)
+        except (OSError, ImageCms.PyCMSError) as error:
+            log.warning("%s: its ICC profile does not fit and is ignored (%s)", path, error)
+    return np.asarray(image.convert("RGB"))
 
 
 def converted_16(pixels: np.ndarray, source: bytes, target: bytes) -> np.ndarray | None:

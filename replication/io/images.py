@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pillow_heif
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps, TiffTags
 from torch import Tensor
 from torch.nn import functional as F
 
-from replication.io.deep import WRITERS, deep_pixels
+from replication.io.deep import WRITERS, deep_rgb
 from replication.io.files import ReplicationError, explained, sha256, write_atomically
-from replication.io.icc import SRGB, converted, converted_16, fits_rgb
+from replication.io.icc import SRGB, converted, converted_16, fits_rgb, to_srgb
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,20 @@ ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # that hold transparency
 TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # that hold EXIF and a profile
 QUALITY = 95  # of those that lose something
+TEXTS = (
+    270,
+    271,
+    272,
+    282,
+    283,
+    296,
+    305,
+    306,
+    315,
+    33432,
+    34665,
+    34853,
+)  # tags of TIFF that are EXIF's, not the pixels'
 ANY_FORMAT = 8192  # pixels a side that every format takes
 
 
@@ -233,18 +247,27 @@ def _first(file: Image.Image, path: Path | str) -> Frame:
 
 def _frame(file: Image.Image, path: Path | str) -> Frame:
     """The picture that an opened file is at."""
-    deep = deep_pixels(file)
+    exif, deep = _exif_of_tiff(file), deep_rgb(file)
     file.load()
     turned = ImageOps.exif_transpose(file)
-    pixels, alpha = _rgb(turned, path) if deep is None else _deep_rgb(deep, turned.info, path)
+    pixels, alpha = deep or _rgb(turned, path)
     image = from_pixels(pixels)
     if alpha is not None:
         alpha = from_pixels(alpha)
         image = torch.lerp(torch.ones(()), image, alpha)
     profile = turned.info.get("icc_profile")
-    beside = {"exif": turned.getexif() or None, "profile": profile if fits_rgb(profile) else None}
+    beside = {"exif": exif or turned.getexif() or None, "profile": profile if fits_rgb(profile) else None}
     times = {"duration": file.info.get("duration", 0), "loop": file.info.get("loop", 1)}
     return Frame(image, alpha=alpha, deep=pixels.dtype == np.uint16, **beside, **times)
+
+
+def _exif_of_tiff(file: Image.Image) -> Image.Exif:
+    """What a TIFF file that is not loaded yet says of its picture, which turned copies have lost; of others nothing."""
+    given, exif = file.getexif() if file.format == "TIFF" else {}, Image.Exif()
+    for tag in given.keys() & set(TEXTS):
+        exif[tag] = given.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else given[tag]
+    exif.load(exif.tobytes())
+    return exif
 
 
 def _rgb(image: Image.Image, path: Path | str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -258,26 +281,4 @@ def _rgb(image: Image.Image, path: Path | str) -> tuple[np.ndarray, np.ndarray |
         image = image.convert("L")
     elif image.mode in ("P", "PA", "RGBA", "RGBa"):
         image = image.convert("RGB")
-    return _to_srgb(image, profile, path), alpha
-
-
-def _deep_rgb(pixels: np.ndarray, info: dict[str, Any], path: Path | str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The same of 16-bit pixels (H, W, 1), 3 or 4; in 8 bits, with a word, where the profile takes them."""
-    alpha, colours, profile = pixels[..., 3:], pixels[..., :3], info.get("icc_profile")
-    if (clear := info.get("transparency")) is not None:
-        alpha = np.where((pixels == clear).all(-1, keepdims=True), 0, 65535).astype(np.uint16)
-    found = converted_16(colours, profile, SRGB) if profile else colours.repeat(3 // colours.shape[2], -1)
-    if found is None:
-        log.warning("%s is read in 8 bits, since its ICC profile is more than curves and a matrix", path)
-        eight = np.rint(colours / 257).astype(np.uint8)
-        found = _to_srgb(Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight), profile, path)
-    return found, alpha if alpha.size else None
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None, path: Path | str) -> np.ndarray:
-    if profile:
-        try:
-            return converted(image, profile, SRGB)
-        except (OSError, ImageCms.PyCMSError) as error:
-            log.warning("%s: its ICC profile does not fit and is ignored (%s)", path, error)
-    return np.asarray(image.convert("RGB"))
+    return to_srgb(image, profile, path), alpha

@@ -13,6 +13,7 @@ from PIL import Image
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import load_frame, load_frames, load_image
+from replication.style_transfer import stylise_files
 from replication.super_resolution import upscale_files
 
 LAYOUTS = {"gray16": 1, "rgb48": 3, "rgba64": 4}
@@ -111,7 +112,12 @@ def test_the_kinds_of_tiff(tmp_path, pixels, options):
         assert frame.deep
         if channels == 3:
             assert np.abs(numbers(frame.image) - pixels[..., :3]).max() < 0.01
-    assert load_frame(written(tmp_path / "b.tif", pixels, compression_algo="lzw")).deep
+
+
+@pytest.mark.parametrize("compression", ["raw", "lzw", "deflate"])
+def test_how_tiff_is_compressed(tmp_path, pixels, compression):
+    frame = load_frame(written(tmp_path / "a.tif", pixels, compression_algo=compression))
+    assert np.abs(numbers(frame.image) - pixels[..., :3]).max() < 0.01
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -157,8 +163,18 @@ def test_the_transparent_colour_is_that_of_all_bits(tmp_path, pixels):
     assert frame.image[0, :, 0, 7].tolist() == [1, 1, 1]
 
 
-def test_upscale_and_its_histograms(tmp_path, pixels):
-    smooth = np.linspace(20_000, 24_000, 24 * 32).reshape(24, 32, 1).repeat(3, -1).astype(np.uint16)
+def test_both_commands_work_in_full_depth(tmp_path):
+    smooth = np.linspace(20_000, 24_000, 48 * 64).reshape(48, 64, 1).repeat(3, -1).astype(np.uint16)
     source = written(tmp_path / "a.png", smooth)
     assert upscale_files([source], tmp_path / "b.tif") == []
-    assert len(np.unique(found(tmp_path / "b.tif"))) > 500
+    assert stylise_files([source], tmp_path / "c.png", "poppies_instance") == []
+    assert len(np.unique(found(tmp_path / "b.tif"))) > 2000  # 16 would be all of 8 bits
+    assert len(np.unique(found(tmp_path / "c.png"))) > 2000
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_what_is_cut_short_is_named(tmp_path, pixels, suffix):
+    source = written(tmp_path / f"a{suffix}", pixels)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    with pytest.raises(ReplicationError, match=f"a{suffix} could not be read as an image"):
+        load_image(source)

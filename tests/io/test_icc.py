@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from replication.io.deep import png
 from replication.io.icc import SRGB, converted_16
+from replication.io.image_files import Transform, transform_files
+from replication.io.images import load_frame
 
 WIDE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))  # Adobe RGB, for D50
 CURVES = {
@@ -34,7 +37,9 @@ def profile(name, kind=b"RGB "):
     curve = curve.ljust(-(-len(curve) // 4) * 4, b"\0")
     tags = {b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249)}
     if kind == b"RGB ":
-        tags |= {name + b"XYZ": b"XYZ \0\0\0\0" + fixed(*xyz) for name, xyz in zip((b"r", b"g", b"b"), WIDE, strict=True)}
+        tags |= {
+            name + b"XYZ": b"XYZ \0\0\0\0" + fixed(*xyz) for name, xyz in zip((b"r", b"g", b"b"), WIDE, strict=True)
+        }
     tags |= {name + b"TRC": curve for name in ((b"r", b"g", b"b") if kind == b"RGB " else (b"k",))}
     start, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
     for tag, data in tags.items():
@@ -80,3 +85,24 @@ def test_grey_has_a_curve_alone(colours, name):
 @pytest.mark.parametrize("other", [b"", b"no profile", SRGB[:300], profile("table", b"GRAY")], ids=len)
 def test_others_are_left_to_little_cms(colours, other):
     assert converted_16(colours.astype(np.uint16), other, SRGB) is None
+
+
+def test_a_result_of_16_bits_is_in_the_profile_of_its_photograph(tmp_path, colours):
+    own, deep = profile("power"), colours[16:].astype(np.uint16) * 257 + 99
+    (tmp_path / "a.png").write_bytes(png([deep], None, own))
+    given = load_frame(tmp_path / "a.png")
+    assert np.abs(given.image[0].permute(1, 2, 0).numpy() * 255 - reference(colours[16:], own, SRGB)).max() < 1
+    for name in ("b.png", "b.tif"):
+        assert transform_files([tmp_path / "a.png"], tmp_path / name, Transform(lambda image, _: image)) == []
+        kept = load_frame(tmp_path / name)
+        assert kept.profile == own
+        assert kept.deep
+        assert (kept.image - given.image).abs().max() < 3 / 65535
+
+
+def test_a_profile_of_tables_takes_8_bits(tmp_path, colours, caplog):
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    (tmp_path / "a.png").write_bytes(png([colours.astype(np.uint16) * 257], None, lab))
+    frame = load_frame(tmp_path / "a.png")
+    assert not frame.deep
+    assert "a.png is read in 8 bits, since its ICC profile is more than curves and a matrix" in caplog.text
