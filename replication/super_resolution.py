@@ -12,7 +12,7 @@ from replication.config import TILE_ENLARGED, SuperResolutionConfig
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import resize, to_pixels
+from replication.io.images import from_pixels, resize, to_pixels
 from replication.io.photographs import SHORT_SIDE, ImageDataset
 from replication.io.ranges import check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
@@ -117,32 +117,33 @@ def upscale(
     return large
 
 
-def histogram_matched(large: Tensor, small: Tensor) -> Tensor:
+def histogram_matched(large: Tensor, small: Tensor, dtype: type = np.uint8) -> Tensor:
     """An enlarged image with the histograms of the small one, channel by channel: the paper's post-processing.
 
     As scikit-image's `match_histograms`, which holds a large image several times over. Both are (1, 3, ...) in [0, 1],
-    taken in 8 bits.
+    taken in 8 bits, or in 16, uint16.
     """
     result = torch.empty_like(large)
-    tables = [_table(*counts) for counts in zip(_histograms(large), _histograms(small), strict=True)]
+    tables = [_table(*counts) for counts in zip(_histograms(large, dtype), _histograms(small, dtype), strict=True)]
     for matched, band in zip(result.split(BAND, 2), large.split(BAND, 2), strict=True):
-        pixels = to_pixels(band)
+        pixels = to_pixels(band, dtype)
         for i, table in enumerate(tables):
             matched[0, i] = torch.from_numpy(table[pixels[..., i]])
     return result
 
 
 def _table(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """What each of the 256 values becomes, in [0, 1], so that the values that occur have the wanted quantiles."""
+    """What each value becomes, in [0, 1], so that the values that occur have the wanted quantiles."""
     (values,) = np.nonzero(wanted)
     quantiles = np.cumsum(wanted[values]) / wanted.sum()
-    return np.interp(np.cumsum(counts) / counts.sum(), quantiles, values) / 255
+    return np.interp(np.cumsum(counts) / counts.sum(), quantiles, values) / (len(wanted) - 1)
 
 
-def _histograms(image: Tensor) -> np.ndarray:
-    """How often each of the 256 values occurs in each channel, (3, 256)."""
-    bands = (to_pixels(band) for band in image.split(BAND, 2))
-    return sum(np.stack([np.bincount(band[..., i].ravel(), minlength=256) for i in range(3)]) for band in bands)
+def _histograms(image: Tensor, dtype: type) -> np.ndarray:
+    """How often each value occurs in each channel, (3, 256) or (3, 65536)."""
+    bands = (to_pixels(band, dtype) for band in image.split(BAND, 2))
+    values = np.iinfo(dtype).max + 1
+    return sum(np.stack([np.bincount(band[..., i].ravel(), minlength=values) for i in range(3)]) for band in bands)
 
 
 def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
@@ -192,7 +193,8 @@ def upscale_files(
         large = upscale(found, small.to(device), tile, name)
         if torch.equal(small[:, :2], small[:, 1:]):  # grey stays grey
             large = (FROM_LUMINANCE * (luminance(large) - 16 / 255)).clamp(0, 1).expand_as(large)
-        return histogram_matched(large, small) if match else large
+        in_8_bits = torch.equal(small, from_pixels(to_pixels(small)))
+        return histogram_matched(large, small, np.uint8 if in_8_bits else np.uint16) if match else large
 
     return transform_files(inputs, out, Transform(enlarged, scale=factor), overwrite)
 

@@ -14,6 +14,7 @@ from skimage.color import rgb2ycbcr
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from replication import style_transfer
+from replication.__main__ import main
 from replication.config import StyleConfig
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError, sha256
@@ -117,6 +118,26 @@ def test_files_that_are_no_networks_are_named(tmp_path, saved):
     for name in ("cut", "empty"):
         with pytest.raises(ReplicationError, match=f"{name}.safetensors is damaged or no network of this project"):
             style_network(tmp_path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("as_before_1_6", [True, False])
+def test_networks_of_others_are_refused_with_the_reason(tmp_path, as_before_1_6, capsys):
+    shapes = {"conv1": (32, 3, 9, 9), "res1.conv1": (128, 128, 3, 3), "deconv1": (64, 128, 3, 3)}
+    weights = {f"{name}.conv2d.weight": torch.rand(shape) for name, shape in shapes.items()}
+    weights["in1.running_mean"] = torch.zeros(32)  # that torch had once
+    torch.save(weights, tmp_path / "candy.pth", _use_new_zipfile_serialization=not as_before_1_6)
+    torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth", _use_new_zipfile_serialization=not as_before_1_6)
+    (tmp_path / "mosaic.t7").write_bytes(b"\4\0\0\0\1\0\0\0\3\0\0\0V 1")
+    for name, reason in {
+        "candy.pth": "is a network of pytorch/examples, which no weights of ours equal: it pads each convolution",
+        "mosaic.t7": "is a network of fast-neural-style, in Torch7, which no weights of ours equal: it ends",
+        "other.pth": "is damaged or no network of this project",
+    }.items():
+        arguments = ["stylise", "nowhere.png", "-o", str(tmp_path / "out.png"), "--style", str(tmp_path / name)]
+        assert main(arguments) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {tmp_path / name} {reason}")
+        assert ("train its painting with train-style" in line) == (name != "other.pth")
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
         The network, on the CPU, in float32 and in evaluation mode, and its record.
 
     Raises:
-        ReplicationError: no such file, a damaged one, or one that holds another kind of network.
+        ReplicationError: no such file, a damaged one, or one that holds another kind of network, or another project's.
     """
     kinds = {each.__name__: each for each in (kind if isinstance(kind, tuple) else (kind,))}
     try:
@@ -137,8 +137,23 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
     except FileNotFoundError:
         raise ReplicationError(f"{path} does not exist") from None
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        raise ReplicationError(f"{path} is damaged or no network of this project ({reason(error)})") from error
+        why = _of_another_project(Path(path)) or f"is damaged or no network of this project ({reason(error)})"
+        raise ReplicationError(f"{path} {why}") from error
     return network.eval(), record
+
+
+def _of_another_project(path: Path) -> str | None:
+    """Why no weights of `ImageTransformationNetwork` make a network that others published; None for other files."""
+    if path.suffix == ".t7":
+        kind, why = "fast-neural-style, in Torch7", "it ends in 150 tanh around the mean colour, ours in (1 + tanh) / 2"
+    elif path.is_file() and b"deconv1.conv2d.weight" in path.read_bytes():  # the names of weights are not packed
+        kind = "pytorch/examples"
+        why = (
+            "it pads each convolution by reflection, repeats pixels where ours has transposed convolutions, has no tanh"
+        )
+    else:
+        return None
+    return f"is a network of {kind}, which no weights of ours equal: {why}; train its painting with train-style"
 
 
 def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any]) -> dict[str, Any]:

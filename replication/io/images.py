@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pillow_heif
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps, TiffTags
 from torch import Tensor
 from torch.nn import functional as F
 
+from replication.io.deep import WRITERS, deep_rgb
 from replication.io.files import ReplicationError, explained, sha256, write_atomically
+from replication.io.icc import SRGB, converted, converted_16, fits_rgb, to_srgb
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,21 @@ ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # that hold transparency
 TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # that hold EXIF and a profile
 QUALITY = 95  # of those that lose something
+TEXTS = (
+    270,
+    271,
+    272,
+    282,
+    283,
+    296,
+    305,
+    306,
+    315,
+    33432,
+    34665,
+    34853,
+)  # tags of TIFF that are EXIF's, not the pixels'
 ANY_FORMAT = 8192  # pixels a side that every format takes
-PHOTOMETRIC = 262  # the tag of TIFF that is 0 where white is 0
 
 
 class Frame(NamedTuple):
@@ -38,6 +53,7 @@ class Frame(NamedTuple):
     alpha: Tensor | None = None  # (1, 1, H, W) in [0, 1]; the image is laid on white
     exif: Image.Exif | None = None  # without the orientation, by which the image is turned
     profile: bytes | None = None  # of ICC, for RGB, from which the image was converted to sRGB
+    deep: bool = False  # read with 16 bits a channel, and written so where the format holds them
 
 
 def format_of(path: Path | str) -> str | None:
@@ -48,8 +64,8 @@ def format_of(path: Path | str) -> str | None:
 def load_image(path: Path | str) -> Tensor:
     """Read an image file; of one that holds several pictures, the first, with a word.
 
-    Turned by its EXIF orientation, converted from its ICC profile to sRGB, transparency laid on white; grey, palette,
-    CMYK and 16-bit grey images become RGB.
+    Turned by its EXIF orientation, converted from its ICC profile to sRGB, transparency laid on white; grey, palette
+    and CMYK images become RGB. Of PNG and TIFF 16 bits are kept, unless the profile is more than curves and a matrix.
 
     Returns:
         (1, 3, H, W), float32 in [0, 1].
@@ -111,25 +127,28 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
     if kind in TAGGED:
         tags = {"exif": frame.exif, "icc_profile": frame.profile}
         options = {name: value for name, value in tags.items() if value}
+    if any(isinstance(picture, np.ndarray) for picture in pictures):
+        write_atomically(path, WRITERS[kind]([np.asarray(picture) for picture in pictures], **options))
+        return
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
         options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # which GIF says by silence
     write_atomically(path, _encoded(pictures[0], path, **options))
 
 
-def _picture(frame: Frame, path: Path | str) -> Image.Image:
-    """A frame as Pillow writes it to a file of this suffix: in its own profile, with its transparency."""
-    picture = Image.fromarray(to_pixels(frame.image))
-    if frame.profile and format_of(path) in TAGGED:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(frame.profile))
-        picture = ImageCms.profileToProfile(picture, ImageCms.createProfile("sRGB"), own, outputMode="RGB")
-    if frame.alpha is None:
-        return picture
-    if format_of(path) in CLEAR:
-        picture.putalpha(Image.fromarray(to_pixels(frame.alpha.expand(1, 3, -1, -1))[..., 0]))
-    else:
+def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:
+    """A frame as Pillow, or where it is deep `WRITERS`, writes it: in its own profile, with its transparency."""
+    kind = format_of(path)
+    deep = frame.deep and kind in WRITERS
+    dtype = np.uint16 if deep else np.uint8
+    pixels = to_pixels(frame.image, dtype)
+    if frame.profile and kind in TAGGED:
+        pixels = (converted_16 if deep else converted)(pixels, SRGB, frame.profile)
+    if frame.alpha is not None and kind in CLEAR:
+        pixels = np.dstack([pixels, to_pixels(frame.alpha.expand(1, 3, -1, -1), dtype)[..., 0]])
+    elif frame.alpha is not None:
         log.warning("%s: its transparency is laid on white", path)
-    return picture
+    return pixels if deep else Image.fromarray(pixels)
 
 
 def check_format(path: Path | str, height: int = 1, width: int = 1) -> None:
@@ -156,21 +175,22 @@ def _encoded(picture: Image.Image, path: Path | str, **options: Any) -> bytes:
 
 
 def from_pixels(pixels: np.ndarray) -> Tensor:
-    """8-bit pixels (H, W, 3) as an image (1, 3, H, W) in [0, 1]."""
-    image = torch.empty(1, 3, *pixels.shape[:2])
+    """Pixels (H, W, C) of 8 or 16 bits as an image (1, C, H, W) in [0, 1]."""
+    height, width, channels = pixels.shape
+    image = torch.empty(1, channels, height, width)
     image[0] = torch.tensor(pixels).permute(2, 0, 1)
-    return image.div_(255)  # in place: of a large image each copy counts
+    return image.div_(np.iinfo(pixels.dtype).max)  # in place: of a large image each copy counts
 
 
-def to_pixels(image: Tensor) -> np.ndarray:
-    """An image (1, 3, H, W) as 8-bit pixels (H, W, 3), clipped and rounded; ValueError: other shapes, not finite."""
+def to_pixels(image: Tensor, dtype: type = np.uint8) -> np.ndarray:
+    """An image (1, 3, H, W) as pixels (H, W, 3), clipped and rounded; ValueError: other shapes, not finite."""
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
     if not torch.stack(image.detach().aminmax()).isfinite().all():
         raise ValueError("the image has values that are not finite")
-    pixels = np.empty((*image.shape[2:], 3), np.uint8)
+    pixels = np.empty((*image.shape[2:], 3), dtype)
     for i, channel in enumerate(image.detach()[0]):  # one by one: of a large image each copy counts
-        pixels[..., i] = channel.float().clamp(0, 1).mul_(255).round_().byte().cpu()
+        pixels[..., i] = channel.float().clamp(0, 1).mul_(np.iinfo(dtype).max).round_().cpu()
     return pixels
 
 
@@ -227,65 +247,38 @@ def _first(file: Image.Image, path: Path | str) -> Frame:
 
 def _frame(file: Image.Image, path: Path | str) -> Frame:
     """The picture that an opened file is at."""
+    exif, deep = _exif_of_tiff(file), deep_rgb(file)
     file.load()
-    inverted = getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == 0  # a turned copy has lost it
     turned = ImageOps.exif_transpose(file)
-    picture, alpha = _rgb(turned, path, inverted)
+    pixels, alpha = deep or _rgb(turned, path)
+    image = from_pixels(pixels)
     if alpha is not None:
-        picture = Image.composite(picture, Image.new("RGB", picture.size, "white"), alpha)
-        alpha = from_pixels(np.asarray(alpha)[..., None].repeat(3, -1))[:, :1]
-    beside = {"exif": turned.getexif() or None, "profile": _rgb_profile(turned.info.get("icc_profile"))}
+        alpha = from_pixels(alpha)
+        image = torch.lerp(torch.ones(()), image, alpha)
+    profile = turned.info.get("icc_profile")
+    beside = {"exif": exif or turned.getexif() or None, "profile": profile if fits_rgb(profile) else None}
     times = {"duration": file.info.get("duration", 0), "loop": file.info.get("loop", 1)}
-    return Frame(from_pixels(np.asarray(picture)), alpha=alpha, **beside, **times)
+    return Frame(image, alpha=alpha, deep=pixels.dtype == np.uint16, **beside, **times)
 
 
-def _rgb_profile(profile: bytes | None) -> bytes | None:
-    """A profile, if it is one of RGB, into which a result can be brought back."""
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
-        ImageCms.buildTransform(ImageCms.createProfile("sRGB"), own, "RGB", "RGB")
-    except (OSError, ImageCms.PyCMSError):
-        return None
-    return profile
+def _exif_of_tiff(file: Image.Image) -> Image.Exif:
+    """What a TIFF file that is not loaded yet says of its picture, which turned copies have lost; of others nothing."""
+    given, exif = file.getexif() if file.format == "TIFF" else {}, Image.Exif()
+    for tag in given.keys() & set(TEXTS):
+        exif[tag] = given.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else given[tag]
+    exif.load(exif.tobytes())
+    return exif
 
 
-def _rgb(image: Image.Image, path: Path | str, inverted: bool) -> tuple[Image.Image, Image.Image | None]:
-    """An image of any mode in 8-bit sRGB, and its transparency.
-
-    Args:
-        inverted: white is 0, which Pillow mends below 16 bits.
-    """
+def _rgb(image: Image.Image, path: Path | str) -> tuple[np.ndarray, np.ndarray | None]:
+    """An image of any mode of 8 bits in sRGB, (H, W, 3), and its transparency, (H, W, 1)."""
     profile, alpha = image.info.get("icc_profile"), None
-    if image.mode.startswith("I"):
-        if (clear := image.info.get("transparency")) is not None:
-            alpha = Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
-    elif image.has_transparency_data:
-        alpha = image.convert("RGBA").getchannel("A")
+    if image.has_transparency_data:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))[..., None]
     if image.mode == "F":
         raise ReplicationError(f"{path} holds floating-point pixels of unknown range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        grey = _grey(image, path)
-        image = Image.fromarray(255 - grey if inverted else grey)
     if image.mode in ("LA", "La", "1"):
         image = image.convert("L")
     elif image.mode in ("P", "PA", "RGBA", "RGBa"):
         image = image.convert("RGB")
-    return _to_srgb(image, profile, path), alpha
-
-
-def _grey(image: Image.Image, path: Path | str) -> np.ndarray:
-    """8-bit pixels (H, W) of a 16-bit grey image, some of which Pillow keeps in 32 bits."""
-    grey = np.asarray(image, dtype=np.float64)
-    if grey.min() < 0 or grey.max() > 65535:
-        raise ReplicationError(f"{path} holds 32-bit pixels; save it with 8 or 16 bits")
-    return np.round(grey / 257).astype(np.uint8)
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None, path: Path | str) -> Image.Image:
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (OSError, ImageCms.PyCMSError) as error:
-            log.warning("%s: its ICC profile does not fit and is ignored (%s)", path, error)
-    return image.convert("RGB")
+    return to_srgb(image, profile, path), alpha

@@ -326,15 +326,18 @@ def test_where_it_does_not_the_transparency_is_laid_on_white_with_a_word(tmp_pat
     assert load_image(tmp_path / "b.jpg").min() > 0.99
 
 
+@pytest.mark.parametrize("source", [".jpg", ".tif"])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
-def test_exif_is_kept_but_for_the_orientation(tmp_path, suffix):
-    exif = Image.Exif()
-    exif[0x010E], exif[0x0112] = "a cat", 6  # description, and to be turned
-    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
-    assert transform_files([tmp_path / "a.jpg"], tmp_path / f"b{suffix}", Transform(lambda x, _: x)) == []
+def test_exif_is_kept_but_for_the_orientation(tmp_path, source, suffix):
+    exif, given = Image.Exif(), tmp_path / f"a{source}"
+    exif[0x010E], exif[0x0112], exif[0x8769] = "a cat", 6, {0x9003: "2020:01:01 00:00:00"}  # 0x0112: to be turned
+    exif.load(exif.tobytes())
+    Image.new("RGB", (60, 40)).save(given, exif=exif)
+    assert transform_files([given], tmp_path / f"b{suffix}", Transform(lambda x, _: x)) == []
     with Image.open(tmp_path / f"b{suffix}") as found:
         assert found.size == (40, 60)
         assert found.getexif()[0x010E] == "a cat"
+        assert found.getexif().get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
         assert found.getexif().get(0x0112, 1) == 1
 
 
