@@ -13,6 +13,7 @@ from replication.io.images import from_pixels, to_pixels
 from replication.io.runtime import progress_bar
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+RATE = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # frames a second, below one too
 QUALITY = {"crf": "18"}  # of x264 and VP9: to the eye as good as the source
 
 
@@ -60,6 +61,7 @@ def _copy(file: Any, result: Any, apply: Callable[[Tensor], Tensor], label: str)
     video, stream, waiting = file.streams.video[0], None, []
     sounds = {sound.index: result.add_stream_from_template(sound) for sound in file.streams.audio}
     with progress_bar(video.frames or None, label) as bar:
+        bar.unit, bar.bar_format = "frame", RATE
         for packet in file.demux(video, *file.streams.audio):
             if packet.stream is not video:
                 waiting += [packet] if packet.dts is not None else []

@@ -45,9 +45,10 @@ def inverse(image, name):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".m4v"])
-def test_every_picture_is_transformed_and_the_sound_is_kept(video, tmp_path, suffix):
+def test_every_picture_is_transformed_and_the_sound_is_kept(video, tmp_path, suffix, capsys):
     target = tmp_path / f"b{suffix}"
     assert transform_files([video], target, Transform(inverse)) == []
+    assert "frame/s]" in capsys.readouterr().err
     before, after = pictures(video), pictures(target)
     assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=2e-3)
     for (_, given), (_, made) in zip(before, after, strict=True):
