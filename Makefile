@@ -2,14 +2,17 @@
 # make figures PROFILE=paper ONLY=01  the paper's settings, chosen notebooks
 # make test                           the tests; some of them: make test ARGS="-m data"
 # make lab                            JupyterLab on the notebooks (as root: make lab ARGS=--allow-root)
+# make page                           what docs/index.html needs: networks as ONNX, onnxruntime-web by npm
 PYTHON ?= python3
 PROFILE ?= quick
 ONLY ?=
 ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+TRAINED := data/checkpoints/style
+STYLES := $(patsubst $(TRAINED)/%_instance.safetensors,%,$(wildcard $(TRAINED)/*_instance.safetensors))
 
-.PHONY: figures test lint lab clean
+.PHONY: figures test lint lab page clean
 
 figures: $(VENV)/.ready
 	$(RUN) replication figures --profile "$(PROFILE)" --only "$(ONLY)"
@@ -24,8 +27,26 @@ lint: $(VENV)/.ready
 lab: $(VENV)/.ready
 	$(RUN) jupyterlab $(ARGS) notebooks
 
+page: docs/ort $(STYLES:%=docs/models/%.onnx) docs/models/sample.jpg
+
+docs/ort: docs/package.json
+	npm install --prefix docs --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
+	mkdir docs/node_modules/ort
+	cd docs/node_modules/onnxruntime-web/dist && cp ort.wasm.min.mjs ort.webgpu.min.mjs \
+		ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm \
+		ort-wasm-simd-threaded.asyncify.mjs ort-wasm-simd-threaded.asyncify.wasm ../../ort
+	rm -rf $@ && mv docs/node_modules/ort $@
+	rm -r docs/node_modules
+
+docs/models/%.onnx: $(TRAINED)/%_instance.safetensors data/styles/%.jpg $(VENV)/.ready
+	$(RUN) replication export $< -o $@
+	cp data/styles/$*.jpg docs/models
+
+docs/models/sample.jpg: $(VENV)/.ready
+	$(VENV)/bin/python -c "from replication import content_picture, save_image; save_image(content_picture('chelsea').image, '$@')"
+
 clean:
-	rm -rf $(VENV) figures/quick figures/smoke
+	rm -rf $(VENV) docs/ort docs/models figures/quick figures/smoke
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % v[:2])'

@@ -2,13 +2,18 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.export import Dim
 
 from replication.io.checkpoints import NETWORKS, load_network
 from replication.io.files import ReplicationError, check_writable, sha256, write_atomically
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 18  # of ONNX, which runtimes of 2023 and later know
 SIDE = 64  # pixels, of the image that is traced; the file takes others
@@ -19,7 +24,8 @@ def export_network(name: Path | str, out: Path | str) -> None:
     """Write a network as ONNX: `image` (1, 3, H, W), RGB in [0, 1], to `result` in [0, 1], both float32.
 
     A style network takes any height and width of 44 pixels and more, and gives the same; one of super-resolution any of
-    2 and more, and gives 4 or 8 times as many. The weights lie in the file; its metadata hold where they are from.
+    2 and more, and gives 4 or 8 times as many. The weights lie in the file, in float16 where they are float16; its
+    metadata hold where they are from.
 
     Args:
         name: a .safetensors file, or a name out of data/checkpoints, "great_wave_instance" or "x4_feature".
@@ -55,7 +61,31 @@ def export_network(name: Path | str, out: Path | str) -> None:
     model = program.model_proto
     about = {"network": path.stem, "sha256": sha256(path.read_bytes()), "commit": record["provenance"]["commit"]}
     onnx.helper.set_model_props(model, about)
+    _without_traces(model.graph)
+    _with_halves(model.graph)
     write_atomically(out, model.SerializeToString())
+
+
+def _without_traces(graph: "onnx.GraphProto") -> None:
+    """Take out what the exporter says of each operation: the lines of code, with the paths of this machine."""
+    for each in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del each.metadata_props[:]
+
+
+def _with_halves(graph: "onnx.GraphProto") -> None:
+    """Store kernels in float16 that it holds to the bit, as the networks' own files do, each followed by a cast."""
+    import onnx
+
+    casts = []
+    for stored in graph.initializer:
+        kernel = onnx.numpy_helper.to_array(stored)
+        half = kernel.astype(np.float16)
+        if kernel.dtype == np.float32 and kernel.ndim == 4 and np.array_equal(half, kernel):
+            name = f"{stored.name}.half"
+            casts.append(onnx.helper.make_node("Cast", [name], [stored.name], to=onnx.TensorProto.FLOAT))
+            stored.CopyFrom(onnx.numpy_helper.from_array(half, name))
+    for i, cast in enumerate(casts):
+        graph.node.insert(i, cast)
 
 
 def _path(name: Path | str) -> Path:
