@@ -103,8 +103,9 @@ class Judgement(NamedTuple):
 
     @property
     def first(self) -> Finding:
-        """What stands for the whole in a caption and in the overview: the first check that was run, if any was."""
-        return next((found for found in self.findings if found.ours), self.findings[0])
+        """What stands for the whole in captions and the overview: the first headline check, of those run if any was."""
+        headlines = [found for found in self.findings if found.check.headline]
+        return next((found for found in headlines if found.ours), headlines[0])
 
     @property
     def caption(self) -> str:

@@ -47,6 +47,7 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
             ax.plot(x, _heights(those, titles), "o", color=colour_of(verdict), markeredgecolor="0.3", label=verdict)
         ax.set_xscale("symlog", linthresh=2)
         ax.set(xlim=(-1.2 * MOST, 1.2 * MOST), ylim=(len(titles) - 0.5, -0.5))
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.set_yticks(range(len(titles)), titles)
         ax.set_xlabel("ours less the paper's, in tolerances")
         ax.grid(axis="y", alpha=0.3)
