@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -140,11 +141,10 @@ def site(once):
 @pytest.fixture
 def browser(site, tmp_path):
     """With the page."""
-    it = Browser(tmp_path)
-    it.call("Page.navigate", url=site)
-    it.said("Choose a painting.")
-    yield it
-    it.close()
+    with closing(Browser(tmp_path)) as it:
+        it.call("Page.navigate", url=site)
+        it.said("Choose a painting.")
+        yield it
 
 
 def differences(found, wanted):
