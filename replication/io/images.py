@@ -127,9 +127,15 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
     if kind in TAGGED:
         tags = {"exif": frame.exif, "icc_profile": frame.profile}
         options = {name: value for name, value in tags.items() if value}
-    if any(isinstance(picture, np.ndarray) for picture in pictures):
+    deep = [isinstance(picture, np.ndarray) for picture in pictures]
+    if any(deep) and (kind == "TIFF" or len(pictures) == 1):
         write_atomically(path, WRITERS[kind]([np.asarray(picture) for picture in pictures], **options))
         return
+    if any(deep):  # an animated PNG has 8 bits
+        eight = [
+            np.rint(np.asarray(each) / (257 if is_deep else 1)) for each, is_deep in zip(pictures, deep, strict=True)
+        ]
+        pictures = [Image.fromarray(each.astype(np.uint8)) for each in eight]
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
         options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # which GIF says by silence
