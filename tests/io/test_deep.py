@@ -141,12 +141,15 @@ def test_pages_each_keep_their_own(tmp_path, pixels):
         assert np.array_equal(file.pages[2].tags["BitsPerSample"].value, (16, 16, 16))
 
 
-def test_an_animated_png_has_8(tmp_path, pixels):
-    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
-        for page in (pixels[..., :3], (pixels[..., :3] >> 8).astype(np.uint8)):
-            file.write(page, photometric="rgb")
-    assert transform_files([tmp_path / "a.tif"], tmp_path / "b.png", SAME) == []
-    given, kept = ([*load_frames(tmp_path / name)] for name in ("a.tif", "b.png"))
+def test_an_animation_is_written_in_8(tmp_path, pixels):
+    with av.open(str(tmp_path / "a.png"), "w", format="apng") as file:
+        stream = file.add_stream("apng", rate=2)
+        stream.height, stream.width, stream.pix_fmt = *pixels.shape[:2], "rgb48be"
+        for colours in (pixels[..., :3], pixels[..., 1:]):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(colours.copy(), "rgb48be")))
+        file.mux(stream.encode(None))
+    assert transform_files([tmp_path / "a.png"], tmp_path / "b.png", SAME) == []
+    given, kept = ([*load_frames(tmp_path / name)] for name in ("a.png", "b.png"))
     assert [frame.deep for frame in kept] == [False, False]
     assert all((a.image - b.image).abs().max() < 0.501 / 255 for a, b in zip(given, kept, strict=True))
 
