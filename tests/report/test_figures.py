@@ -99,7 +99,7 @@ def test_a_figure_closes_with_its_verdict(folder, photograph, record, monkeypatc
     monkeypatch.setattr(figures, "provenance", lambda *_: record)
     figure, claim = next((name, claim) for name, claim in claims().items() if name.startswith("fig3"))
     run, measures = (
-        SimpleNamespace(iterations=500, stand_ins={"a": "b"}),
+        SimpleNamespace(iterations=500, size=256, stand_ins={"a": "b"}),
         dict.fromkeys((check.key for check in claim.checks), None),
     )
     conclude(figure, run, [], measures=measures, rows=[[(photograph, "")]])
