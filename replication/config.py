@@ -41,7 +41,7 @@ class TrainingConfig:
     flip: bool = False
     """mirror half of the photographs"""
     initial: str | None = None
-    """a trained network to start from: a file, a name out of data/checkpoints/style, or base, great_wave_instance"""
+    """a trained network to start from: a file, or for a style a name out of data/checkpoints/style, or base"""
     optimizer: Optimizer = "adam"
     """muon takes the kernels of convolutions and leaves the rest to Adam"""
     learning_rate: float = 1e-3

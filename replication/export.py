@@ -2,18 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import torch
 from torch.export import Dim
 
 from replication.io.checkpoints import NETWORKS, load_network
 from replication.io.files import ReplicationError, check_writable, sha256, write_atomically
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
-
-if TYPE_CHECKING:
-    import onnx
 
 OPSET = 18  # of ONNX, which runtimes of 2023 and later know
 SIDE = 64  # pixels, of the image that is traced; the file takes others
@@ -41,10 +38,9 @@ def export_network(name: Path | str, out: Path | str) -> None:
     check_writable(out)
     network, record = load_network(path, (ImageTransformationNetwork, SuperResolutionNetwork))
     try:
-        import onnx
         import onnxscript  # noqa: F401, which torch's exporter imports when it is too late for one clear error
-    except ImportError as error:
-        raise ReplicationError(f"export needs {error.name}; pip install onnx onnxscript") from None
+    except ImportError:
+        raise ReplicationError("export needs onnxscript; pip install onnxscript") from None
     least = getattr(network, "smallest", 2)
     sides = {2: Dim("height", min=least, max=MOST), 3: Dim("width", min=least, max=MOST)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -66,16 +62,14 @@ def export_network(name: Path | str, out: Path | str) -> None:
     write_atomically(out, model.SerializeToString())
 
 
-def _without_traces(graph: "onnx.GraphProto") -> None:
+def _without_traces(graph: onnx.GraphProto) -> None:
     """Take out what the exporter says of each operation: the lines of code, with the paths of this machine."""
     for each in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del each.metadata_props[:]
 
 
-def _with_halves(graph: "onnx.GraphProto") -> None:
+def _with_halves(graph: onnx.GraphProto) -> None:
     """Store kernels in float16 that it holds to the bit, as the networks' own files do, each followed by a cast."""
-    import onnx
-
     casts = []
     for stored in graph.initializer:
         kernel = onnx.numpy_helper.to_array(stored)

@@ -17,8 +17,8 @@ class Muon(torch.optim.Optimizer):
     """Steps along the running mean of the gradients with all its singular values brought near one (Jordan et al. 2024).
 
     Of a kernel as a matrix: outputs x (inputs * height * width). The singular values of a step are near
-    lr * sqrt(max(1, rows / columns)). In bfloat16 it is torch.optim.Muon, bit for bit; where a processor emulates that,
-    float32 takes a fifteenth of its time.
+    lr * sqrt(max(1, rows / columns)). In bfloat16 it is torch.optim.Muon, bit for bit, which has no other
+    precision and takes longer than the rest of a step where a processor emulates that one.
 
     Args:
         kernels: of convolutions, (outputs, inputs, height, width).

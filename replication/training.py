@@ -78,6 +78,7 @@ class Trainer:
         check(save_every=save_every, log_every=log_every)
         self.network, self.losses, self.batch, self.config = network, losses, batch, config
         self.device = next(network.parameters()).device
+        self.precision = precision_of(config.precision, self.device.type)
         self.initial = initial
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
@@ -161,8 +162,7 @@ class Trainer:
         return log and bool(flag)
 
     def _predict(self, images: Tensor) -> Tensor:
-        half = precision_of(self.config.precision, self.device.type) == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             return self.parallel(images)
 
     def _check(self, label: str) -> None:
@@ -247,10 +247,7 @@ def train_network(
     log, config = trainer.run(out.stem), trainer.config
     if first_process():
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed)
-        run.photographs, run.precision = (
-            trainer.inputs["photographs"],
-            precision_of(config.precision, trainer.device.type),
-        )
+        run.photographs, run.precision = trainer.inputs["photographs"], trainer.precision
         record = recorded(config, log, provenance(run, phi, inputs))
         if trainer.initial:
             record["initial"] = load_network(trainer.initial, type(trainer.network))[1]

@@ -27,20 +27,7 @@ ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # that hold transparency
 TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # that hold EXIF and a profile
 QUALITY = 95  # of those that lose something
-TEXTS = (
-    270,
-    271,
-    272,
-    282,
-    283,
-    296,
-    305,
-    306,
-    315,
-    33432,
-    34665,
-    34853,
-)  # tags of TIFF that are EXIF's, not the pixels'
+TEXTS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)  # tags of TIFF that are EXIF's
 ANY_FORMAT = 8192  # pixels a side that every format takes
 
 
@@ -127,15 +114,11 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
     if kind in TAGGED:
         tags = {"exif": frame.exif, "icc_profile": frame.profile}
         options = {name: value for name, value in tags.items() if value}
-    deep = [isinstance(picture, np.ndarray) for picture in pictures]
-    if any(deep) and (kind == "TIFF" or len(pictures) == 1):
-        write_atomically(path, WRITERS[kind]([np.asarray(picture) for picture in pictures], **options))
-        return
-    if any(deep):  # an animated PNG has 8 bits
-        eight = [
-            np.rint(np.asarray(each) / (257 if is_deep else 1)) for each, is_deep in zip(pictures, deep, strict=True)
-        ]
-        pictures = [Image.fromarray(each.astype(np.uint8)) for each in eight]
+    if any(isinstance(picture, np.ndarray) for picture in pictures):
+        if kind == "TIFF" or len(pictures) == 1:
+            write_atomically(path, WRITERS[kind]([np.asarray(picture) for picture in pictures], **options))
+            return
+        pictures = [Image.fromarray(np.rint(picture / 257).astype(np.uint8)) for picture in pictures]  # an animated PNG
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
         options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # which GIF says by silence

@@ -40,8 +40,8 @@ def use_device(device: str) -> None:
 def precision_of(asked: str, device: str) -> str:
     """What convolutions compute in on a device, "float32" or "bfloat16".
 
-    Where "fast" is asked for that is bfloat16 if the processor computes in it, which takes half the time, and else
-    float32, since emulated it takes ten times as long.
+    Where "fast" is asked for that is bfloat16 if the processor computes in it, and else float32: emulated, bfloat16 is
+    many times slower.
     """
     if asked != "fast":
         return asked
