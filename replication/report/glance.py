@@ -1,4 +1,4 @@
-"""One picture of all numbers that the paper gives: ours beside it, in tolerances."""
+"""One picture of the numbers that the paper gives, of headline claims: ours beside them, in tolerances."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -52,7 +52,7 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
         ax.set_xlabel("ours less the paper's, in tolerances")
         ax.grid(axis="y", alpha=0.3)
         ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.55 / (0.5 * len(titles))), ncols=5, frameon=False)
-        figure.suptitle("Every number of the paper, and ours", y=1 - 0.1 / figure.get_figheight(), va="top")
+        figure.suptitle("The paper's numbers, and ours", y=1 - 0.1 / figure.get_figheight(), va="top")
     return figure
 
 
