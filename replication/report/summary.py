@@ -44,7 +44,7 @@ def judgements(profile: str) -> dict[str, Judgement]:
 
 
 def overview(profile: str) -> pd.DataFrame:
-    """One row a figure: the paper's word and ours of its first headline that was run, and the verdict on all of them."""
+    """One row a figure: the paper's word and ours of its first headline that was run, and the verdict on all."""
     rows = []
     for judgement in judgements(profile).values():
         first = judgement.first
