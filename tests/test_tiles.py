@@ -71,9 +71,9 @@ def upscale_square(factor, side, tile):
     [(stylise_square, "instance", 256, (512, 1024), 1), (upscale_square, 8, 32, (64, 128), 8)],
 )
 def test_memory_grows_with_the_image_and_its_result_alone(call, kind, tile, sides, factor):
-    """By their 24 bytes a pixel, and what the heap wastes; the whole image at once takes 300 and more."""
+    """By 24 bytes a pixel, and what the heap wastes, 82 to 105 here; the whole image at once takes 310."""
     small, large = (peak_memory(call, kind, side, tile) for side in sides)
-    assert large - small < 90 * factor**2 * (sides[1] ** 2 - sides[0] ** 2)
+    assert large - small < 160 * factor**2 * (sides[1] ** 2 - sides[0] ** 2)
 
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 300, 421)
