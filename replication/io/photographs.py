@@ -25,7 +25,16 @@ from replication.io.files import (
 )
 from replication.io.image_files import image_files
 from replication.io.images import load_image, resize, to_pixels
-from replication.io.pictures import PHOTOGRAPHS, Picture, StandIns, content_picture, given_photographs, stand_ins
+from replication.io.pictures import (
+    COCO,
+    PHOTOGRAPHS,
+    TRAINING,
+    Picture,
+    StandIns,
+    content_picture,
+    given_photographs,
+    stand_ins,
+)
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import progress_bar
 
@@ -129,10 +138,12 @@ def load_photographs(
 
 def training_photographs(shown: str) -> tuple[ImageDataset, StandIns]:
     """Those of `train/` under `REPLICATION_DATA`, or of `PHOTOGRAPHS` all but `shown`; and what they stand in for."""
-    if given_photographs("train"):
-        return load_photographs(data_folder() / "train", least=SHORT_SIDE), {}
+    if paths := given_photographs("train"):
+        others = sum(COCO.match(path.stem) is None for path in paths)
+        places = {TRAINING: f"{len(paths):,} photographs, {others:,} of them not MS-COCO's"} if others else {}
+        return load_photographs(data_folder() / "train", least=SHORT_SIDE), places
     pictures = [content_picture(name) for name in PHOTOGRAPHS if name != shown]
-    return photographs_of(pictures), stand_ins("MS-COCO train2014", pictures)
+    return photographs_of(pictures), stand_ins(TRAINING, pictures)
 
 
 def photographs_of(pictures: Sequence[Picture], side: int = SHORT_SIDE) -> ImageDataset:

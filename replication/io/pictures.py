@@ -1,6 +1,7 @@
 """Pictures by name: from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and what stands in for what."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and part of scikit-image's wheel
 PAINTINGS = ("great_wave", "starry_night", "la_muse", "composition_vii")  # the paper's
 VALIDATION = "50 MS-COCO validation images"
+TRAINING = "MS-COCO train2014"
+COCO = re.compile(r"coco_|\d{12}$", re.I)  # how the names of MS-COCO's files begin, or all of them
 
 StandIns = dict[str, str]  # an input of the paper, and what takes its place here
 
@@ -89,7 +92,7 @@ def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     if len(names) < count:
         log.warning("%d photographs wanted, there are %d", count, len(names))
     pictures = [content_picture(name) for name in names[:count]]
-    return pictures, {} if given else stand_ins(VALIDATION, pictures)
+    return pictures, stand_ins(VALIDATION, pictures, [each.name for each in pictures if COCO.match(each.name)])
 
 
 def style_picture(name: str) -> Picture:

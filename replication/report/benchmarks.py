@@ -121,9 +121,11 @@ def speed_measures(rows: Sequence[dict[str, Any]], device: str) -> dict[str, flo
         device: "cpu" or "cuda"; images a second are a GPU's.
     """
     found = {row["size"]: row for row in rows if row["precision"] == "float32"}
-    keys = {f"speed-up over {number}, {size}": (number, size) for number in NUMBERS for size in TABLE_1}
+    columns = [text.format(number) for text in ("{} iterations", "speed-up over {}") for number in NUMBERS]
     own = {
-        key: found[size][f"speed-up over {number}"] if size in found else None for key, (number, size) in keys.items()
+        f"{column}, {size}": found[size][column] if size in found else None
+        for column in (*columns, "network")
+        for size in TABLE_1
     }
     those = [found[size] for size in TABLE_1] if found.keys() >= TABLE_1.keys() else []
     own["share of an iteration"] = max((row["network / iteration"] for row in those), default=None)

@@ -235,4 +235,4 @@ def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
     pictures, others = validation_pictures(2)
     assert [picture.name for picture in pictures] == ["x"]
-    assert others == {}
+    assert others == {"50 MS-COCO validation images": "x (file)"}

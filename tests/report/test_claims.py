@@ -62,7 +62,7 @@ def test_a_claim_says_all_that_it_has_to(figure, check):
     assert len(check.why) > 20
     assert 0 < len(check.paper.split()) <= 8
     assert re.search(r"\d|Fig|Table|supplement", check.source)
-    parameters = {line.split(" =")[0] for line in "\n".join(cells(notebook, "code")).splitlines()}
+    parameters = {line.split(" =")[0].removeprefix("run.") for line in "\n".join(cells(notebook, "code")).splitlines()}
     assert set(check.needs) <= parameters | SETTINGS[notebook].keys()
 
 

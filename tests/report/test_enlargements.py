@@ -137,10 +137,12 @@ def test_the_mask_tells_the_riders_boundary_from_the_trees():
 
 def test_table_1_is_judged_at_the_papers_sizes_in_float32():
     each = {f"speed-up over {number}": 10.0 * number for number in NUMBERS} | {"network": 0.1}
+    each |= {f"{number} iterations": 1.0 * number for number in NUMBERS}
     each |= {"network / iteration": 0.3, "over plain 500": 2000.0, "precision": "float32"}
     found = speed_measures([each | {"size": size} for size in (256, 512)], "cpu")
     assert found.keys() == {check.key for check in claims()["table1_speed"].checks}
     assert (found["speed-up over 500, 256"], found["speed-up over 500, 1024"]) == (5000, None)
+    assert (found["300 iterations, 256"], found["network, 512"], found["network, 1024"]) == (300, 0.1, None)
     assert found["share of an iteration"] is found["images a second"] is None
     whole = [each | {"size": size, "network / iteration": size / 1000} for size in TABLE_1]
     found = speed_measures([*whole, each | {"precision": "bfloat16", "size": 512, "network / iteration": 9.0}], "cuda")

@@ -10,7 +10,15 @@ from conftest import OUT_OF_REACH
 from replication.evaluation import NO_SET, pictures_of
 from replication.io.images import save_image, square
 from replication.io.photographs import training_photographs
-from replication.io.pictures import PHOTOGRAPHS, VALIDATION, Picture, content_picture, stand_ins, validation_pictures
+from replication.io.pictures import (
+    PHOTOGRAPHS,
+    TRAINING,
+    VALIDATION,
+    Picture,
+    content_picture,
+    stand_ins,
+    validation_pictures,
+)
 from replication.report import summary
 from replication.report.claims import claims, judge_record
 from replication.report.rules import NOT_RUN
@@ -111,11 +119,15 @@ def test_a_data_folder_without_photographs_is_named_and_those_of_scikit_image_ar
     assert lines(caplog) == [f"REPLICATION_DATA has no photographs in {kind}/{end}" for kind in ("val", "train")]
 
 
-def test_the_photographs_of_a_data_folder_stand_in_for_nothing(data, caplog):
-    for kind in ("train", "val"):
+def test_photographs_of_ms_coco_stand_in_for_nothing_and_others_do(data, caplog):
+    for kind, name in (("train", "COCO_train2014_000000000009"), ("val", "000000000139")):
         (data / kind).mkdir()
-        save_image(square(content_picture("coffee").image, 300), data / kind / "x.png")
+        save_image(square(content_picture("coffee").image, 300), data / kind / f"{name}.png")
     assert validation_pictures(1)[1] == training_photographs("chelsea")[1] == {}
+    for kind in ("train", "val"):
+        save_image(square(content_picture("coffee").image, 300), data / kind / "x.png")
+    assert validation_pictures(2)[1] == {VALIDATION: "x (file)"}
+    assert training_photographs("chelsea")[1] == {TRAINING: "2 photographs, 1 of them not MS-COCO's"}
     assert lines(caplog) == []
 
 
