@@ -1,80 +1,69 @@
 """PNG and TIFF of 16 bits a channel, of whose colours Pillow reads the high bytes alone, and which it cannot write."""
 
 import io
-import logging
 import struct
 import sys
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin, TiffTags
+import tifffile
+from PIL import Image, PngImagePlugin, TiffImagePlugin, TiffTags
 
 from replication.io.files import ReplicationError
-from replication.io.icc import SRGB, converted_16, to_srgb
+from replication.io.icc import deep_to_srgb
 
-log = logging.getLogger(__name__)
-
-OTHER_BYTE = {"L": "B", "B": "L", "N": "B"}  # the low one of an order of bytes is the high one of the other
+TURNS = {3: 2, 4: 2, 5: -1, 6: -1, 7: 1, 8: 1}  # a quarter to the left, by EXIF's orientation
+MIRRORED = (2, 4, 5, 7)
+INVERTED, GREY, RGB = 0, 1, 2  # how TIFF has colours
+PLANES, FLOAT = 2, 3
 
 
 def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The picture that an opened file is at, in sRGB, turned by its EXIF; None where it has not 16 bits.
 
     Returns:
-        Its pixels (H, W, 3) and its transparency (H, W, 1); the pixels in 8 bits, with a word, where its ICC profile is
-        more than curves and a matrix.
+        Its pixels (H, W, 3) and its transparency (H, W, 1).
 
     Raises:
-        ReplicationError: a pixel has 32 bits, or the channels lie in planes, of which Pillow makes nonsense.
+        ReplicationError: a pixel has more bits, or some number between 8 and 16.
     """
-    if (pixels := _pixels(file)) is None:
+    pixels = {"PNG": _of_png, "TIFF": _of_tiff}.get(file.format, lambda _: None)(file)
+    if pixels is None:
         return None
-    alpha, colours, profile = pixels[..., 3:], pixels[..., :3], file.info.get("icc_profile")
-    if (clear := file.info.get("transparency")) is not None:
-        alpha = np.where((pixels == clear).all(-1, keepdims=True), 0, 65535).astype(np.uint16)
-    found = converted_16(colours, profile, SRGB) if profile else colours.repeat(3 // colours.shape[2], -1)
-    if found is None:
-        log.warning("%s is read in 8 bits, since its ICC profile is more than curves and a matrix", file.filename)
-        eight = np.rint(colours / 257).astype(np.uint8)
-        found = to_srgb(Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight), profile, file.filename)
-    return found, alpha if alpha.size else None
+    orientation = file.getexif().get(0x0112, 1)
+    pixels = np.rot90(pixels, TURNS.get(orientation, 0))
+    pixels = np.ascontiguousarray(np.fliplr(pixels) if orientation in MIRRORED else pixels)
+    channels = 3 if pixels.shape[2] > 2 else 1
+    colours, alpha = pixels[..., :channels], pixels[..., channels:]
+    return deep_to_srgb(colours, file.info.get("icc_profile"), file.filename), alpha if alpha.size else None
 
 
-def _pixels(file: Image.Image) -> np.ndarray | None:
-    """Those of 16 bits, (H, W, 1), 3 or 4, as the file has them."""
-    low = _low_bytes(file)
-    if low is None and not file.mode.startswith("I"):
+def _of_png(file: Image.Image) -> np.ndarray | None:
+    """Its pixels (H, W, 1 to 4) as they are stored; of an animation none."""
+    if not any(";16" in str(tile.args) for tile in file.tile) or getattr(file, "is_animated", False):
         return None
-    picture = np.asarray(ImageOps.exif_transpose(file))
-    if low is not None:
-        return picture.astype(np.uint16) << 8 | np.asarray(ImageOps.exif_transpose(low))
-    if picture.min() < 0 or picture.max() > 65535:  # some of 16 bits Pillow keeps in 32
-        raise ReplicationError(f"{file.filename} holds 32-bit pixels; save it with 8 or 16 bits")
-    inverted = _tags(file).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0  # which it mends of 8 bits alone
-    return (65535 - picture if inverted else picture).astype(np.uint16)[..., None]
+    return np.atleast_3d(imagecodecs.png_decode(Path(file.filename).read_bytes()))
 
 
-def _low_bytes(file: Image.Image) -> Image.Image | None:
-    """The same picture of the low bytes of its colours: Pillow keeps the byte of each that its raw mode names."""
-    tags, raw = _tags(file), [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in file.tile[:1]]
-    in_planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
-    if in_planes and tags.get(TiffImagePlugin.BITSPERSAMPLE, ())[:2] == (16, 16):
-        raise ReplicationError(f"{file.filename} holds 16-bit channels in planes; save it with them pixel by pixel")
-    channels, _, order = str(*raw).partition(";16")
-    if channels not in ("RGB", "RGBA", "RGBX") or order not in OTHER_BYTE:
+def _of_tiff(file: Image.Image) -> np.ndarray | None:
+    """The page's pixels (H, W, 1, 3 or 4) as they are stored, black as 0."""
+    tags = file.tag_v2
+    bits, colours = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
+    is_float = FLOAT in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
+    if max(bits) <= 8 or colours not in (INVERTED, GREY, RGB) or is_float:
         return None
-    with Image.open(file.filename) as low:
-        low.seek(file.tell())
-        swapped = f"{channels};16{OTHER_BYTE[order]}"
-        args = [swapped if isinstance(tile.args, str) else (swapped, *tile.args[1:]) for tile in low.tile]
-        low.tile = [tile._replace(args=each) for tile, each in zip(low.tile, args, strict=True)]
-        low.load()
-    return low
-
-
-def _tags(file: Image.Image) -> dict[int, object]:
-    return getattr(file, "tag_v2", {})
+    if {*bits} != {16}:
+        raise ReplicationError(f"{file.filename} holds {max(bits)}-bit pixels; save it with 8 or 16 bits")
+    with tifffile.TiffFile(file.filename) as tiff:
+        pixels = np.atleast_3d(tiff.pages[file.tell()].asarray()).astype(np.uint16, copy=False)
+    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == PLANES and len(bits) > 1:
+        pixels = np.moveaxis(pixels, 0, -1)
+    clear = tags.get(TiffImagePlugin.EXTRASAMPLES, ())[:1] == (2,)
+    pixels = pixels[..., : (3 if colours == RGB else 1) + clear]
+    return 65535 - pixels if colours == INVERTED else pixels
 
 
 def png(pages: Sequence[np.ndarray], exif: Image.Exif | None = None, icc_profile: bytes | None = None) -> bytes:

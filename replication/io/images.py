@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from replication.io.deep import WRITERS, deep_rgb
 from replication.io.files import ReplicationError, explained, sha256, write_atomically
-from replication.io.icc import SRGB, converted, converted_16, fits_rgb, to_srgb
+from replication.io.icc import SRGB, converted, deep_converted, fits_rgb, to_srgb
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:
     dtype = np.uint16 if deep else np.uint8
     pixels = to_pixels(frame.image, dtype)
     if frame.profile and kind in TAGGED:
-        pixels = (converted_16 if deep else converted)(pixels, SRGB, frame.profile)
+        pixels = (deep_converted if deep else converted)(pixels, SRGB, frame.profile)
     if frame.alpha is not None and kind in CLEAR:
         pixels = np.dstack([pixels, to_pixels(frame.alpha.expand(1, 3, -1, -1), dtype)[..., 0]])
     elif frame.alpha is not None:

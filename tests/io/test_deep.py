@@ -121,11 +121,28 @@ def test_how_tiff_is_compressed(tmp_path, pixels, compression):
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_planes_are_refused(tmp_path, pixels, compression):
+def test_channels_may_lie_in_planes(tmp_path, pixels, compression):
     planes = pixels[..., :3].transpose(2, 0, 1)
     tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", compression=compression)
-    with pytest.raises(ReplicationError, match=r"a.tif holds 16-bit channels in planes; save it"):
+    assert np.abs(numbers(load_image(tmp_path / "a.tif")) - pixels[..., :3]).max() < 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int32])
+def test_more_bits_are_refused(tmp_path, pixels, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", pixels[..., 0].astype(dtype))
+    with pytest.raises(ReplicationError, match=r"a.tif holds 32-bit pixels; save it with 8 or 16 bits"):
         load_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_way_to_hold_a_camera(tmp_path, pixels, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray((pixels[..., :3] >> 8).astype(np.uint8)).save(tmp_path / "a.png", exif=exif)
+    with_chunk(written(tmp_path / "b.png", pixels), b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0"))
+    low, deep = (numbers(load_image(tmp_path / name)) for name in ("a.png", "b.png"))
+    assert low.shape == deep.shape
+    assert np.array_equal(low // 257, deep.round() // 256)
 
 
 def test_pages_each_keep_their_own(tmp_path, pixels):

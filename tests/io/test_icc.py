@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from replication.io.deep import png
-from replication.io.icc import SRGB, converted_16
+from replication.io.icc import SRGB, deep_converted
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import load_frame
+from replication.io.images import load_frame, to_pixels
 
 WIDE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))  # Adobe RGB, for D50
 CURVES = {
@@ -68,23 +68,18 @@ def reference(pixels, source, target):
 def test_it_is_that_of_little_cms(colours, name):
     own = profile(name)
     for source, target in ((own, SRGB), (SRGB, own)):
-        found = converted_16(colours.astype(np.uint16) * 257, source, target) / 257
+        found = deep_converted(colours.astype(np.uint16) * 257, source, target) / 257
         assert np.abs(found - reference(colours, source, target)).max() < 0.52
     given = colours[16:].astype(int) * 257 + 99
-    there = converted_16(given.astype(np.uint16), SRGB, own)
-    assert np.abs(converted_16(there, own, SRGB) - given).max() <= 3
+    there = deep_converted(given.astype(np.uint16), SRGB, own)
+    assert np.abs(deep_converted(there, own, SRGB) - given).max() <= 3
 
 
 @pytest.mark.parametrize("name", CURVES)
 def test_grey_has_a_curve_alone(colours, name):
     own = profile(name, b"GRAY")
-    found = converted_16(colours[..., :1].astype(np.uint16) * 257, own, SRGB) / 257
+    found = deep_converted(colours[..., :1].astype(np.uint16) * 257, own, SRGB) / 257
     assert np.abs(found - reference(colours[..., 0], own, SRGB)).max() < 0.52
-
-
-@pytest.mark.parametrize("other", [b"", b"no profile", SRGB[:300], profile("table", b"GRAY")], ids=len)
-def test_others_are_left_to_little_cms(colours, other):
-    assert converted_16(colours.astype(np.uint16), other, SRGB) is None
 
 
 def test_a_result_of_16_bits_is_in_the_profile_of_its_photograph(tmp_path, colours):
@@ -100,9 +95,10 @@ def test_a_result_of_16_bits_is_in_the_profile_of_its_photograph(tmp_path, colou
         assert (kept.image - given.image).abs().max() < 3 / 65535
 
 
-def test_a_profile_of_tables_takes_8_bits(tmp_path, colours, caplog):
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    (tmp_path / "a.png").write_bytes(png([colours.astype(np.uint16) * 257], None, lab))
+@pytest.mark.parametrize("other", [b"no profile", SRGB[:300], profile("table", b"GRAY")], ids=len)
+def test_a_profile_that_does_not_fit_is_ignored_with_a_word(tmp_path, colours, caplog, other):
+    (tmp_path / "a.png").write_bytes(png([colours.astype(np.uint16) * 257], None, other))
     frame = load_frame(tmp_path / "a.png")
-    assert not frame.deep
-    assert "a.png is read in 8 bits, since its ICC profile is more than curves and a matrix" in caplog.text
+    assert frame.deep
+    assert np.array_equal(to_pixels(frame.image), colours)
+    assert "a.png: its ICC profile does not fit and is ignored" in caplog.text
