@@ -64,7 +64,7 @@ MODULES = {
     "report.enlargements": ("beside_papers", "examples", "measures"),
     "report.profiles": ("start",),
     "report.recipes": ("ENLARGING",),
-    "report.differences": ("marked", "network_differences"),
+    "report.differences": ("network_differences",),
     "report.glance": ("distances", "glance"),
     "report.summary": ("judgements", "overview", "scales", "sources", "styled", "summary"),
     "report.tables": ("coloured", "save_table", "table"),

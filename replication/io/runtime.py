@@ -6,8 +6,6 @@ import io
 import os
 import platform
 import shutil
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -119,19 +117,10 @@ def compile_in_place(network: nn.Module, mode: str) -> None:
         ValueError: an unknown mode, or graphs without a GPU.
         ReplicationError: there is no C++ compiler.
     """
-    network.compile(mode=_checked(mode, next(network.parameters()).device.type), dynamic=False)
-
-
-def compiled(function: Callable[..., Any], mode: str, device: str) -> Callable[..., Any]:
-    """The same of a function that computes on `device`; see `compile_in_place`."""
-    return torch.compile(function, mode=_checked(mode, device), dynamic=False)
-
-
-def _checked(mode: str, device: str) -> str:
     if mode not in MODES:
         raise ValueError(f"a way to compile is {' or '.join(MODES)}; got {mode!r}")
-    if mode == "graphs" and device != "cuda":
+    if mode == "graphs" and next(network.parameters()).device.type != "cuda":
         raise ValueError("CUDA graphs need a GPU; compile with the default")
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compiled")
-    return MODES[mode]
+    network.compile(mode=MODES[mode], dynamic=False)

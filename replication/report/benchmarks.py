@@ -27,13 +27,10 @@ TABLE_1 = {  # the paper's: seconds on a Titan X for each of NUMBERS, and for th
     512: (10.97, 32.91, 54.85, 0.05),
     1024: (42.89, 128.66, 214.44, 0.21),
 }
-COMPILED = {"default": "ours, compiled", "graphs": "ours, CUDA graphs"}  # methods by their way to compile
 MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak
 
 
-def work_rows(
-    work: str, size: int, precision: str, device: str, *, repeats: int, modes: Sequence[str] = ()
-) -> list[dict[str, Any]]:
+def work_rows(work: str, size: int, precision: str, device: str, *, repeats: int) -> list[dict[str, Any]]:
     """Time a kind of work against its `bare_convolutions` and the device's peak, all in turn.
 
     The peak is that of a large product of matrices at the same precision.
@@ -44,7 +41,6 @@ def work_rows(
         precision: "float32" or "bfloat16".
         device: "cpu" or "cuda".
         repeats: timed rounds.
-        modes: ways to compile it, "default" and "graphs", which are timed too.
 
     Returns:
         A row a method: seconds (median and quartiles), their ratio to the bare convolutions', the share of the peak,
@@ -52,13 +48,12 @@ def work_rows(
     """
     builders = WORKS[work]
     calls = {name: build(size, precision, device) for name, build in builders.items()}
-    calls |= {COMPILED[mode]: builders["ours"](size, precision, device, mode) for mode in modes}
     times = calls["ours"]() or 1
     bare = bare_convolutions(calls["ours"])
     a, b = (torch.randn(MATRIX[device], MATRIX[device], device=device).to(getattr(torch, precision)) for _ in range(2))
     timed = {"product": lambda: drop(a @ b), "bare convolutions": lambda: drop(bare()) or times} | calls
     for call in timed.values():
-        call()  # compiles, where the second call captures the graphs
+        call()
     timings = interleaved(timed, repeats, device, f"{work}, {size} x {size}, {precision}")
     peak = 2 * MATRIX[device] ** 3 / timings.pop("product").seconds
     flops = convolution_flops(bare) / times

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from replication.config import PAPER, SuperResolutionConfig
 from replication.io.checkpoints import NETWORKS, steps_trained
@@ -36,18 +35,3 @@ def network_differences(kind: str) -> pd.DataFrame:
         rows.append(row | {"steps in all": steps_trained(record)} | asdict(made))
     frame = pd.DataFrame(rows, dtype=object)
     return frame.loc[:, frame.map(str).nunique() > 1]
-
-
-def marked(frame: pd.DataFrame) -> Styler:
-    """Such a table for a notebook, in colour what is not as in its first row."""
-
-    def colour(column: pd.Series) -> list[str]:
-        return ["background-color: #fff3c4" if str(value) != str(column.iloc[0]) else "" for value in column]
-
-    settings = [name for name in frame if name != "network"]
-    return (
-        frame.style.hide(axis="index")
-        .apply(colour, subset=settings)
-        .format(na_rep="")
-        .set_properties(**{"font-size": "11px"})
-    )

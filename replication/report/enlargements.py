@@ -99,7 +99,8 @@ def examples(
     for (picture, grey), example, box in shown:
         y = cropped(picture.image, factor)
         close = (..., *(slice(round(start * y.shape[2]), round((start + box[2]) * y.shape[2])) for start in box[:2]))
-        large = _judged(enlarged(low_resolution(y, factor, blur), methods))
+        large = enlarged(low_resolution(y, factor, blur), methods)
+        large = {m: large.get(f"{m}{MATCHED}", large[m]) for m in large if not m.endswith(MATCHED)}
         authors = published(example.set, picture.name) if factor == 4 else None
         large |= {} if authors is None else {AUTHORS: authors}
         own = {}
@@ -117,12 +118,6 @@ def examples(
         lines.append([Panel(y[close], below=under[""])] + [Panel(large[m][close], below=under[m]) for m in columns])
         names += [picture.name if picture.name == example.image else f"{picture.name}, for {example.image}", ""]
     return lines, names, found, others
-
-
-def _judged(large: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of the trained networks those with matched histograms, as in the paper."""
-    those = {method: image for method, image in large.items() if f"{method}{MATCHED}" not in large}
-    return {method.removesuffix(MATCHED): image for method, image in those.items()}
 
 
 def _regions(y: Tensor) -> dict[str, np.ndarray]:

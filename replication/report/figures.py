@@ -5,7 +5,6 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle, zip_longest
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -20,8 +19,8 @@ from replication.io.files import FIGURES, rounded, write_atomically, write_json
 from replication.io.images import to_pixels
 from replication.io.pictures import Picture
 from replication.io.provenance import provenance
-from replication.report.claims import Judgement, Measure, judge
-from replication.report.tables import checked, save_table
+from replication.report.claims import Measure, judge
+from replication.report.tables import checked
 
 DPI = 150
 COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
@@ -65,7 +64,7 @@ def panels(
     plots: Sequence[Plot] = (),
     *,
     names: Sequence[str] = (),
-    panel: float | None = 1.9,
+    panel: float = 1.9,
 ) -> Figure:
     """Images in rows, the figure's title on top, curves and the caption below.
 
@@ -73,7 +72,7 @@ def panels(
         rows: from the left, of any length; there may be none.
         plots: side by side under the images.
         names: a name a row, written at its left.
-        panel: inches that an image is wide, of a scale of 1; None gives each pixel one of the PNG's.
+        panel: inches that an image is wide, of a scale of 1.
     """
     lines = [[each if each is None or isinstance(each, Panel) else Panel(*each) for each in row] for row in rows]
     sizes = [[_size(each, panel) for each in row] for row in lines]
@@ -103,13 +102,12 @@ def panels(
     return figure
 
 
-def _size(each: Panel | None, panel: float | None) -> tuple[float, float]:
+def _size(each: Panel | None, panel: float) -> tuple[float, float]:
     """Width and height in inches."""
     if each is None:
-        return panel or 1, 0
+        return panel, 0
     tall, wide = each.image.shape[2:]
-    width = (wide / DPI if panel is None else panel) * each.scale
-    return width, width * tall / wide
+    return panel * each.scale, panel * each.scale * tall / wide
 
 
 def _most(row: Sequence[Panel | None], where: str) -> int:
@@ -171,7 +169,7 @@ def conclude(
     rows: Sequence[Row] = (),
     plots: Sequence[Plot] = (),
     names: Sequence[str] = (),
-    panel: float | None = 1.9,
+    panel: float = 1.9,
     caption: str = "",
     network: nn.Module | None = None,
     inputs: Sequence[Picture] = (),
@@ -182,8 +180,7 @@ def conclude(
     Args:
         figure: one of `claims()`.
         run: the settings, from `profiles.start`.
-        results: all numbers that the figure shows, as JSON takes them; rows of equal keys are a table, where there is
-            nothing to draw.
+        results: all numbers that the figure shows, as JSON takes them.
         measures: the number that each check judges, by its key; see `judge`.
         title, rows, plots, names, panel, network, inputs: see `panels` and `provenance`.
         caption: what follows the claim and the verdict.
@@ -197,38 +194,26 @@ def conclude(
     judgement = judge(figure, measures, vars(run))
     display(checked(judgement))
     sources = provenance(run, network, inputs) | more
-    judged = _judged(judgement) | {"measures": measures}
-    if rows or plots:
-        drawn = panels(rows, title, f"{judgement.caption} {caption}".strip(), plots, names=names, panel=panel)
-        save_figure(figure, drawn, judged, results=results, sources=sources)
-    else:
-        save_table(figure, results, sources, judged)
+    judged = {"figure": figure, "claim": judgement.claim.text, "verdict": judgement.verdict, "measures": measures}
+    drawn = panels(rows, title, f"{judgement.caption} {caption}".strip(), plots, names=names, panel=panel)
+    save_figure(figure, drawn, results, sources, judged)
 
 
 def save_figure(
-    name: str, figure: Figure, begin: dict[str, Any], *, results: Any, sources: dict[str, Any]
-) -> list[Path]:
+    name: str, figure: Figure, results: Any, sources: dict[str, Any], judged: dict[str, Any] | None = None
+) -> None:
     """Write `figures/<profile>/<name>.png` and `.json`; the PNG carries the provenance in a chunk of that name.
 
     The same figure, numbers and provenance give the same bytes.
 
     Args:
         name: file name without suffix.
-        begin: what the JSON begins with: figure, claim, verdict and measures of what is judged.
         results: the numbers, as JSON takes them.
         sources: from `provenance.provenance`; its "profile" chooses the folder.
-
-    Returns:
-        The two paths.
+        judged: figure, claim, verdict and measures, with which the JSON begins; None for what is not judged.
     """
-    paths = [FIGURES / sources["profile"] / f"{name}.{end}" for end in ("png", "json")]
-    picture = io.BytesIO()
+    path, picture = FIGURES / sources["profile"] / f"{name}.png", io.BytesIO()
     metadata = {"Title": name, "Software": None, "Provenance": json.dumps(sources)}
     figure.savefig(picture, format="png", dpi=DPI, metadata=metadata)
-    write_atomically(paths[0], picture.getvalue())
-    write_json(paths[1], begin | {"results": results, "provenance": sources})
-    return paths
-
-
-def _judged(judgement: Judgement) -> dict[str, str]:
-    return {"figure": judgement.claim.figure, "claim": judgement.claim.text, "verdict": judgement.verdict}
+    write_atomically(path, picture.getvalue())
+    write_json(path.with_suffix(".json"), (judged or {"picture": name}) | {"results": results, "provenance": sources})

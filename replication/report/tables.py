@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -88,27 +87,20 @@ def colour_of(verdict: str) -> str:
     return next(colour for start, colour in COLOURS.items() if verdict.startswith(start))
 
 
-def save_table(
-    name: str, rows: Rows | pd.DataFrame, sources: dict[str, Any], begin: dict[str, Any] | None = None
-) -> list[Path]:
+def save_table(name: str, rows: Rows | pd.DataFrame, sources: dict[str, Any]) -> None:
     """Write `figures/<profile>/<name>.json`, with the provenance, and `.csv`.
 
     Args:
         name: file name without suffix, "table_works".
         rows: of equal keys, or a frame; what is missing is null in JSON and empty in CSV.
         sources: see `save_figure`.
-        begin: see `save_figure`; None for a table that is not judged.
-
-    Returns:
-        The two paths.
 
     Raises:
         ReplicationError: a file could not be written.
     """
     frame = pd.DataFrame(rows, dtype=object)
     rows = frame.where(frame.notna(), None).to_dict("records")
-    paths = [FIGURES / sources["profile"] / f"{name}.{end}" for end in ("json", "csv")]
-    write_json(paths[0], (begin or {"table": name}) | {"results": rows, "provenance": sources})
+    path = FIGURES / sources["profile"] / f"{name}.json"
+    write_json(path, {"table": name, "results": rows, "provenance": sources})
     text = pd.DataFrame(rounded(rows), dtype=object).to_csv(index=False, lineterminator="\n")
-    write_atomically(paths[1], text.encode())
-    return paths
+    write_atomically(path.with_suffix(".csv"), text.encode())

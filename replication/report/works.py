@@ -13,7 +13,6 @@ from replication.config import PAPER, StyleConfig, SuperResolutionConfig
 from replication.io.images import square
 from replication.io.photographs import photographs_of
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
-from replication.io.runtime import compile_in_place, compiled
 from replication.io.weights import vgg16_weights
 from replication.lbfgs import HISTORY, LBFGS
 from replication.loss_network import LAYERS, MEAN
@@ -27,13 +26,13 @@ STYLE = "great_wave"
 ITERATIONS = 5  # of the baseline in a timed call
 RUNS = 5  # of a network
 
-Builder = Callable[..., Call]  # of size, precision, device and a way to compile
+Builder = Callable[[int, str, str], Call]  # of size, precision and device
 
 
 class _Iterations:
     """The iterations of `gatys` after its history is full."""
 
-    def __init__(self, size: int, precision: str, device: str, mode: str | None = None):
+    def __init__(self, size: int, precision: str, device: str):
         pictures = content_picture("chelsea"), style_picture(STYLE)
         content, style = (square(picture.image, size).to(device) for picture in pictures)
         loss = self.objective(content, style, getattr(torch, precision))
@@ -41,7 +40,7 @@ class _Iterations:
         self.loss = _bowl  # fills the history at next to no cost
         while self.pairs() < HISTORY:
             self()
-        self.loss = compiled(loss, mode, device) if mode else loss
+        self.loss = loss
 
     def objective(self, content: Tensor, style: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         objective = Objective(style, dtype=dtype)
@@ -137,21 +136,19 @@ def _bowl(x: Tensor) -> Tensor:
     return (curvature * (x - 0.5).square()).sum()
 
 
-def _training_step(style: bool, size: int, precision: str, device: str, mode: str | None = None) -> Call:
+def _training_step(style: bool, size: int, precision: str, device: str) -> Call:
     photographs = photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
-    how = {"precision": precision, "compiled": mode}
     if style:
-        trainer, _ = style_trainer(style_picture(STYLE), photographs, StyleConfig(size=size, **how))
+        config = StyleConfig(size=size, precision=precision)
+        trainer, _ = style_trainer(style_picture(STYLE), photographs, config)
     else:
-        trainer, _ = super_resolution_trainer(photographs, SuperResolutionConfig(patch=size, **how))
+        trainer, _ = super_resolution_trainer(photographs, SuperResolutionConfig(patch=size, precision=precision))
     return lambda: drop(trainer.advance())
 
 
-def _pass(network: nn.Module, size: int, precision: str, device: str, mode: str | None = None) -> Call:
+def _pass(network: nn.Module, size: int, precision: str, device: str) -> Call:
     apply = partial(stylise, tile=None) if isinstance(network, ImageTransformationNetwork) else upscale
     fast = for_inference(network.to(device), getattr(torch, precision))
-    if mode:
-        compile_in_place(fast, mode)
     return repeated(partial(apply, fast, white_noise(size, 0).to(device)))
 
 

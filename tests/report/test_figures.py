@@ -14,7 +14,7 @@ from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
 from replication.report import figures
 from replication.report.claims import claims
-from replication.report.figures import DPI, Panel, Plot, conclude, panels, save_figure
+from replication.report.figures import Panel, Plot, conclude, panels, save_figure
 
 
 @pytest.fixture
@@ -52,24 +52,22 @@ def folder(monkeypatch, tmp_path):
     return tmp_path / "smoke"
 
 
-def drawn(photograph, **options):
+def drawn(photograph):
     wide = torch.nn.functional.pad(photograph, (0, photograph.shape[3]))
     rows = [[Panel(photograph, "one", "30 dB", (0.1, 0.2, 0.3)), (1 - photograph, "two"), None], [Panel(wide, scale=2)]]
     curve = {"ours": ([1, 2, 4], [3.0, 2.0, 1.0])}
     plots = [Plot("curves", "x", "y", curve, {"network": 2}, {"ours": ([2, 1, 0.5], [4, 3, 2]), "network": (1, 3)})]
-    return panels(rows, "title", "a claim " * 20, plots, names=["first", "second"], **options)
+    return panels(rows, "title", "a claim " * 20, plots, names=["first", "second"])
 
 
 def test_the_picture_and_the_numbers(folder, photograph, record):
-    contents = []
+    contents, paths = [], [folder / "fig.png", folder / "fig.json"]
     for _ in range(2):
-        results = [{"psnr": 1 / 3, "layer": "relu1_2"}]
-        paths = save_figure("fig", drawn(photograph), {"figure": "fig"}, results=results, sources=record)
+        save_figure("fig", drawn(photograph), [{"psnr": 1 / 3, "layer": "relu1_2"}], record)
         contents.append([path.read_bytes() for path in paths])
     assert contents[0] == contents[1]
-    assert paths == [folder / "fig.png", folder / "fig.json"]
     saved = json.loads(paths[1].read_text())
-    assert list(saved) == ["figure", "results", "provenance"]
+    assert list(saved) == ["picture", "results", "provenance"]
     assert saved["results"] == [{"psnr": 0.333333, "layer": "relu1_2"}]
     assert json.loads(Image.open(paths[0]).text["Provenance"]) == saved["provenance"] == record
 
@@ -86,11 +84,6 @@ def test_images_stand_apart_in_their_own_proportions(photograph):
     assert {"first", "second"} <= set(texts)
     (rectangle,) = figure.axes[0].patches
     assert rectangle.get_xy() == pytest.approx((0.2 * 64, 0.1 * 64))
-
-
-def test_a_pixel_of_an_image_may_be_one_of_the_picture(photograph):
-    figure = drawn(photograph, panel=None)
-    assert figure.axes[0].get_position().width * figure.get_figwidth() * DPI == pytest.approx(64)
 
 
 def test_a_figure_closes_with_its_verdict(folder, photograph, record, monkeypatch):

@@ -9,7 +9,7 @@ from replication.io.checkpoints import NETWORKS
 from replication.io.files import FIGURES
 from replication.report import summary as module
 from replication.report.claims import claims, judge_record
-from replication.report.differences import marked, network_differences
+from replication.report.differences import network_differences
 from replication.report.glance import distances, glance
 from replication.report.summary import judgements, overview, scales, shown_profile, sources, styled, summary
 
@@ -64,17 +64,16 @@ def test_claims_are_linked_to_the_cells_that_measure_them_and_sorted_by_a_click(
 
 def test_the_scale_is_that_of_what_was_run():
     found = {row["figure"]: row["not the paper's"] for row in scales(shown_profile())}
-    assert "training steps for 40000" in found[claims()["fig6_style_transfer"].title]
+    assert "contents [" in found[claims()["fig6_style_transfer"].title]
     assert "for [50, 50, 50]" in found[claims()["fig5_objective"].title]
 
 
 @pytest.mark.parametrize("kind", ["style", "super_resolution"])
-def test_what_differs_from_the_paper_is_a_row_a_network_and_marked(kind):
+def test_what_differs_from_the_paper_is_a_row_a_network(kind):
     frame = network_differences(kind)
     assert frame["network"].tolist() == ["the paper's", *sorted(path.stem for path in (NETWORKS / kind).glob("*.json"))]
     assert {"photographs", "steps in all", "optimizer" if kind == "style" else "patch"} <= set(frame)
     assert "content_weight" not in frame  # which is the paper's in all of them
-    assert "#fff3c4" in marked(frame).to_html()
 
 
 def test_at_a_glance_numbers_stand_in_tolerances_from_the_papers():
