@@ -58,7 +58,6 @@ MODULES = {
     "io.images": ("jpeg", "load_image", "save_image", "square"),
     "io.photographs": ("load_photographs", "training_photographs"),
     "io.pictures": ("content_picture", "stand_ins", "style_picture", "subject_mask", "validation_pictures"),
-    "report.benchmarks": ("TABLE_1", "memory_rows", "speed_measures", "speed_rows", "work_rows"),
     "report.curves": ("objective_curves",),
     "report.figures": ("Panel", "Plot", "conclude", "panels", "save_figure"),
     "report.enlargements": ("beside_papers", "examples", "measures"),
@@ -69,8 +68,8 @@ MODULES = {
     "report.summary": ("judgements", "overview", "scales", "sources", "styled", "summary"),
     "report.tables": ("coloured", "save_table", "table"),
     "report.widgets": ("BlindTest", "TrainingView", "Wipe"),
-    "report.works": ("WORKS",),
-    "report.timing": ("convolution_cost",),
+    "report.works": ("WORKS", "repeated", "work_rows"),
+    "report.timing": ("convolution_cost", "interleaved", "peak_memory"),
 }
 _HOMES = {name: module for module, names in MODULES.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""Every kind of work that is timed: as the project does it, and as it is usually written."""
+"""Every kind of work that is timed: as the project does it, as it is usually written, and its convolutions alone."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,18 +13,20 @@ from replication.config import PAPER, StyleConfig, SuperResolutionConfig
 from replication.io.images import square
 from replication.io.photographs import photographs_of
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
+from replication.io.runtime import free_memory, keep_freed_memory
 from replication.io.weights import vgg16_weights
 from replication.lbfgs import HISTORY, LBFGS
 from replication.loss_network import LAYERS, MEAN
 from replication.losses import Objective
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
-from replication.report.timing import Call
+from replication.report.timing import Call, bare_convolutions, convolution_flops, interleaved, peak_memory
 from replication.style_transfer import style_trainer, stylise
 from replication.super_resolution import super_resolution_trainer, upscale
 
 STYLE = "great_wave"
 ITERATIONS = 5  # of the baseline in a timed call
 RUNS = 5  # of a network
+MATRIX = {"cuda": 8192, "cpu": 2048}  # rows and columns of the product that gives the peak
 
 Builder = Callable[[int, str, str], Call]  # of size, precision and device
 
@@ -189,3 +191,48 @@ WORKS: dict[str, dict[str, Builder]] = {
         "plain PyTorch": lambda *how: _plain_pass(SuperResolutionNetwork(4), *how),
     },
 }
+
+
+def work_rows(work: str, size: int, precision: str, device: str, *, repeats: int) -> list[dict[str, Any]]:
+    """Time a kind of work against its `bare_convolutions` and the device's peak, all in turn.
+
+    The peak is that of a large product of matrices at the same precision.
+
+    Args:
+        work: one of `WORKS`.
+        size: pixels a side, of the small image where it is enlarged.
+        precision: "float32" or "bfloat16".
+        device: "cpu" or "cuda".
+        repeats: timed rounds.
+
+    Returns:
+        A row a method: seconds (median and quartiles), their ratio to the bare convolutions', the share of the peak,
+        and the peak memory, on a CPU with the libraries.
+    """
+    builders = WORKS[work]
+    calls = {name: build(size, precision, device) for name, build in builders.items()}
+    times = calls["ours"]() or 1
+    bare = bare_convolutions(calls["ours"])
+    a, b = (torch.randn(MATRIX[device], MATRIX[device], device=device).to(getattr(torch, precision)) for _ in range(2))
+    timed = {"product": lambda: drop(a @ b), "bare convolutions": lambda: drop(bare()) or times} | calls
+    for call in timed.values():
+        call()
+    timings = interleaved(timed, repeats, device, f"{work}, {size} x {size}, {precision}")
+    peak = 2 * MATRIX[device] ** 3 / timings.pop("product").seconds
+    flops = convolution_flops(bare) / times
+    del calls, timed
+    rows = []
+    for method, timing in timings.items():
+        row = {"work": work, "size": size, "precision": precision, "method": method} | timing._asdict()
+        row |= {"ratio": timing.seconds / timings["bare convolutions"].seconds}
+        row |= {"share of peak": flops / timing.seconds / peak, "peak GB": None}
+        if method in builders:
+            row["peak GB"] = peak_memory(_once, work, method, size, precision, device, device=device) / 1e9
+        rows.append(row)
+    free_memory()
+    return rows
+
+
+def _once(work: str, method: str, size: int, precision: str, device: str) -> None:
+    keep_freed_memory()
+    WORKS[work][method](size, precision, device)()

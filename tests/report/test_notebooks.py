@@ -17,8 +17,8 @@ from replication.evaluation import AUTHORS
 from replication.io.files import ROOT, data_folder
 from replication.io.image_files import image_files
 from replication.report import runner, summary
-from replication.report.benchmarks import WORKS
 from replication.report.claims import claims
+from replication.report.works import WORKS
 from replication.style_transfer import style_network
 
 pytestmark = pytest.mark.slow
