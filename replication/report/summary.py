@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
+from replication.io.checkpoints import NETWORKS, steps_trained
 from replication.io.files import FIGURES, sha256
 from replication.report.claims import Claim, Finding, Judgement, claims, judge_record
 from replication.report.profiles import profile_settings
@@ -22,6 +23,8 @@ document.querySelectorAll("table.sortable th").forEach(head => head.onclick = ()
     .forEach(row => body.append(row));
 });
 </script>"""
+
+TRAINED = ("04_style_training", "05_style_transfer", "06_objective")  # notebooks whose styles are networks
 
 
 def shown_profile() -> str:
@@ -99,7 +102,7 @@ def _judgement(claim: Claim, path: Path) -> Judgement:
 
 
 def scales(profile: str) -> list[dict[str, str]]:
-    """One row a figure that was run: its settings where they are not the paper's, and stand-ins."""
+    """One row a figure that was run: its settings and networks where they are less than the paper's, and stand-ins."""
     paths = {claim.title: _path(profile, figure) for figure, claim in claims().items()}
     found = {title: json.loads(path.read_text())["provenance"] for title, path in paths.items() if path.exists()}
     return [{"figure": title, "not the paper's": _scale(source)} for title, source in found.items()]
@@ -111,5 +114,13 @@ def _scale(source: dict[str, Any]) -> str:
     if "photographs" in source:
         those = source["photographs"]
         parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
+    folder, networks, full = "super_resolution", source.get("networks", []), 200_000
+    if source["notebook"] in TRAINED:
+        folder, networks, full = "style", settings.get("styles") or [settings["style"]], 40_000
+    paths = [NETWORKS / folder / f"{name}.json" for name in networks]
+    trained = [steps_trained(json.loads(path.read_text())) for path in paths if path.exists()]
+    if trained:
+        steps = " to ".join(map(str, sorted({min(trained), max(trained)})))
+        parts.append(f"networks of {steps} training steps for {full}")
     parts += [f"{ours} in place of {papers}" for papers, ours in source.get("stand_ins", {}).items()]
     return ", ".join(parts)

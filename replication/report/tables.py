@@ -38,7 +38,8 @@ def table(rows: Rows | pd.DataFrame, best: Mapping[str, str] | None = None) -> S
                 subset=[name], **{"text-align": "right", "font-variant-numeric": "tabular-nums"}
             )
         else:
-            style = style.format(na_rep="", subset=[name]).set_properties(subset=[name], **{"text-align": "left"})
+            left = {"selector": "", "props": "text-align: left"}  # of the column and its heading
+            style = style.format(na_rep="", subset=[name]).set_table_styles({name: [left]}, overwrite=False)
     for name, way in (best or {}).items():
         least_or_most = frame[name].astype(float).agg("max" if way == "more" else "min")
         style = style.map(
