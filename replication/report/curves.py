@@ -16,7 +16,7 @@ from replication.config import PAPER
 from replication.io.checkpoints import load_checkpoint, save_checkpoint
 from replication.io.files import DATA, ReplicationError, need_checkout, reason, rounded, sha256, write_atomically
 from replication.io.images import square
-from replication.io.pictures import style_picture, validation_pictures
+from replication.io.pictures import given_photographs, style_picture, validation_pictures
 from replication.io.provenance import device_name, provenance, sources_digest
 from replication.io.ranges import check
 from replication.io.runtime import default_device, keep_freed_memory
@@ -130,9 +130,9 @@ def baseline_curves(style: str, count: int, size: int) -> Path:
     keep_freed_memory()
     device, painting = default_device(), style_picture(style)
     path = FOLDER / f"{painting.name}_{size}.json"
-    pictures, missing = validation_pictures(count)
-    if missing or len(pictures) < count:
+    if len(given_photographs("val")) < count:
         raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")
+    pictures, _ = validation_pictures(count)
     y_style = square(painting.image, PAPER.style_size).to(device)
     settings = curve_settings(y_style) | {"size": size}
     kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}
