@@ -1,4 +1,4 @@
-"""PNG and TIFF of 16 bits a channel, of whose colours Pillow reads the high bytes alone, and which it cannot write."""
+"""Pictures of 16 bits a channel: of their colours Pillow reads the high bytes alone, and it cannot write them."""
 
 import io
 import struct
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
-import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin, TiffTags
 
 from replication.io.files import ReplicationError
@@ -18,7 +17,7 @@ from replication.io.icc import deep_to_srgb
 TURNS = {3: 2, 4: 2, 5: -1, 6: -1, 7: 1, 8: 1}  # a quarter to the left, by EXIF's orientation
 MIRRORED = (2, 4, 5, 7)
 INVERTED, GREY, RGB = 0, 1, 2  # how TIFF has colours
-PLANES, FLOAT = 2, 3
+PLANES, SIGNED, FLOAT = 2, 2, 3
 
 
 def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -28,9 +27,9 @@ def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
         Its pixels (H, W, 3) and its transparency (H, W, 1).
 
     Raises:
-        ReplicationError: a pixel has more bits, or some number between 8 and 16.
+        ReplicationError: a pixel has more bits, some number between 8 and 16, or a sign.
     """
-    pixels = {"PNG": _of_png, "TIFF": _of_tiff}.get(file.format, lambda _: None)(file)
+    pixels = {"PNG": _of_png, "TIFF": _of_tiff}.get(file.format, _of_others)(file)
     if pixels is None:
         return None
     orientation = file.getexif().get(0x0112, 1)
@@ -48,15 +47,28 @@ def _of_png(file: Image.Image) -> np.ndarray | None:
     return np.atleast_3d(imagecodecs.png_decode(Path(file.filename).read_bytes()))
 
 
+def _of_others(file: Image.Image) -> np.ndarray | None:
+    """The grey pixels (H, W, 1) of 16 bits of another format, as PGM has them."""
+    if not file.mode.startswith("I"):
+        return None
+    pixels = np.asarray(file)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ReplicationError(f"{file.filename} holds 32-bit pixels; save it with 8 or 16 bits")
+    return pixels.astype(np.uint16)[..., None]
+
+
 def _of_tiff(file: Image.Image) -> np.ndarray | None:
     """The page's pixels (H, W, 1, 3 or 4) as they are stored, black as 0."""
     tags = file.tag_v2
     bits, colours = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
-    is_float = FLOAT in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
-    if max(bits) <= 8 or colours not in (INVERTED, GREY, RGB) or is_float:
+    kinds = tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
+    if max(bits) <= 8 or colours not in (INVERTED, GREY, RGB) or FLOAT in kinds:
         return None
-    if {*bits} != {16}:
-        raise ReplicationError(f"{file.filename} holds {max(bits)}-bit pixels; save it with 8 or 16 bits")
+    if {*bits} != {16} or SIGNED in kinds:
+        sign = "signed " if SIGNED in kinds else ""
+        raise ReplicationError(f"{file.filename} holds {sign}{max(bits)}-bit pixels; save it with 8 or 16 bits")
+    import tifffile  # 0.1 s, which other files need not wait for
+
     with tifffile.TiffFile(file.filename) as tiff:
         pixels = np.atleast_3d(tiff.pages[file.tell()].asarray()).astype(np.uint16, copy=False)
     if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == PLANES and len(bits) > 1:

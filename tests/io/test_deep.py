@@ -127,11 +127,16 @@ def test_channels_may_lie_in_planes(tmp_path, pixels, compression):
     assert np.abs(numbers(load_image(tmp_path / "a.tif")) - pixels[..., :3]).max() < 0.01
 
 
-@pytest.mark.parametrize("dtype", [np.uint32, np.int32])
-def test_more_bits_are_refused(tmp_path, pixels, dtype):
+@pytest.mark.parametrize(("dtype", "said"), [(np.uint32, "32"), (np.int32, "signed 32"), (np.int16, "signed 16")])
+def test_more_bits_and_signs_are_refused(tmp_path, pixels, dtype, said):
     tifffile.imwrite(tmp_path / "a.tif", pixels[..., 0].astype(dtype))
-    with pytest.raises(ReplicationError, match=r"a.tif holds 32-bit pixels; save it with 8 or 16 bits"):
+    with pytest.raises(ReplicationError, match=f"a.tif holds {said}-bit pixels; save it with 8 or 16 bits"):
         load_image(tmp_path / "a.tif")
+
+
+def test_grey_of_other_formats_is_read_in_full(tmp_path, pixels):
+    (tmp_path / "a.pgm").write_bytes(b"P5 512 128 65535 " + pixels[..., 0].astype(">u2").tobytes())
+    assert np.abs(numbers(load_image(tmp_path / "a.pgm"))[..., 0] - pixels[..., 0]).max() < 0.01
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,12 +1,15 @@
 """Figs. 8 and 9: the examples laid out, the paper's numbers beside ours, and the numbers that are judged."""
 
+import ast
 from itertools import product
 
+import nbformat
 import pytest
 import torch
 
 from replication.evaluation import AUTHORS, MATCHED
 from replication.io.downloads import TestPicture
+from replication.io.files import ROOT
 from replication.io.images import resize
 from replication.io.pictures import content_picture
 from replication.metrics import sharpness
@@ -61,6 +64,16 @@ def test_the_papers_numbers_are_those_of_the_claims_and_at_x8_sums():
 def test_the_speed_ups_of_the_claims_are_those_of_the_papers_seconds():
     """As far as its seconds of the network, which have one or two digits, go."""
     printed = {check.key: float(check.paper) for check in claims()["table1_speed"].checks if "," in check.key}
+    sources = [cell.source for cell in nbformat.read(ROOT / "notebooks" / "07_speed.ipynb", 4).cells]
+    (cell,) = [source for source in sources if source.startswith("TABLE_1 = ")]
+        cell.source
+        for cell in nbformat.read(ROOT / "notebooks" / "07_speed.ipynb", 4).cells
+        if cell.source.startswith("TABLE_1 = ")
+    ]
+    table = ast.literal_eval(ast.parse(cell).body[0].value)
+    for size, times in table.items():
+        columns = ("100 iterations", "300 iterations", "500 iterations", "network")
+        assert times == tuple(printed[f"{column}, {size}"] for column in columns)
     for size, number in product((256, 512, 1024), (100, 300, 500)):
         seconds = printed[f"{number} iterations, {size}"] / printed[f"network, {size}"]
         assert seconds == pytest.approx(printed[f"speed-up over {number}, {size}"], rel=0.1)
