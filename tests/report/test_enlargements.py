@@ -66,10 +66,6 @@ def test_the_speed_ups_of_the_claims_are_those_of_the_papers_seconds():
     printed = {check.key: float(check.paper) for check in claims()["table1_speed"].checks if "," in check.key}
     sources = [cell.source for cell in nbformat.read(ROOT / "notebooks" / "07_speed.ipynb", 4).cells]
     (cell,) = [source for source in sources if source.startswith("TABLE_1 = ")]
-        cell.source
-        for cell in nbformat.read(ROOT / "notebooks" / "07_speed.ipynb", 4).cells
-        if cell.source.startswith("TABLE_1 = ")
-    ]
     table = ast.literal_eval(ast.parse(cell).body[0].value)
     for size, times in table.items():
         columns = ("100 iterations", "300 iterations", "500 iterations", "network")
