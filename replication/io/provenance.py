@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from replication.io.files import DATA, ROOT, sha256
-from replication.io.pictures import Picture
+from replication.io.pictures import Picture, StandIns
 from replication.io.runtime import default_device
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
@@ -107,6 +107,12 @@ def device_name(device: str) -> str:
     if device == "mps":
         return f"MPS, {platform.machine()}"
     return f"CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def stands_for_titan(device: str) -> StandIns:
+    """The device in the place of the paper's Titan X, whose seconds no other's are compared with."""
+    name = device_name(device)
+    return {} if "TITAN X" in name.upper() else {"a Titan X": name}
 
 
 def _git(*arguments: str) -> str | None:

@@ -78,7 +78,7 @@ def panels(
     sizes = [[_size(each, panel) for each in row] for row in lines]
     left = 0.35 if any(names) else GAP
     width = max([left + sum(w + GAP for w, _ in row) for row in sizes] + [4.2 * len(plots), 5.5])
-    text = textwrap.fill(caption, round(13.5 * width))
+    text = textwrap.fill(caption, round(12 * width))
     tops = [LINE * _most(row, "above") + 0.05 for row in lines]
     feet = [LINE * _most(row, "below") + 0.05 for row in lines]
     foot, curves = 0.25 + LINE * (text.count("\n") + 1), 3.4 if plots else 0
@@ -154,9 +154,10 @@ def _draw(ax: Axes, plot: Plot) -> None:
         ax.set_xscale("log", base=2)
         known = sorted({*first, *(at for x, _ in plot.marks.values() for at in x)})
         ax.set_xticks(known, map(str, known))
+        ax.set_xlim(right=4 * known[-1])  # room for the legend
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
     ax.grid(alpha=0.3)
-    ax.legend(edgecolor="none", fontsize=8)
+    ax.legend(edgecolor="none", fontsize=8, loc="center right" if plot.points else "best")
 
 
 def conclude(

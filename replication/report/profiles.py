@@ -54,7 +54,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
     "08_super_resolution_training": {
         "patch": (32, 96, 96, 288),
         "steps": (4, 300, 2000, 200_000),
-        "seeds": ([0], [0], [0, 1, 2], [0]),
+        "seeds": ([0], [0], [0, 1, 2], [0, 1, 2]),
     },
     "09_super_resolution": {
         "sets": (["set5"], ["set5", "set14"], ["set5", "set14", "bsd100"], ["set5", "set14", "bsd100"]),
