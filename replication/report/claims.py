@@ -142,8 +142,7 @@ def _each(row: dict[str, Any]) -> list[dict[str, Any]]:
         texts = {key: row[key].format(name=name) for key in ("key", "statement")}
         texts["group"] = row["statement"].format(name="each")
         rest = {key: given for key, given in row.items() if key != "values"}
-        form = _format(row["ours"])
-        found.append({"paper": f"{value:{form}}"} | rest | texts | {"rule": row["rule"] | {"near": value}})
+        found.append({"paper": row["ours"].format(value)} | rest | texts | {"rule": row["rule"] | {"near": value}})
     return found
 
 

@@ -58,7 +58,7 @@ def papers(factor: int) -> dict[tuple[str, str], dict[str, float]]:
 
     At x8 those of the networks are the sum of bicubic interpolation's and of the gain over it.
     """
-    printed = {check.key: check.paper for check in claims()[FIGURES[factor]].checks}
+    printed = {check.key: check.paper.split()[0] for check in claims()[FIGURES[factor]].checks}  # without the unit
     found: dict[tuple[str, str], dict[str, float]] = {}
     for key, paper in printed.items():
         measure, *gain, method, name = key.split() if key.count(" ") > 1 else ("", "", "")

@@ -139,7 +139,7 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
     assert (one_claim.notebook, one_claim.section, len(one_claim.checks)) == ("07_speed", "4.1", 4)
     assert [check.source for check in one_claim.checks] == ["4.1", "4.2", "4.1", "4.1"]
     assert [check.group for check in one_claim.checks] == ["", "", "PSNR of each", "PSNR of each"]
-    assert (one_claim.checks[3].paper, one_claim.checks[3].rule.text) == ("28.40", "28.40 ± 0.10")
+    assert (one_claim.checks[3].paper, one_claim.checks[3].rule.text) == ("28.40 dB", "28.40 ± 0.10")
     judgement = judge("table1", MEASURES, {"sizes": [256, 512], "steps": 100})
     assert judgement.word == "replicated"
     assert [str(found) for found in judgement.findings] == [
