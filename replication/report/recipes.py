@@ -55,7 +55,7 @@ OVERNIGHT: dict[str, Job] = {
     **{f"style/{painting}_instance": Style(painting, QUICK) for painting in PAINTINGS},
     "great_wave_128b": Style("great_wave", replace(BATCH, size=128, steps=2000)),
     "great_wave_256b": Style("great_wave", replace(BATCH, steps=900, initial="great_wave_128b", seed=1)),
-    "style/great_wave": Style("great_wave", replace(BATCH, steps=1500, initial="great_wave_256b", seed=2)),
+    "style/great_wave": Style("great_wave", replace(BATCH, steps=1200, initial="great_wave_256b", seed=2)),
     **{f"style/{painting}": Style(painting, replace(BATCH, steps=500, initial="great_wave")) for painting in PAINTINGS},
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": replace(ENLARGING, loss="feature"),
