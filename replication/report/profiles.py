@@ -23,10 +23,10 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
     "03_gatys_baseline": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
     "04_style_training": {
         "size": (64, 128, 256, 256),
-        "steps": (4, 80, 600, 40_000),
-        "compare_steps": (2, None, 2000, 40_000),
+        "steps": (4, 80, 300, 40_000),
+        "compare_steps": (2, None, 1200, 40_000),
         "seeds": ([0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]),
-        "recipe_steps": (2, None, 1200, 1200),
+        "recipe_steps": (2, None, 600, 1200),
         "images": (2, 8, 50, 50),
     },
     "05_style_transfer": {

@@ -23,7 +23,7 @@ def code(path):
 def test_all_records_are_of_one_commit_and_one_machine():
     found = [json.loads(path.read_text())["provenance"] for path in sorted(FOLDER.glob("*.json"))]
     assert len({record["commit"] for record in found}) == 1
-    assert len({record["device"] for record in found}) == 1
+    assert len({record["device"].rsplit(",", 1)[0] for record in found}) == 1  # without the number of threads
 
 
 @pytest.mark.xfail(strict=True, reason="until a night has made all of it anew")
