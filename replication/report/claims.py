@@ -108,12 +108,17 @@ class Judgement(NamedTuple):
         return next((found for found in headlines if found.ours), headlines[0])
 
     @property
+    def held(self) -> tuple[int, int]:
+        """How many of the headline checks that were run hold, and how many were run."""
+        ran = [found.verdict for found in self.findings if found.check.headline and found.verdict != NOT_RUN]
+        return sum(verdict in (REPLICATED, EXCEEDED) for verdict in ran), len(ran)
+
+    @property
     def caption(self) -> str:
         """The paper's claim, ours, the verdict, and what took the place of the paper's input."""
-        ran = [found.verdict for found in self.findings if found.check.headline and found.verdict != NOT_RUN]
-        hold = sum(verdict in (REPLICATED, EXCEEDED) for verdict in ran)
+        hold, ran = self.held
         first = f"{self.first.check.statement}: {self.first.ours}"
-        ours = f"Ours: {first}; {hold} of {len(ran)} claims hold." if ran else ""
+        ours = f"Ours: {first}; {hold} of {ran} claims hold." if ran else ""
         claim = f"Paper ({self.claim.section}): {self.claim.text}"
         return " ".join(filter(None, [claim, ours, f"Verdict: {self.word}.", *self._places]))
 

@@ -24,6 +24,8 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
     "04_style_training": {
         "size": (64, 128, 256, 256),
         "steps": (4, 80, 300, 40_000),
+        "warmup_share": (0.5, 0.5, 0.5, 0.0),
+        "norm": ("instance", "instance", "instance", "batch"),
         "compare_steps": (2, None, 1200, 40_000),
         "seeds": ([0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]),
         "recipe_steps": (2, None, 600, 1200),

@@ -44,11 +44,12 @@ def judgements(profile: str) -> dict[str, Judgement]:
 
 
 def overview(profile: str) -> pd.DataFrame:
-    """One row a figure: the paper's word and ours of its first headline that was run, and the verdict on all."""
+    """One row a figure: the paper's word and ours, of its first headline that was run, and the verdict on all."""
     rows = []
     for judgement in judgements(profile).values():
-        first = judgement.first
-        rows.append((judgement.claim.title, first.check.paper, first.ours or "not run", judgement.word))
+        first, (hold, ran) = judgement.first, judgement.held
+        word = judgement.word + f", {hold} of {ran}" * judgement.word.startswith("partly")
+        rows.append((judgement.claim.title, first.check.paper, first.ours or "not run", word))
     return pd.DataFrame(rows, columns=["figure", "paper", "ours", "verdict"])
 
 

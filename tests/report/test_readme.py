@@ -59,6 +59,15 @@ def test_the_readme_repeats_what_table_1_holds():
         assert f"| {row['size']} x {row['size']} | {row['precision']} | {seconds} | {ratios} | {usual} |" in text
 
 
+def test_the_readme_says_how_fast_a_pass_is_over_the_iterations_that_it_is_worth():
+    worth = next(row for row in record("fig5_objective")["results"]["networks"] if row["network"] == "great_wave")
+    row = record("table1_speed")["results"][0]
+    times = worth["iterations"] / 500 * row["500 iterations"] / row["network"]
+    assert (
+        f"is worth {worth['iterations']} iterations, not 500: over those it is {times:.0f} times" in README.read_text()
+    )
+
+
 def test_the_readme_repeats_the_scores_of_super_resolution():
     text = README.read_text()
     rows = [row for row in record("table_super_resolution")["results"] if row["method"] == "bicubic"]
@@ -87,7 +96,7 @@ def test_the_readme_says_on_what_it_was_measured_or_that_it_was_not(readme, monk
     folder = tmp_path / "overnight"
     folder.mkdir()
     monkeypatch.setattr(module, "FIGURES", tmp_path)
-    source = {"device": "NVIDIA X", "precision": "float32 (TF32)"}
+    source = {"device": "NVIDIA X", "precision": "float32 (TF32)", "settings": {}}
     (folder / "table1_speed.json").write_text(json.dumps({"results": [SPEED], "provenance": source}))
     write_readme()
     text = readme.read_text()
