@@ -53,7 +53,7 @@ def _over_its_worth(speed: Record, folder: Path) -> str:
     """How many times as fast a pass is as the iterations that Fig. 5 finds it worth; "" where that was not measured."""
     path = folder / "fig5_objective.json"
     networks = json.loads(path.read_text())["results"]["networks"] if path.exists() else []
-    style, row = speed["provenance"]["settings"].get("style"), speed["results"][0]
+    style, row = speed["provenance"]["settings"]["style"], speed["results"][0]
     for each in networks:
         if (each["network"], each["size"]) == (style, row["size"]):
             times, size = each["iterations"] * row["iteration"] / row["network"], f"{row['size']} x {row['size']}"

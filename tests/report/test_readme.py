@@ -96,7 +96,7 @@ def test_the_readme_says_on_what_it_was_measured_or_that_it_was_not(readme, monk
     folder = tmp_path / "overnight"
     folder.mkdir()
     monkeypatch.setattr(module, "FIGURES", tmp_path)
-    source = {"device": "NVIDIA X", "precision": "float32 (TF32)", "settings": {}}
+    source = {"device": "NVIDIA X", "precision": "float32 (TF32)", "settings": {"style": "great_wave"}}
     (folder / "table1_speed.json").write_text(json.dumps({"results": [SPEED], "provenance": source}))
     write_readme()
     text = readme.read_text()
