@@ -26,7 +26,6 @@ def test_all_records_are_of_one_commit_and_one_machine():
     assert len({record["device"].rsplit(",", 1)[0] for record in found}) == 1  # without the number of threads
 
 
-@pytest.mark.xfail(strict=True, reason="until a night has made all of it anew")
 def test_every_executed_copy_has_the_code_of_its_notebook():
     executed = FOLDER / "notebooks"
     stale = [path.stem for path in NOTEBOOKS if code(executed / path.name) != code(path)]
