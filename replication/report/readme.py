@@ -87,6 +87,11 @@ def super_resolution_table(rows: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def _three(number: float) -> str:
+    """Three significant digits, without an exponent: 1150."""
+    return f"{float(f'{number:.3g}'):g}"
+
+
 def speed_table(rows: list[Record]) -> pd.DataFrame:
     """Table 1, one row a size and precision, as notebook 07 measures it."""
     frame = pd.DataFrame(rows)
@@ -121,7 +126,6 @@ def gallery(profile: str) -> str:
     return "\n".join(rows)
 
 
-_three = "{:.3g}".format  # significant digits
 TABLES = {  # by the name of the marks: the figures' file, and what makes its table
     "super-resolution": ("table_super_resolution", super_resolution_table),
     "speed": ("table1_speed", speed_table),
