@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pandas as pd
 
 from replication.evaluation import AUTHORS, NAMES, matched_rows
@@ -89,7 +90,7 @@ def super_resolution_table(rows: list[Record]) -> pd.DataFrame:
 
 def _three(number: float) -> str:
     """Three significant digits, without an exponent: 1150."""
-    return f"{float(f'{number:.3g}'):g}"
+    return np.format_float_positional(number, precision=3, unique=False, fractional=False, trim="-")
 
 
 def speed_table(rows: list[Record]) -> pd.DataFrame:
