@@ -78,7 +78,7 @@ NAME = Range(str)
 RANGES = {
     **dict.fromkeys(("compare_steps", "log_every", "recipe_steps", "steps", "until"), STEPS),
     **dict.fromkeys(("batch_size", "count", "images"), IMAGES),
-    **dict.fromkeys(("large", "size", "style_size"), SIDE),
+    **dict.fromkeys(("compare_size", "large", "size", "style_size"), SIDE),
     **dict.fromkeys(("least", "side"), ANY_SIDE),
     **dict.fromkeys(("content_weight", "lattice_weight", "style_weight", "tv_weight"), WEIGHT),
     **dict.fromkeys(("adam_lr", "kernel_rate", "learning_rate", "lr"), RATE),

@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "warmup_share": (0.5, 0.5, 0.5, 0.0),
         "norm": ("instance", "instance", "instance", "batch"),
         "compare_steps": (2, None, 1200, 40_000),
+        "compare_size": (64, 80, 80, 256),
         "seeds": ([0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]),
         "recipe_steps": (2, None, 600, 1200),
         "images": (2, 8, 50, 50),
