@@ -133,6 +133,16 @@ def test_repetition_tells_a_tile_from_noise_of_the_same_spectrum(period):
     assert found["noise"] < 0.2
 
 
+def test_repetition_of_noise_of_one_grain_deviates_as_the_rules_of_fig_6_have_it():
+    """Its limit, 0.05 in a difference of means, rests on 0.03 an image, for a grain as coarse as these networks paint."""
+    found = []
+    for seed in range(8):
+        noise = gaussian_filter(np.random.default_rng(seed).standard_normal((256, 256)), 4)
+        texture = with_contrast(torch.from_numpy(noise)).expand(1, 3, -1, -1)
+        found.append(repetition(texture, 0.01 * white_noise(256, seed)))
+    assert np.std(found, ddof=1) == pytest.approx(0.03, abs=0.01)
+
+
 def test_repetition_is_of_the_flat_part_and_at_its_distance():
     """The photograph is flat in its left half, so stripes 16 pixels apart count there and nowhere else."""
     y = white_noise(256, 0)
