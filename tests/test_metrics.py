@@ -134,7 +134,7 @@ def test_repetition_tells_a_tile_from_noise_of_the_same_spectrum(period):
 
 
 def test_repetition_of_noise_of_one_grain_deviates_as_the_rules_of_fig_6_have_it():
-    """Its limit, 0.05 in a difference of means, rests on 0.03 an image, for a grain as coarse as these networks paint."""
+    """Its limit, 0.05 in a difference of means, rests on 0.03 an image, of a grain as coarse as networks paint."""
     found = []
     for seed in range(8):
         noise = gaussian_filter(np.random.default_rng(seed).standard_normal((256, 256)), 4)

@@ -112,7 +112,8 @@ def scales(profile: str) -> list[dict[str, str]]:
 def _scale(source: dict[str, Any]) -> str:
     settings, paper = source["settings"], profile_settings(source["notebook"], "paper")
     parts = [f"{name} {settings[name]} for {full}" for name, full in paper.items() if settings.get(name, full) != full]
-    parts += [f"{name} {', '.join(settings[name])}" for name in ("contents", "styles") if name in settings.keys() - paper]
+    others = [name for name in ("contents", "styles") if name in settings.keys() - paper]
+    parts += [f"{name} {', '.join(settings[name])}" for name in others]
     if "photographs" in source:
         those = source["photographs"]
         parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
