@@ -19,12 +19,6 @@ def code(path):
     return [cell.source for cell in own if cell.cell_type == "code"]
 
 
-def shown(path):
-    """The notebook as a parameter; 11 has no copy yet, and says so when it gets one."""
-    missing = pytest.mark.xfail(strict=True, raises=FileNotFoundError, reason="until a night has run it")
-    return pytest.param(path, id=path.stem, marks=[missing] if path.stem.startswith("11") else [])
-
-
 @pytest.mark.xfail(strict=True, reason="until a night has made all of it anew")
 def test_all_records_are_of_one_commit_and_one_machine():
     found = [json.loads(path.read_text())["provenance"] for path in sorted(FOLDER.glob("*.json"))]
@@ -32,6 +26,6 @@ def test_all_records_are_of_one_commit_and_one_machine():
     assert len({record["device"].rsplit(",", 1)[0] for record in found}) == 1  # without the number of threads
 
 
-@pytest.mark.parametrize("path", map(shown, NOTEBOOKS))
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_executed_copy_has_the_code_of_its_notebook(path):
     assert code(FOLDER / "notebooks" / path.name) == code(path)
