@@ -74,7 +74,7 @@ def objective_curves(
         ValueError, FloatingPointError: see `gatys`.
     """
     check(batch_size=batch_size)
-    curves = known_curves(style, seed, dtype=dtype, **weights) if iterations <= ITERATIONS else {}
+    curves = known_curves(style, seed, iterations, dtype=dtype, **weights)
     found = [curves.get(image_digest(y)) for y in content.split(1)]
     computed = [number for number, curve in enumerate(found) if curve is None or (image and number == 0)]
     options = {"iterations": iterations, "seed": seed, "dtype": dtype} | weights
@@ -107,7 +107,7 @@ def _solved(
     return torch.cat([tensors["objective"] for tensors in found], 1), found[0]["image"]
 
 
-def baseline_curves(style: str, count: int, size: int) -> Path:
+def baseline_curves(style: str, count: int, size: int, iterations: int = ITERATIONS) -> Path:
     """Compute the curves that are not there yet, with the published code's weights; each is kept when it is done.
 
     In float32, from the noise of seed 0: in bfloat16 L-BFGS takes another way.
@@ -116,6 +116,7 @@ def baseline_curves(style: str, count: int, size: int) -> Path:
         style: see `style_picture`.
         count: validation photographs.
         size: pixels a side of their squares.
+        iterations: how long a curve is at least.
 
     Returns:
         The file, data/baseline_curves/<style>_<size>.json.
@@ -125,7 +126,7 @@ def baseline_curves(style: str, count: int, size: int) -> Path:
         ReplicationError: the package alone is installed, there are too few photographs, or the file is damaged, of
             other settings, or cannot be written.
     """
-    check(count=count, size=size)
+    check(count=count, size=size, iterations=iterations)
     need_checkout("train-all")
     keep_freed_memory()
     device, painting = default_device(), style_picture(style)
@@ -142,9 +143,10 @@ def baseline_curves(style: str, count: int, size: int) -> Path:
     network = LossNetwork(PAPER.style_layers).to(device)
     for number, picture in enumerate(pictures, 1):
         y = square(picture.image, size).to(device)
-        if (digest := image_digest(y)) not in kept["curves"]:
+        digest = image_digest(y)
+        if digest not in kept["curves"] or len(kept["curves"][digest]["objective"]) <= iterations:
             label = f"{picture.name}, {number} of {count}"
-            solved = gatys(y, y_style, iterations=ITERATIONS, label=label)
+            solved = gatys(y, y_style, iterations=iterations, label=label)
             ends = {name: values[-1, 0].item() for name, values in solved.losses._asdict().items()}
             curve = {"objective": solved.losses.total[:, 0].tolist(), "terms": ends}
             kept["curves"][digest] = {"name": picture.name} | rounded(curve)
@@ -167,8 +169,8 @@ def curve_settings(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, 
     return json.loads(json.dumps(settings))
 
 
-def known_curves(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, Tensor]:
-    """The curves of these settings that come with the project, (501,), by the digest of the photograph.
+def known_curves(style: Tensor, seed: int, iterations: int, **objective: Any) -> dict[str, Tensor]:
+    """The curves that come with the project of these settings, and as long at least, by the photograph's digest.
 
     Raises:
         ReplicationError: a file is damaged.
@@ -177,7 +179,8 @@ def known_curves(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, Te
     for path in sorted(FOLDER.glob("*.json")):
         kept = _read(path)
         if wanted.items() <= kept["settings"].items():
-            found |= {digest: torch.tensor(curve["objective"]) for digest, curve in kept["curves"].items()}
+            curves = {digest: torch.tensor(curve["objective"]) for digest, curve in kept["curves"].items()}
+            found |= {digest: curve for digest, curve in curves.items() if len(curve) > iterations}
     return found
 
 

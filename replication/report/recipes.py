@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from replication.baseline import ITERATIONS
 from replication.config import PAPER, QUICK, StyleConfig, SuperResolutionConfig, TrainingConfig
 from replication.io.checkpoints import NETWORKS
 from replication.io.files import ReplicationError, need_checkout, rounded, write_atomically
@@ -31,6 +32,7 @@ class BaselineCurves(NamedTuple):
     painting: str
     count: int
     size: int
+    iterations: int
 
 
 Job = Style | SuperResolutionConfig | BaselineCurves
@@ -62,9 +64,9 @@ OVERNIGHT: dict[str, Job] = {
     "x4_feature_resize": replace(ENLARGING, loss="feature", upsampling="resize"),
     "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
     "super_resolution/x8_feature": replace(ENLARGING, factor=8, patch=128, loss="feature"),
-    "great_wave_256": BaselineCurves("great_wave", 50, 256),
-    "great_wave_512": BaselineCurves("great_wave", 10, 512),
-    "great_wave_1024": BaselineCurves("great_wave", 4, 1024),
+    "great_wave_256": BaselineCurves("great_wave", 50, 256, ITERATIONS),
+    "great_wave_512": BaselineCurves("great_wave", 10, 512, 100),
+    "great_wave_1024": BaselineCurves("great_wave", 4, 1024, 100),
 }
 QUEUES: dict[str, dict[str, Job]] = {
     "overnight": OVERNIGHT,
@@ -133,7 +135,7 @@ def _ship(name: str, profile: str, out: Path) -> None:
 def _work(name: str, job: Job, images: str, out: Path) -> None:
     path = out / f"{name}.safetensors"
     if isinstance(job, BaselineCurves):
-        baseline_curves(job.painting, job.count, job.size)
+        baseline_curves(*job)
     elif isinstance(job, SuperResolutionConfig):
         train_super_resolution_from_files(images, path, job)
     else:

@@ -23,13 +23,12 @@ NAMES = ("chelsea", "coffee")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, weights):
-    """Two photographs in val/, a place for the curves, and a baseline of four iterations."""
+    """Two photographs in val/, and a place for the curves."""
     (tmp_path / "val").mkdir()
     for name in NAMES:
         save_image(square(content_picture(name).image, 48), tmp_path / "val" / f"{name}.png")
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
     monkeypatch.setattr(module, "FOLDER", tmp_path / "curves")
-    monkeypatch.setattr(module, "ITERATIONS", 4)
     (tmp_path / "curves").mkdir()
     return tmp_path
 
@@ -43,7 +42,7 @@ def style():
 
 
 def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
-    path = baseline_curves("great_wave", 1, 48)
+    path = baseline_curves("great_wave", 1, 48, 4)
     calls = []
 
     def counted(*arguments, **options):
@@ -51,11 +50,11 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
         return gatys(*arguments, **options)
 
     monkeypatch.setattr(module, "gatys", counted)
-    assert baseline_curves("great_wave", 2, 48) == path
+    assert baseline_curves("great_wave", 2, 48, 4) == path
     assert calls == ["coffee, 2 of 2"]
     y_hat = gatys(photographs(), style(), iterations=4)
     expected = {image_digest(y): curve for y, curve in zip(photographs().split(1), y_hat.losses.total.T, strict=True)}
-    known = known_curves(style())
+    known = known_curves(style(), 0, 4)
     assert known.keys() == expected.keys()
     for digest, curve in known.items():
         torch.testing.assert_close(curve, expected[digest], rtol=1e-4, atol=0)
@@ -71,7 +70,7 @@ def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(fold
     options = {"batch_size": 2, "kept": folder / "kept", "label": "test", "iterations": 3}
     computed = objective_curves(photographs(), style(), **options)
     assert computed.known == 0
-    baseline_curves("great_wave", 2, 48)
+    baseline_curves("great_wave", 2, 48, 4)
     for path in (folder / "kept").glob("*"):
         path.unlink()
     found = objective_curves(photographs(), style(), **options)
@@ -88,14 +87,14 @@ def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(fold
 
 def test_too_few_photographs_and_damaged_or_other_curves_are_named(folder, monkeypatch):
     with pytest.raises(ReplicationError, match="3 photographs are wanted in val/ under REPLICATION_DATA"):
-        baseline_curves("great_wave", 3, 48)
-    path = baseline_curves("great_wave", 1, 48)
+        baseline_curves("great_wave", 3, 48, 4)
+    path = baseline_curves("great_wave", 1, 48, 4)
     monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     with pytest.raises(ReplicationError, match="great_wave_48.json has curves of other settings; remove it"):
-        baseline_curves("great_wave", 1, 48)
+        baseline_curves("great_wave", 1, 48, 4)
     path.write_text(path.read_text()[:50])
     with pytest.raises(ReplicationError, match="great_wave_48.json is damaged"):
-        known_curves(style())
+        known_curves(style(), 0, 4)
 
 
 @pytest.mark.data
