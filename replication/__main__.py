@@ -91,7 +91,7 @@ class TrainStyle(Command):
     out: str
     """the network, .safetensors; its log and state lie beside it"""
     recipe: str
-    """paper, or quick, a quarter of an hour on two CPU cores: whose settings are the defaults below"""
+    """paper, or quick, an hour or two on two CPU cores: whose settings are the defaults below"""
     config: OmitArgPrefixes[StyleConfig]
 
     interrupted = GO_ON
@@ -101,8 +101,8 @@ class TrainStyle(Command):
 
         if self.recipe == "quick":
             logging.getLogger("replication").info(
-                "the quick recipe: %d steps, of which 2,500 take about a quarter of an hour on two cores that compute "
-                "in bfloat16, longer on others; the paper's settings are --recipe paper",
+                "the quick recipe: %d steps, of which 2,500 take two hours on two cores in float32, less on cores that "
+                "compute in bfloat16; the paper's settings are --recipe paper",
                 self.config.steps,
             )
         train_style_from_files(self.style, self.images, self.out, self.config)

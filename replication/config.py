@@ -148,7 +148,7 @@ class SuperResolutionConfig(TrainingConfig):
 
 
 PAPER = StyleConfig()  # section 4.1
-QUICK = StyleConfig(  # ours: a new painting in a quarter of an hour on two CPU cores
+QUICK = StyleConfig(  # ours: a new painting on two CPU cores, within an hour or two
     steps=2500,
     batch_size=1,
     fit="crop",

@@ -22,7 +22,7 @@ class LossNetwork(nn.Module):
         dtype: precision of the convolutions, float32 or bfloat16 (float64 for gradient checks). The mean is subtracted
             before the rounding to it; choose it here rather than by `.to(dtype)`.
 
-    The parameters need no gradients. The convolutions run in channels_last, which is faster than the default format.
+    The parameters need no gradients. The convolutions run in channels_last.
 
     Raises:
         ValueError: no layer or an unknown one.

@@ -57,7 +57,7 @@ def total_variation(image: Tensor) -> Tensor:
 class _GramMatrix(Function):
     """Equation 3 with one product for its gradient where autograd takes two, in the memory format of the features.
 
-    On the CPU both are 1x1 convolutions, which oneDNN computes faster than the matrix products.
+    On the CPU both are 1x1 convolutions.
     """
 
     @staticmethod

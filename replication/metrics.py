@@ -41,7 +41,7 @@ def ssim(y_hat: Tensor, y: Tensor) -> float:
 
 
 def luminance_scores(y_hat: Tensor, y: Tensor, border: int, grey: bool = False) -> dict[str, float]:
-    """PSNR in dB and SSIM of the luminance, by the protocol that reproduces the paper's figures 8 and 9 at x4.
+    """PSNR in dB and SSIM of the luminance, by the protocol that gives the bicubic means of the paper's figure 8.
 
     Both images rounded to 8 bits; Y of BT.601 (16..235), not rounded; PSNR with peak 255; SSIM with a Gaussian window
     11 x 11, sigma 1.5, data range 255, population covariances, mean over the positions where the window fits.

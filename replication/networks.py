@@ -30,7 +30,7 @@ class ImageTransformationNetwork(nn.Module):
         norm: "batch", as in the paper, or "instance" (each image by its own statistics, in evaluation too), which the
             authors made the default of their code later.
         padding: "reflection" of the image by 40 pixels and blocks without padding; "zero" pads inside the blocks
-            instead (arXiv v1), which leaves artefacts at the borders.
+            instead (arXiv v1).
         residual: False leaves out the shortcuts and puts a ReLU in their place, which the supplement compares.
 
     Raises:
@@ -138,7 +138,7 @@ class SRCNN(nn.Module):
 class OutputConvolution(nn.Conv2d):
     """A 9x9 convolution to three filters, computed as one of stride 2 to twelve: those of each pixel of a 2 x 2 square.
 
-    The sums are the same. Three filters leave most of a processor's vector lanes empty, twelve do not.
+    The sums are the same; twelve filters fill more of a processor's vector lanes than three.
     """
 
     def __init__(self, inputs: int):
@@ -190,7 +190,7 @@ class ResidualBlock(nn.Module):
         y = self.layers(x)
         if not self.residual:
             return F.relu(y)
-        return y + F.pad(x, [-self.crop] * 4)  # a slice would take longer, backward
+        return y + F.pad(x, [-self.crop] * 4)  # crops
 
 
 @torch.no_grad()
@@ -248,7 +248,7 @@ def _norm(norm: str, channels: int) -> nn.Module:
 
 
 def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Network:
-    """A copy in evaluation mode, in `dtype`, faster since batch norm is folded into the convolutions before it."""
+    """A copy in evaluation mode, in `dtype`, with batch norm folded into the convolutions before it."""
     network = copy.deepcopy(network).eval()
     for module in [*network.modules()]:
         if isinstance(module, nn.Sequential):

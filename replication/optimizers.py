@@ -18,7 +18,7 @@ class Muon(torch.optim.Optimizer):
 
     Of a kernel as a matrix: outputs x (inputs * height * width). The singular values of a step are near
     lr * sqrt(max(1, rows / columns)). In bfloat16 it is torch.optim.Muon, bit for bit, which has no other
-    precision and takes longer than the rest of a step where a processor emulates that one.
+    precision.
 
     Args:
         kernels: of convolutions, (outputs, inputs, height, width).

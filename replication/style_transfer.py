@@ -35,8 +35,8 @@ def style_trainer(
 ) -> tuple[Trainer, Objective]:
     """What trains a network that gives any photograph the style of one painting, on the device of the photographs.
 
-    The style weight rises over `warmup` steps by the same factor each. The paper has none; without it a network first
-    learns the texture alone, and to keep the photograph late.
+    The style weight rises over `warmup` steps by the same factor each. The paper has none; ours
+    is meant to keep a short training from learning the texture alone.
 
     Args:
         style: the painting; its largest centred square is taken, and enlarged with a word where it is too small.
@@ -140,8 +140,8 @@ def stylise(
 ) -> Tensor:
     """Transform an image of any size, in tiles where it is larger than one; see `pieces`.
 
-    With instance norm the statistics of the whole image are gathered over tiles first, which takes more than twice as
-    long as the image itself does then, and for a while a temporary file of 32 bytes a pixel, 16 in bfloat16.
+    With instance norm the statistics of the whole image are gathered over tiles first, layer by layer, which
+    takes longer than the image itself does then, and for a while a temporary file of 32 bytes a pixel, 16 in bfloat16.
 
     Args:
         network: in evaluation mode; see `for_inference`.
@@ -157,7 +157,7 @@ def stylise(
         return network(image)
     give_back_memory()
     if network.configuration["norm"] == "instance":
-        half = max(1, tile // 2 // STRIDE)  # costs nothing, since little around these tiles has a say in them
+        half = max(1, tile // 2 // STRIDE)  # little around these tiles has a say in them
         network = with_statistics(network, image, half, label)
         give_back_memory()
     source, size = padded(image, network.margin)

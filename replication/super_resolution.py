@@ -39,7 +39,7 @@ def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
         y: (B, 3, H, W) in [0, 1], the sides multiples of the factor.
         factor: 4 or 8.
         blur: sigma in pixels of `y`. The paper's training images have 1.0 (section 4.2); its test images none, since
-            plain bicubic reproduces its bicubic column.
+            plain bicubic then reproduces its bicubic column at x4.
 
     Raises:
         ValueError: a blur that is negative or too wide for the image.

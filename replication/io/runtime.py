@@ -38,8 +38,8 @@ def use_device(device: str) -> None:
 def precision_of(asked: str, device: str) -> str:
     """What convolutions compute in on a device, "float32" or "bfloat16".
 
-    Where "fast" is asked for that is bfloat16 if the processor computes in it, and else float32: emulated, bfloat16 is
-    many times slower.
+    Where "fast" is asked for that is bfloat16 if the processor computes in it, and else float32: a processor that
+    emulates bfloat16 gains nothing by it.
     """
     if asked != "fast":
         return asked
@@ -110,7 +110,7 @@ def compile_in_place(network: nn.Module, mode: str) -> None:
     """Let `torch.compile` join the operations of a network, on the device where it runs.
 
     Args:
-        network: takes a minute at its first call.
+        network: its first call takes long.
         mode: "default", or "graphs" for CUDA graphs, which overwrite the results of the call before.
 
     Raises:

@@ -110,7 +110,7 @@ def _solved(
 def baseline_curves(style: str, count: int, size: int, iterations: int = ITERATIONS) -> Path:
     """Compute the curves that are not there yet, with the published code's weights; each is kept when it is done.
 
-    In float32, from the noise of seed 0: in bfloat16 L-BFGS takes another way.
+    In float32, from the noise of seed 0.
 
     Args:
         style: see `style_picture`.

@@ -116,7 +116,7 @@ def convolution_cost(channels: int, side: int) -> int:
 def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") -> int:
     """The memory that `call(*arguments)` needs, in bytes.
 
-    On a GPU the most that its tensors took. On a CPU the most that a fresh process took, the libraries (about 0.5 GB)
+    On a GPU the most that its tensors took. On a CPU the most that a fresh process took, the libraries
     included; `call` has to be a function of a module.
 
     Raises:
