@@ -45,6 +45,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, qui
         "sizes": ([64], [256], [256, 512, 1024], [256, 512, 1024]),
         "counts": ([2], [4], [50, 10, 4], [50, 50, 50]),
         "iterations": (5, 100, 500, 500),
+        "large_iterations": (5, 100, 100, 500),
     },
     "07_speed": {
         "iterations": (5, 20, 500, 500),
@@ -107,7 +108,7 @@ FINDERS = {  # what finds what other parameters name
 def start(notebook: str) -> SimpleNamespace:
     """What a notebook, by its file name without suffix, calls first: its settings; see `run_settings`.
 
-    Figures are shown as JPEG, which takes a quarter of the place of PNG where a copy is stored. The parameters are the
+    Figures are shown as JPEG, which takes less place than PNG where a copy is stored. The parameters are the
     variables of its parameters cell, which is the one that sets `profile`.
 
     Raises:
