@@ -64,6 +64,9 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
         assert record["curves"][image_digest(y)]["terms"] == pytest.approx(ends, rel=1e-4)
     assert record["settings"] == curve_settings(style()) | {"size": 48}
     assert record["provenance"]["inputs"][0]["name"] == "great_wave"
+    baseline_curves("great_wave", 1, 48, 5)
+    assert calls[1:] == ["chelsea, 1 of 1"]
+    assert sorted(map(len, known_curves(style(), 0, 4).values())) == [5, 6]
 
 
 def test_a_network_is_judged_by_them_and_only_the_first_picture_is_computed(folder):
