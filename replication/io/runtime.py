@@ -38,8 +38,8 @@ def use_device(device: str) -> None:
 def precision_of(asked: str, device: str) -> str:
     """What convolutions compute in on a device, "float32" or "bfloat16".
 
-    Where "fast" is asked for that is bfloat16 if the processor computes in it, and else float32: a processor that
-    emulates bfloat16 gains nothing by it.
+    Where "fast" is asked for that is bfloat16 if the processor computes in it, and else float32, since
+    others emulate bfloat16.
     """
     if asked != "fast":
         return asked

@@ -107,7 +107,7 @@ def _solved(
     return torch.cat([tensors["objective"] for tensors in found], 1), found[0]["image"]
 
 
-def baseline_curves(style: str, count: int, size: int, iterations: int = ITERATIONS) -> Path:
+def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
     """Compute the curves that are not there yet, with the published code's weights; each is kept when it is done.
 
     In float32, from the noise of seed 0.
