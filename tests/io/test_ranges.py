@@ -61,7 +61,10 @@ def calls(photograph):
         (load_photographs, lambda **wrong: load_photographs("nowhere", **wrong)),
         (validation_pictures, validation_pictures),
         (interleaved, lambda **wrong: interleaved({}, **wrong)),
-        (baseline_curves, lambda **wrong: baseline_curves("great_wave", **{"count": 1, "size": 48, "iterations": 1} | wrong)),
+        (
+            baseline_curves,
+            lambda **wrong: baseline_curves("great_wave", **{"count": 1, "size": 48, "iterations": 1} | wrong),
+        ),
         (stylise_files, lambda **wrong: stylise_files(*files, "great_wave", **wrong)),
         (upscale, lambda **wrong: upscale(None, photograph, **wrong)),
         (upscale_files, lambda **wrong: upscale_files(*files, **wrong)),
