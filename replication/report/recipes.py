@@ -42,6 +42,7 @@ BATCH = replace(QUICK, norm="batch", batch_size=4)
 ENLARGING = SuperResolutionConfig(
     steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="fast", loss="pixel"
 )
+SHARPENING = replace(ENLARGING, loss="feature", steps=3000, optimizer="adam", initial="x4_pixel")
 PAINTINGS = (
     "poppies",
     "village_street_in_auvers",
@@ -61,10 +62,10 @@ OVERNIGHT: dict[str, Job] = {
     "style/great_wave": Style("great_wave", replace(BATCH, steps=5400, initial="great_wave_256c", seed=3)),
     **{f"style/{painting}": Style(painting, replace(BATCH, steps=500, initial="great_wave")) for painting in PAINTINGS},
     "super_resolution/x4_pixel": ENLARGING,
-    "super_resolution/x4_feature": replace(ENLARGING, loss="feature"),
+    "super_resolution/x4_feature": SHARPENING,
     "x4_feature_resize": replace(ENLARGING, loss="feature", upsampling="resize"),
     "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
-    "super_resolution/x8_feature": replace(ENLARGING, factor=8, patch=128, loss="feature"),
+    "super_resolution/x8_feature": replace(SHARPENING, factor=8, patch=128, initial="x8_pixel"),
     "great_wave_256": BaselineCurves("great_wave", 50, 256, ITERATIONS),
     "great_wave_512": BaselineCurves("great_wave", 10, 512, 100),
     "great_wave_1024": BaselineCurves("great_wave", 4, 1024, 100),
@@ -134,16 +135,17 @@ def _ship(name: str, profile: str, out: Path) -> None:
 
 
 def _work(name: str, job: Job, images: str, out: Path) -> None:
-    path = out / f"{name}.safetensors"
     if isinstance(job, BaselineCurves):
         baseline_curves(*job)
-    elif isinstance(job, SuperResolutionConfig):
-        train_super_resolution_from_files(images, path, job)
+        return
+    path, config = out / f"{name}.safetensors", _config(job)
+    folders = (out, out / "style", out / "super_resolution", NETWORKS / "super_resolution")
+    trained = [folder / f"{config.initial}.safetensors" for folder in folders]
+    config = replace(config, initial=next((str(start) for start in trained if start.exists()), config.initial))
+    if isinstance(job, Style):
+        train_style_from_files(job.painting, images, path, config)
     else:
-        initial = job.config.initial
-        trained = [folder / f"{initial}.safetensors" for folder in (out, out / "style")]
-        initial = next((str(start) for start in trained if start.exists()), initial)
-        train_style_from_files(job.painting, images, path, replace(job.config, initial=initial))
+        train_super_resolution_from_files(images, path, config)
 
 
 def _selected(queue: dict[str, Job], only: Sequence[str]) -> dict[str, Job]:
