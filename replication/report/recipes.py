@@ -42,7 +42,9 @@ BATCH = replace(QUICK, norm="batch", batch_size=4)
 ENLARGING = SuperResolutionConfig(
     steps=20_000, patch=96, flip=True, optimizer="muon", lr_decay=1.0, precision="fast", loss="pixel"
 )
-SHARPENING = replace(ENLARGING, loss="feature", steps=3000, optimizer="adam", initial="x4_pixel")
+SHARPENING = replace(
+    ENLARGING, loss="feature", steps=3000, batch_size=1, patch=288, optimizer="adam", initial="x4_pixel"
+)
 PAINTINGS = (
     "poppies",
     "village_street_in_auvers",
@@ -65,7 +67,7 @@ OVERNIGHT: dict[str, Job] = {
     "super_resolution/x4_feature": SHARPENING,
     "x4_feature_resize": replace(ENLARGING, loss="feature", upsampling="resize"),
     "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
-    "super_resolution/x8_feature": replace(SHARPENING, factor=8, patch=128, initial="x8_pixel"),
+    "super_resolution/x8_feature": replace(SHARPENING, factor=8, batch_size=4, patch=128, initial="x8_pixel"),
     "great_wave_256": BaselineCurves("great_wave", 50, 256, ITERATIONS),
     "great_wave_512": BaselineCurves("great_wave", 10, 512, 100),
     "great_wave_1024": BaselineCurves("great_wave", 4, 1024, 100),
