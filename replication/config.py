@@ -148,7 +148,7 @@ class SuperResolutionConfig(TrainingConfig):
 
 
 PAPER = StyleConfig()  # section 4.1
-QUICK = StyleConfig(  # ours: a new painting on two CPU cores, within an hour or two
+QUICK = StyleConfig(  # ours: a new painting on two CPU cores, in minutes or hours
     steps=2500,
     batch_size=1,
     fit="crop",
