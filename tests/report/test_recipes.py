@@ -11,7 +11,7 @@ from replication.io.checkpoints import NETWORKS, load_network
 from replication.io.files import ReplicationError
 from replication.io.images import save_image, square
 from replication.io.pictures import PHOTOGRAPHS, content_picture
-from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
+from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork
 from replication.report import recipes
 from replication.report.recipes import QUEUES, train_all
 
@@ -105,6 +105,19 @@ def test_overnight_the_projects_own_network_stays_and_the_word_says_where_the_ot
         found.append(tree(tmp_path / "networks"))
     assert found[0] == found[1] != found[2]
     assert f"{tmp_path / 'out 1' / name}.safetensors: the project's own stays" in capsys.readouterr().out
+
+
+def test_a_network_that_enlarges_starts_from_one_that_the_project_has(images, tmp_path, monkeypatch, put):
+    put(NETWORKS=tmp_path / "networks")
+    jobs = {"super_resolution/first": SMALL, "super_resolution/second": replace(SMALL, steps=1, initial="first")}
+    monkeypatch.setitem(recipes.QUEUES, "overnight", jobs)
+    train_all(str(images), "overnight", tmp_path / "one", ["first"])
+    train_all(str(images), "overnight", tmp_path / "other", ["second"])
+    first, second = (load_network(tmp_path / "networks" / f"{name}.safetensors", SRCNN)[1] for name in jobs)
+    assert second["initial"] == first
+    assert second["config"]["initial"] == "first"
+    train_all(str(images), "overnight", tmp_path / "third", ["second"])
+    assert not (tmp_path / "third").exists()
 
 
 def test_every_network_of_the_project_has_a_recipe_that_a_stranger_can_run():
