@@ -157,7 +157,7 @@ def _draw(ax: Axes, plot: Plot) -> None:
         ax.set_xlim(right=4 * known[-1])  # room for the legend
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
     ax.grid(alpha=0.3)
-    ax.legend(edgecolor="none", fontsize=8, loc="center right" if plot.points else "best")
+    ax.legend(edgecolor="none", fontsize=8, labelspacing=0.25, loc="center right" if plot.points else "best")
 
 
 def conclude(
