@@ -207,12 +207,11 @@ def stylise_files(
         image = image.to(device)
         return blended(stylise(network, image, tile, label), image, strength, preserve_colours)
 
-    failed = []
-    for name, trained in networks.items():
+    failed, folders = [], [out] if len(networks) == 1 else [f"{Path(out, name)}/" for name in networks]
+    for folder, trained in zip(folders, networks.values(), strict=True):
         network = for_inference(trained, dtype_of(precision, device)).to(device)
-        folder = out if len(networks) == 1 else f"{Path(out, name)}/"
         transform = Transform(partial(stylised, network=network), 1, network.smallest, size)
-        failed += transform_files(inputs, folder, transform, overwrite)
+        failed += transform_files(inputs, folder, transform, overwrite, folders)
     return failed
 
 

@@ -202,10 +202,10 @@ class Trainer:
 
     def _settings(self) -> dict[str, Any]:
         """What has to be the same; while the learning rates do not fall, a run may have more steps than before."""
-        settings = asdict(self.config) | self.inputs
+        settings = asdict(self.config)
         for name in ("initial",) if self.config.lr_decay else ("initial", "steps"):  # `inputs` has its digest
             settings.pop(name)
-        return settings
+        return settings | self.inputs
 
     def _load(self, steps: int) -> None:
         """Go on from the state file, if it is there."""

@@ -17,7 +17,7 @@ from replication import style_transfer
 from replication.__main__ import main
 from replication.config import StyleConfig
 from replication.io.checkpoints import load_network, save_network
-from replication.io.files import ReplicationError, sha256
+from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, save_image, square
 from replication.io.photographs import photographs_of
 from replication.io.pictures import content_picture, style_picture
@@ -212,6 +212,12 @@ def test_several_styles_have_a_folder_each(folder, saved, tmp_path):
         with pytest.raises(ReplicationError, match=said):
             stylise_files([folder / "a.png"], tmp_path / into, styles)
         assert not (tmp_path / into).exists()
+    for _ in range(2):  # results within the folder of the photographs are no photographs
+        stylise_files([folder], folder / "out", [saved, "great_wave_instance"], size=80, overwrite=True)
+        made = sorted(path.relative_to(folder / "out").as_posix() for path in (folder / "out").rglob("*.*"))
+        assert made == sorted(
+            f"{name}/{each}" for name in (saved.stem, "great_wave_instance") for each in ("a.png", "b.jpg")
+        )
     (small,) = stylise_files([folder / "a.png"], tmp_path / "z.png", saved, size=50)
     assert "a.png is too small: a side needs at least 44 pixels" in str(small)
     weak = run_command("stylise", folder / "a.png", "-o", tmp_path / "y.png", "--style", saved, "--strength", "1.5")
@@ -409,4 +415,9 @@ def test_a_trained_network_can_be_the_start(photographs, tmp_path, norm):
     second, _ = style_trainer(STYLE, photographs, config)
     for name, value in second.network.state_dict().items():
         torch.testing.assert_close(value, first.network.state_dict()[name], rtol=1e-3, atol=1e-6)
-    assert second.inputs["initial"] == sha256((tmp_path / "first.safetensors").read_bytes())
+    state = tmp_path / "second.state.safetensors"
+    style_trainer(STYLE, photographs, config, state=state)[0].run(until=1)
+    second.run(until=1)
+    save_network(second.network, tmp_path / "first.safetensors", {})  # another network of the same name
+    with pytest.raises(ReplicationError, match="belongs to a run with another initial"):
+        style_trainer(STYLE, photographs, config, state=state)[0].run()

@@ -14,10 +14,13 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, TiffTags
 from replication.io.files import ReplicationError
 from replication.io.icc import deep_to_srgb
 
+ORIENTATION = 0x0112  # EXIF's tag
 TURNS = {3: 2, 4: 2, 5: -1, 6: -1, 7: 1, 8: 1}  # a quarter to the left, by EXIF's orientation
 MIRRORED = (2, 4, 5, 7)
 INVERTED, GREY, RGB = 0, 1, 2  # how TIFF has colours
 PLANES, SIGNED, FLOAT = 2, 2, 3
+MULTIPLIED, SEPARATE = 1, 2  # the kinds of TIFF's transparency
+CHUNK = 2**30  # bytes; PNG takes less than twice as many
 
 
 def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -32,7 +35,7 @@ def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
     pixels = {"PNG": _of_png, "TIFF": _of_tiff}.get(file.format, _of_others)(file)
     if pixels is None:
         return None
-    orientation = file.getexif().get(0x0112, 1)
+    orientation = file.getexif().get(ORIENTATION, 1)
     pixels = np.rot90(pixels, TURNS.get(orientation, 0))
     pixels = np.ascontiguousarray(np.fliplr(pixels) if orientation in MIRRORED else pixels)
     channels = 3 if pixels.shape[2] > 2 else 1
@@ -73,9 +76,15 @@ def _of_tiff(file: Image.Image) -> np.ndarray | None:
         pixels = np.atleast_3d(tiff.pages[file.tell()].asarray()).astype(np.uint16, copy=False)
     if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == PLANES and len(bits) > 1:
         pixels = np.moveaxis(pixels, 0, -1)
-    clear = tags.get(TiffImagePlugin.EXTRASAMPLES, ())[:1] == (2,)
-    pixels = pixels[..., : (3 if colours == RGB else 1) + clear]
-    return 65535 - pixels if colours == INVERTED else pixels
+    (extra,) = tags.get(TiffImagePlugin.EXTRASAMPLES, ())[:1] or (None,)
+    channels = 3 if colours == RGB else 1
+    pixels = pixels[..., : channels + (extra in (MULTIPLIED, SEPARATE))]
+    if extra == MULTIPLIED:
+        clear = np.maximum(pixels[..., channels:], 1) / 65535
+        pixels[..., :channels] = np.rint(pixels[..., :channels] / clear).clip(0, 65535)
+    if colours == INVERTED:
+        pixels[..., :channels] = 65535 - pixels[..., :channels]
+    return pixels
 
 
 def png(pages: Sequence[np.ndarray], exif: Image.Exif | None = None, icc_profile: bytes | None = None) -> bytes:
@@ -89,7 +98,9 @@ def png(pages: Sequence[np.ndarray], exif: Image.Exif | None = None, icc_profile
     chunks += [(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))] if exif else []
     content = io.BytesIO()
     content.write(b"\x89PNG\r\n\x1a\n")
-    for name, data in [*chunks, (b"IDAT", zlib.compress(up)), (b"IEND", b"")]:
+    packed = zlib.compress(up)
+    chunks += [(b"IDAT", packed[start : start + CHUNK]) for start in range(0, len(packed), CHUNK)]
+    for name, data in [*chunks, (b"IEND", b"")]:
         PngImagePlugin.putchunk(content, name, data)
     return content.getvalue()
 

@@ -139,7 +139,7 @@ def check_writable(path: Path | str) -> None:
         raise ReplicationError(f"{path} cannot be written: {folder} is no folder that can be written into")
     if os.path.isdir(path):
         raise ReplicationError(f"{path} is a folder; give the name of a file")
-    longest = os.pathconf(folder, "PC_NAME_MAX")
+    longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255  # which Windows has not
     if any(len(os.fsencode(part)) > longest for part in path.parts):
         raise ReplicationError(f"{path} cannot be written: its name is longer than {longest} bytes; shorten it")
 

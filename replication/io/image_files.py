@@ -97,7 +97,11 @@ class Transform(NamedTuple):
 
 
 def transform_files(
-    inputs: Sequence[Path | str], out: Path | str, transform: Transform, overwrite: bool = False
+    inputs: Sequence[Path | str],
+    out: Path | str,
+    transform: Transform,
+    overwrite: bool = False,
+    others: Sequence[Path | str] = (),
 ) -> list[ReplicationError]:
     """Transform image and video files, and the images in folders; what cannot be done is told before anything is done.
 
@@ -109,6 +113,7 @@ def transform_files(
             has a suffix is a file, unless it ends in a slash.
         transform: see there.
         overwrite: whether results that are there are made anew, not kept.
+        others: more folders of results, whose files are no inputs either.
 
     Returns:
         What could not be done; all others are.
@@ -122,7 +127,8 @@ def transform_files(
         log.warning("left out: %s", reason)
         failed.append(ReplicationError(reason))
 
-    pairs = _targets([Path(path) for path in inputs], os.fspath(out), leave_out)
+    results = {Path(folder).resolve() for folder in (out, *others)}
+    pairs = _targets([Path(path) for path in inputs], os.fspath(out), results, leave_out)
     there = [target for source, target in pairs if os.path.isfile(target) and not _same(source, target)]
     if kept := [] if overwrite else there:
         log.info("kept, since they are there: %d results, %s first; --overwrite makes them anew", len(kept), kept[0])
@@ -162,7 +168,9 @@ def is_file_name(out: Path | str) -> bool:
     return bool(Path(out).suffix) and not out.endswith((os.sep, "/")) and not os.path.isdir(out)
 
 
-def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
+def _targets(
+    inputs: list[Path], out: str, results: set[Path], leave_out: Callable[[str], None]
+) -> list[tuple[Path, Path]]:
     """Which file each image becomes."""
     is_file = is_file_name(out)
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
@@ -173,7 +181,7 @@ def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> 
         return [(inputs[0], Path(out))]
     names = {}
     for path in inputs:
-        for source, name in _named(path, Path(out), leave_out):
+        for source, name in _named(path, results, leave_out):
             names.setdefault(Path(os.path.realpath(source)), (source, name))
     if len({name for _, name in names.values()}) < len(names):  # two of one name: with their folders they differ
         above = Path(os.path.commonpath([os.path.abspath(source.parent) for source, _ in names.values()]))
@@ -181,12 +189,12 @@ def _targets(inputs: list[Path], out: str, leave_out: Callable[[str], None]) -> 
     return [(source, Path(out) / name) for source, name in names.values()]
 
 
-def _named(path: Path, out: Path, leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
-    """The image files of an input, each with its path below the output folder."""
+def _named(path: Path, results: set[Path], leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
+    """The image files of an input that are no results, each with its path below the output folder."""
     if not os.path.isdir(path):
         return [(path, Path(path.name))]
-    results = out.resolve() if out.resolve() != path.resolve() else None
-    found = [each for each in image_files(path, leave_out) if results not in each.resolve().parents]
+    no_inputs = results - {path.resolve()}
+    found = [each for each in image_files(path, leave_out) if no_inputs.isdisjoint(each.resolve().parents)]
     if not found:
         leave_out(f"{path} holds no images")
     return [(each, each.relative_to(path)) for each in found]

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, TiffTags
 from torch import Tensor
 from torch.nn import functional as F
 
-from replication.io.deep import WRITERS, deep_rgb
+from replication.io.deep import ORIENTATION, WRITERS, deep_rgb
 from replication.io.files import ReplicationError, explained, sha256, write_atomically
 from replication.io.icc import SRGB, converted, deep_converted, fits_rgb, to_srgb
 
@@ -236,8 +236,10 @@ def _first(file: Image.Image, path: Path | str) -> Frame:
 
 def _frame(file: Image.Image, path: Path | str) -> Frame:
     """The picture that an opened file is at."""
-    exif, deep = _exif_of_tiff(file), deep_rgb(file)
+    exif, deep = _exif_of_tiff(file, path), deep_rgb(file)
     file.load()
+    if "exif" in file.info and _damaged(file.getexif(), path):
+        file.info["exif"] = file.getexif().tobytes()
     turned = ImageOps.exif_transpose(file)
     pixels, alpha = deep or _rgb(turned, path)
     image = from_pixels(pixels)
@@ -250,11 +252,26 @@ def _frame(file: Image.Image, path: Path | str) -> Frame:
     return Frame(image, alpha=alpha, deep=pixels.dtype == np.uint16, **beside, **times)
 
 
-def _exif_of_tiff(file: Image.Image) -> Image.Exif:
+def _damaged(exif: Image.Exif, path: Path | str) -> bool:
+    """Whether tags are read that cannot be written; then all but the orientation are gone, with a word."""
+    try:
+        exif.tobytes()
+    except Exception as error:  # of many kinds
+        log.warning("%s: its EXIF is damaged (%s) and left out", path, error)
+        orientation = exif.get(ORIENTATION)
+        exif.clear()
+        if orientation:
+            exif[ORIENTATION] = orientation
+        return True
+    return False
+
+
+def _exif_of_tiff(file: Image.Image, path: Path | str) -> Image.Exif:
     """What a TIFF file that is not loaded yet says of its picture, which turned copies have lost; of others nothing."""
     given, exif = file.getexif() if file.format == "TIFF" else {}, Image.Exif()
     for tag in given.keys() & set(TEXTS):
         exif[tag] = given.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else given[tag]
+    _damaged(exif, path)
     exif.load(exif.tobytes())
     return exif
 

@@ -70,7 +70,8 @@ class ImageDataset:
 
     def to(self, device: str) -> "ImageDataset":
         """The same with batches on `device`, and the pixels too, unless they take more than half of its free memory."""
-        fits = device == "cpu" or self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2
+        shared = torch.device(device).type in ("cpu", "mps")  # whose memory is the machine's
+        fits = shared or self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2
         return ImageDataset(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 
     def batch(self, step: int, batch_size: int, size: int, seed: int, flip: bool = False) -> Tensor:

@@ -1,7 +1,9 @@
 """Video files: every picture through a function, the sound as it is."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ from replication.io.files import ReplicationError, reason, renamed_when_whole
 from replication.io.images import from_pixels, to_pixels
 from replication.io.runtime import progress_bar
 
+log = logging.getLogger(__name__)
+
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 RATE = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # frames a second, below one too
+BT601, LIMITED = 5, 1  # FFmpeg's numbers of a matrix of colours and of a range of values
 QUALITY = {"crf": "18"}  # of x264 and VP9, on a scale of 0, the best, to 51 and 63
 
 
@@ -50,49 +55,61 @@ def transform_video(source: Path | str, target: Path | str, apply: Callable[[Ten
         renamed_when_whole(target) as whole,
         av.open(whole, "w", format=kind) as result,
     ):
-        for sound in file.streams.audio:
+        sounds = _sounds(file)
+        if lost := len(file.streams.audio) - len(sounds):
+            log.warning("%s: sound of an unknown codec is left out, %d of its streams", source, lost)
+        for sound in sounds:
             if sound.codec_context.name not in result.supported_codecs:
                 raise ReplicationError(f"{target}: {kind} does not take sound of {sound.codec_context.name}; use .mkv")
-        _copy(file, result, apply, Path(source).name)
+        _copy(file, sounds, result, apply, Path(source).name)
 
 
-def _copy(file: Any, result: Any, apply: Callable[[Tensor], Tensor], label: str) -> None:
+def _copy(file: Any, sounds: list[Any], result: Any, apply: Callable[[Tensor], Tensor], label: str) -> None:
     """Decode, apply, encode, in the order of the file; sound waits for the first picture, which says the size."""
     video, stream, waiting = file.streams.video[0], None, []
-    sounds = {sound.index: result.add_stream_from_template(sound) for sound in file.streams.audio}
+    copies = {sound.index: result.add_stream_from_template(sound) for sound in sounds}
     with progress_bar(video.frames or None, label) as bar:
         bar.unit, bar.bar_format = "frame", RATE
-        for packet in file.demux(video, *file.streams.audio):
+        for packet in file.demux(video, *sounds):
             if packet.stream is not video:
                 waiting += [packet] if packet.dts is not None else []
                 continue
             for frame in packet.decode():
                 picture = _picture(apply(_image(frame)), frame)
-                stream = stream or _stream(result, video, picture)
+                stream = stream or _stream(result, video, picture, quarter=frame.rotation % 180 != 0)
                 result.mux(stream.encode(picture))
                 bar.update()
             if stream:
-                _mux(result, waiting, sounds)
+                _mux(result, waiting, copies)
     if stream is None:
         raise ReplicationError(f"{label} holds no picture; replace the file")
-    _mux(result, waiting, sounds)
+    _mux(result, waiting, copies)
     result.mux(stream.encode())
 
 
-def _mux(result: Any, waiting: list[Any], sounds: dict[int, Any]) -> None:
+def _mux(result: Any, waiting: list[Any], copies: dict[int, Any]) -> None:
     """Write packets of sound to the streams that take the place of theirs."""
     while waiting:
         packet = waiting.pop(0)
-        packet.stream = sounds[packet.stream.index]
+        packet.stream = copies[packet.stream.index]
         result.mux(packet)
 
 
-def _stream(result: Any, video: Any, picture: Any) -> Any:
-    """The stream of the results, of the size of the first."""
+def _sounds(file: Any) -> list[Any]:
+    """The streams of sound of a known codec."""
+    return [sound for sound in file.streams.audio if sound.codec_context]
+
+
+def _stream(result: Any, video: Any, picture: Any, quarter: bool) -> Any:
+    """The stream of the results, of the size of the first; its pixels are as wide as the video's."""
     codec = "libvpx-vp9" if result.format.name == "webm" else "libx264"
     stream = result.add_stream(codec, rate=video.average_rate, options=QUALITY)
     stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
-    stream.codec_context.time_base = video.time_base
+    made, given, wide = stream.codec_context, video.codec_context, video.sample_aspect_ratio or 1
+    made.time_base = video.time_base
+    made.sample_aspect_ratio = 1 / Fraction(wide) if quarter else Fraction(wide)
+    made.colorspace, made.color_range = BT601, LIMITED  # which RGB becomes
+    made.color_primaries, made.color_trc = given.color_primaries, given.color_trc  # which stay
     return stream
 
 
@@ -118,8 +135,8 @@ def _opened(path: Path | str) -> Iterator[Any]:
 
     try:
         with av.open(str(path)) as file:
-            if not file.streams.video:
-                raise ReplicationError(f"{path} holds no video; replace the file")
+            if not file.streams.video or not file.streams.video[0].codec_context:
+                raise ReplicationError(f"{path} holds no video that can be decoded; replace the file")
             yield file
     except FileNotFoundError:
         raise ReplicationError(f"{path} does not exist") from None

@@ -114,6 +114,23 @@ def test_the_kinds_of_tiff(tmp_path, pixels, options):
             assert np.abs(numbers(frame.image) - pixels[..., :3]).max() < 0.01
 
 
+def test_transparency_that_the_colours_of_tiff_are_multiplied_by(tmp_path, pixels):
+    colours, alpha = pixels[..., :3], pixels[..., 3:] // 2 + 2**15
+    stored = np.dstack([np.rint(colours * (alpha / 65535)).astype(np.uint16), alpha])
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["assocalpha"])
+    frame = load_frame(tmp_path / "a.tif")
+    assert np.abs(numbers(frame.alpha) - alpha).max() < 0.01
+    on_white = 65535 - (65535 - colours) * (alpha / 65535)
+    assert np.abs(numbers(frame.image) - on_white).max() < 2
+
+
+def test_a_large_png_is_written_in_several_chunks(tmp_path, pixels, monkeypatch):
+    monkeypatch.setattr("replication.io.deep.CHUNK", 1000)
+    assert transform_files([written(tmp_path / "a.png", pixels)], tmp_path / "b.png", SAME) == []
+    assert (tmp_path / "b.png").read_bytes().count(b"IDAT") > 2
+    assert np.array_equal(found(tmp_path / "b.png"), pixels[..., :3])
+
+
 @pytest.mark.parametrize("compression", ["raw", "lzw", "deflate"])
 def test_how_tiff_is_compressed(tmp_path, pixels, compression):
     frame = load_frame(written(tmp_path / "a.tif", pixels, compression_algo=compression))

@@ -13,7 +13,17 @@ from skimage.metrics import peak_signal_noise_ratio
 from skimage.transform import resize as reference_resize
 
 from replication.io.files import ReplicationError
-from replication.io.images import from_pixels, jpeg, load_image, resize, save_image, square, to_pixels
+from replication.io.images import (
+    from_pixels,
+    jpeg,
+    load_frame,
+    load_image,
+    resize,
+    save_frames,
+    save_image,
+    square,
+    to_pixels,
+)
 from replication.io.pictures import content_picture
 
 
@@ -29,6 +39,19 @@ def test_a_png_is_read_and_written_exactly(tmp_path, pixels):
     assert image.dtype == torch.float32
     save_image(image, tmp_path / "b.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), pixels)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+def test_exif_that_cannot_be_written_is_left_out(tmp_path, pixels, kind, orientation, caplog):
+    tags = [struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0), struct.pack("<HHI4s", 282, 2, 3, b"72")]  # a text
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + b"".join(tags) + bytes(4)
+    Image.fromarray(pixels).save(tmp_path / f"a.{kind}", exif=exif)
+    frame = load_frame(tmp_path / f"a.{kind}")
+    assert "its EXIF is damaged" in caplog.text
+    assert frame.image.shape == ((1, 3, 64, 96) if orientation == 1 else (1, 3, 96, 64))
+    save_frames([frame], tmp_path / f"b.{kind}")
+    assert load_image(tmp_path / f"b.{kind}").shape == frame.image.shape
 
 
 def test_exif_orientation_is_applied(tmp_path, pixels):

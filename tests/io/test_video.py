@@ -1,5 +1,7 @@
 """Videos: every picture transformed, the sound as it was."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -88,3 +90,38 @@ def test_what_cannot_be_done_is_named_and_stops_no_other(video, tmp_path):
     assert str(webm) == f"{tmp_path / 'b.webm'}: webm does not take sound of aac; use .mkv"
     (picture,) = transform_files([video], tmp_path / "b.png", Transform(inverse))
     assert "of a video only a video is made, .mp4" in str(picture)
+
+
+def test_the_matrix_of_colours_is_named_and_pixels_stay_as_wide(tmp_path):
+    source, target = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("libx264", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.colorspace = stream.codec_context.color_primaries = stream.codec_context.color_trc = 1
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        pixels = np.full((64, 96, 3), (15, 173, 55), np.uint8)
+        picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+        for packet in (*stream.encode(picture), *stream.encode()):
+            file.mux(packet)
+    assert transform_files([source], target, Transform(lambda image, _: image)) == []
+    with av.open(str(target)) as file:
+        made = file.streams.video[0].codec_context
+        assert (made.colorspace, made.color_primaries, made.color_trc) == (
+            5,
+            1,
+            1,
+        )  # BT.601's matrix, all else BT.709's
+        assert made.sample_aspect_ratio == Fraction(4, 3)
+        assert np.abs(next(file.decode(video=0)).to_ndarray(format="rgb24") - pixels.astype(int)).max() <= 4
+
+
+@pytest.mark.parametrize(("name", "reason"), [(b"mp4a", None), (b"avc1", "holds no video that can be decoded")])
+def test_streams_of_unknown_codecs(video, tmp_path, name, reason, caplog):
+    video.write_bytes(video.read_bytes().replace(name, b"apac").replace(b"esds", b"none"))
+    failed = transform_files([video], tmp_path / "b.mp4", Transform(inverse))
+    assert [reason in str(each) for each in failed] == [True] * (reason is not None)
+    if reason is None:
+        assert len(pictures(tmp_path / "b.mp4")) == 12
+        with av.open(str(tmp_path / "b.mp4")) as file:
+            assert not file.streams.audio
+        assert "sound of an unknown codec is left out" in caplog.text
