@@ -37,6 +37,8 @@ class Command:
 class Figures(Command):
     """Execute the notebooks and write their figures and tables."""
 
+    device: Literal["cpu", "cuda"] | None = None  # no mps, which has no float64
+
     profile: str = "quick"
     """smoke, quick, overnight or paper"""
     only: str = ""
@@ -129,6 +131,8 @@ class TrainSuperResolution(Command):
 @dataclass(kw_only=True)
 class TrainAll(Command):
     """Train every network of the project by its recipe, and compute the curves that Fig. 5 judges them by."""
+
+    device: Literal["cpu", "cuda"] | None = None  # no mps, which has no float64
 
     images: str
     """photographs to train on, or coco2014 to download them (13 GB)"""

@@ -27,7 +27,7 @@ from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, rounded, sha256, write_atomically
 from replication.io.photographs import ImageDataset, load_photographs
 from replication.io.pictures import Picture
-from replication.io.provenance import provenance
+from replication.io.provenance import code, provenance
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import compile_in_place, default_device, keep_freed_memory, precision_of, progress_bar
 from replication.optimizers import Optimizers
@@ -79,7 +79,7 @@ class Trainer:
         self.network, self.losses, self.batch, self.config = network, losses, batch, config
         self.device = next(network.parameters()).device
         self.precision = precision_of(config.precision, self.device.type)
-        self.initial = initial
+        self.initial, self.code = initial, code()
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
         self.log_path = self.path and self.path.with_suffix("").with_suffix(".jsonl")
@@ -246,7 +246,7 @@ def train_network(
     """
     log, config = trainer.run(out.stem), trainer.config
     if first_process():
-        run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed)
+        run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed, code=trainer.code)
         run.photographs, run.precision = trainer.inputs["photographs"], trainer.precision
         record = recorded(config, log, provenance(run, phi, inputs))
         if trainer.initial:

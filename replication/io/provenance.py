@@ -26,12 +26,13 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
 
     Args:
         run: what `profiles.start` returned; for a command, the same with `command` in place of `notebook`, and a
-            profile where it has one, and `stand_ins` where something took the place of the paper's input.
+            profile where it has one, and `stand_ins` where something took the place of the paper's input. Its `code`,
+            by default that of now, is what `code` found when the run began.
         network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
-    others = settings.pop("stand_ins", {})
+    others, ran = settings.pop("stand_ins", {}), settings.pop("code", None) or code()
     if network:
         dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
         device = next(network.parameters()).device.type
@@ -40,8 +41,7 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
         dtype, device, weights = settings.pop("precision"), run.device, {}
     tf32 = (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32
     return {
-        "commit": commit(),
-        "sources": sources_digest(),
+        **ran,
         **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
@@ -54,12 +54,18 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
     }
 
 
+def code() -> dict[str, str]:
+    """Commit and digest of the sources as they are now; a run asks when it begins, since they may change under it."""
+    return {"commit": commit(), "sources": sources_digest()}
+
+
 def commit() -> str:
     """The commit, with "+changes" where code or data, trained networks apart, differ; "unknown" outside a git clone."""
     head = _git("rev-parse", "HEAD")
     if head is None:
         return "unknown"
-    return head + ("+changes" if _git("status", "--porcelain", "--", *SOURCES) else "")
+    clean = _git("status", "--porcelain", "--untracked-files=normal", "--", *SOURCES) == ""
+    return head if clean else f"{head}+changes"
 
 
 def environment(*more: Path) -> dict[str, Any]:

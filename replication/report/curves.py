@@ -17,7 +17,7 @@ from replication.io.checkpoints import load_checkpoint, save_checkpoint
 from replication.io.files import DATA, ReplicationError, need_checkout, reason, rounded, sha256, write_atomically
 from replication.io.images import square
 from replication.io.pictures import given_photographs, style_picture, validation_pictures
-from replication.io.provenance import device_name, provenance, sources_digest
+from replication.io.provenance import code, device_name, provenance, sources_digest
 from replication.io.ranges import check
 from replication.io.runtime import default_device, keep_freed_memory
 from replication.loss_network import LossNetwork
@@ -139,7 +139,7 @@ def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
     kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}
     if kept["settings"] != settings:
         raise ReplicationError(f"{path} has curves of other settings; remove it to compute them anew")
-    run = SimpleNamespace(command="train-all", device=device, **settings)
+    run = SimpleNamespace(command="train-all", device=device, code=code(), **settings)
     network = LossNetwork(PAPER.style_layers).to(device)
     for number, picture in enumerate(pictures, 1):
         y = square(picture.image, size).to(device)

@@ -11,6 +11,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from replication.io.downloads import SETS
 from replication.io.files import ReplicationError
 from replication.io.pictures import PHOTOGRAPHS, Picture, content_picture, style_picture
+from replication.io.provenance import code
 from replication.io.ranges import NAME, PROFILES, RANGES, check, literal
 from replication.io.runtime import default_device, keep_freed_memory, precision_of
 from replication.loss_network import LAYERS
@@ -127,8 +128,8 @@ def start(notebook: str) -> SimpleNamespace:
 def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
     """Seed torch, make it deterministic, let it keep memory for speed, and give the settings; see `checked`.
 
-    They are attributes, with `notebook`, `profile` and `device`, "cuda" where there is one, else "cpu". A precision
-    is that of this device; see `precision_of`.
+    They are attributes, with `notebook`, `profile`, `device`, "cuda" where there is one, else "cpu", and the `code`
+    that runs. A precision is that of this device; see `precision_of`.
     """
     settings, device = checked(notebook, profile, parameters), default_device()
     if "precision" in settings:
@@ -138,7 +139,7 @@ def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamesp
     keep_freed_memory()
     torch.manual_seed(settings.get("seed", 0))
     torch.backends.cudnn.deterministic = True
-    return SimpleNamespace(notebook=notebook, profile=profile, device=device, **settings)
+    return SimpleNamespace(notebook=notebook, profile=profile, device=device, code=code(), **settings)
 
 
 def _assigned(cell: str) -> list[str]:

@@ -15,6 +15,7 @@ from replication.loss_network import LossNetwork
 from replication.report import figures
 from replication.report.claims import claims
 from replication.report.figures import Panel, Plot, conclude, panels, save_figure
+from replication.report.profiles import run_settings
 
 
 @pytest.fixture
@@ -44,6 +45,34 @@ def test_commit_is_that_of_the_clone_or_unknown(monkeypatch, tmp_path):
     for command in (["init"], [*identity, "commit", "--allow-empty", "--message", "of another project"]):
         subprocess.run(["git", *command], check=True, cwd=tmp_path, capture_output=True)
     assert commit() == "unknown"
+
+
+def test_a_clone_that_is_not_clean_is_told(monkeypatch, tmp_path):
+    def git(*arguments):
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
+        subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+
+    monkeypatch.setattr("replication.io.provenance.ROOT", tmp_path)
+    for command in (["init"], ["commit", "--allow-empty", "-m", "a"], ["config", "status.showUntrackedFiles", "no"]):
+        git(*command)
+    assert not commit().endswith("+changes")
+    (tmp_path / "replication").mkdir()
+    (tmp_path / "replication" / "new.py").touch()
+    assert commit().endswith("+changes")
+    git("add", ".")
+    git("commit", "-m", "b")
+    assert not commit().endswith("+changes")
+    (tmp_path / ".git" / "index").write_bytes(b"damaged")
+    assert commit().endswith("+changes")
+
+
+def test_a_run_is_of_the_code_that_it_began_with(monkeypatch):
+    run = run_settings("06_objective", "smoke", styles=["great_wave"], seed=0)
+    began = run.code
+    monkeypatch.setattr("replication.io.provenance.commit", lambda: "later")
+    record = provenance(run, LossNetwork(["relu1_1"]), [])
+    assert (record["commit"], record["sources"]) == (began["commit"], began["sources"])
+    assert "code" not in record["settings"]
 
 
 @pytest.fixture

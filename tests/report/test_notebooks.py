@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import nbformat
+import psutil
 import pytest
 from commands import TIMEOUT, run_command
 from PIL import Image
@@ -108,13 +109,14 @@ def test_an_interrupt_stops_the_kernel_and_keeps_what_was_there(smoke, checkout,
         output = b""
         while b"relu1_2:" not in output:
             output += os.read(process.stderr.fileno(), 4096)
-        kernels = subprocess.run(["pgrep", "-P", str(process.pid)], check=True, capture_output=True, text=True)
+        kernels = psutil.Process(process.pid).children()
+        assert kernels
         process.send_signal(number)
         _, rest = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, rest
     assert b"interrupted; finished notebooks are kept" in rest
     assert b"Traceback" not in rest
-    assert not [pid for pid in kernels.stdout.split() if os.path.exists(f"/proc/{pid}")]
+    assert not [kernel for kernel in kernels if kernel.is_running()]
     assert {path: path.read_bytes() for path in (checkout / "figures").rglob("*") if path.is_file()} == before
 
 
