@@ -149,8 +149,9 @@ def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
             solved = gatys(y, y_style, iterations=iterations, label=label)
             ends = {name: values[-1, 0].item() for name, values in solved.losses._asdict().items()}
             curve = {"objective": solved.losses.total[:, 0].tolist(), "terms": ends}
-            kept["curves"][digest] = {"name": picture.name} | rounded(curve)
-            record = kept | {"provenance": provenance(run, network, [painting])}
+            record = kept | {"provenance": provenance(run, network, [painting])}  # that of the newest curve
+            by = {"name": picture.name} | {name: record["provenance"][name] for name in ("commit", "device")}
+            kept["curves"][digest] = by | rounded(curve)
             write_atomically(path, json.dumps(record).encode())
     return path
 

@@ -42,7 +42,9 @@ def style():
 
 
 def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
-    path = baseline_curves("great_wave", 1, 48, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr("replication.io.provenance.commit", lambda: "earlier")
+        path = baseline_curves("great_wave", 1, 48, 4)
     calls = []
 
     def counted(*arguments, **options):
@@ -64,6 +66,8 @@ def test_they_are_the_baselines_and_are_not_computed_again(folder, monkeypatch):
         assert record["curves"][image_digest(y)]["terms"] == pytest.approx(ends, rel=1e-4)
     assert record["settings"] == curve_settings(style()) | {"size": 48}
     assert record["provenance"]["inputs"][0]["name"] == "great_wave"
+    commits = [record["curves"][image_digest(y)]["commit"] for y in photographs().split(1)]
+    assert commits == ["earlier", record["provenance"]["commit"]]
     baseline_curves("great_wave", 1, 48, 5)
     assert calls[1:] == ["chelsea, 1 of 1"]
     assert sorted(map(len, known_curves(style(), 0, 4).values())) == [5, 6]
