@@ -26,13 +26,13 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
 
     Args:
         run: what `profiles.start` returned; for a command, the same with `command` in place of `notebook`, and a
-            profile where it has one, and `stand_ins` where something took the place of the paper's input. Its `code`,
-            by default that of now, is what `code` found when the run began.
+            profile where it has one, and `stand_ins` where something took the place of the paper's input. Its `code`
+            is what `code` found when the run began.
         network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
-    others, ran = settings.pop("stand_ins", {}), settings.pop("code", None) or code()
+    others, ran = settings.pop("stand_ins", {}), settings.pop("code")
     if network:
         dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
         device = next(network.parameters()).device.type

@@ -157,7 +157,7 @@ def _draw(ax: Axes, plot: Plot) -> None:
         ax.set_xlim(right=4 * known[-1])  # room for the legend
     if plot.bands and not plot.linear:
         low, high = ax.get_ylim()
-        ax.set_ylim(top=low * (high / low) ** (1 + 0.035 * len(ax.get_legend_handles_labels()[0])))  # here, too
+        ax.set_ylim(top=low * (high / low) ** (1 + 0.035 * len(ax.get_legend_handles_labels()[0])))  # room for it
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
     ax.grid(alpha=0.3)
     ax.legend(edgecolor="none", fontsize=8, labelspacing=0.25, loc="center right" if plot.points else "best")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from replication.io.pictures import content_picture
-from replication.io.provenance import commit, provenance
+from replication.io.provenance import code, commit, provenance
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
 from replication.report import figures
@@ -20,7 +20,7 @@ from replication.report.profiles import run_settings
 
 @pytest.fixture
 def record(photograph):
-    run = SimpleNamespace(notebook="01", profile="smoke", seed=3, device="cpu", iterations=5, size=64)
+    run = SimpleNamespace(notebook="01", profile="smoke", seed=3, device="cpu", code=code(), iterations=5, size=64)
     return provenance(run, LossNetwork(["relu1_1"]), [content_picture("chelsea")])
 
 
