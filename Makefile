@@ -1,5 +1,5 @@
 # make figures                        every figure and table, profile quick: 2 CPU cores, minutes
-# make figures PROFILE=paper ONLY=01  the paper's settings, chosen notebooks
+# make figures PROFILE=paper ONLY=01  the paper's settings, chosen notebooks; ARGS=--resume keeps finished ones
 # make test                           the tests; some of them: make test ARGS="-m data"
 # make lab                            JupyterLab on the notebooks (as root: make lab ARGS=--allow-root)
 # make page                           what docs/index.html needs: networks as ONNX, onnxruntime-web by npm
@@ -15,7 +15,7 @@ STYLES := $(patsubst $(TRAINED)/%_instance.safetensors,%,$(wildcard $(TRAINED)/*
 .PHONY: figures test lint lab page clean
 
 figures: $(VENV)/.ready
-	$(RUN) replication figures --profile "$(PROFILE)" --only "$(ONLY)"
+	$(RUN) replication figures --profile "$(PROFILE)" --only "$(ONLY)" $(ARGS)
 
 test: $(VENV)/.ready
 	$(RUN) pytest $(ARGS)
@@ -31,7 +31,7 @@ page: docs/ort $(STYLES:%=docs/models/%.onnx) docs/models/sample.jpg
 
 docs/ort: docs/package.json
 	npm install --prefix docs --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
-	mkdir docs/node_modules/ort
+	mkdir -p docs/node_modules/ort
 	cd docs/node_modules/onnxruntime-web/dist && cp ort.wasm.min.mjs ort.webgpu.min.mjs \
 		ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm \
 		ort-wasm-simd-threaded.asyncify.mjs ort-wasm-simd-threaded.asyncify.wasm ../../ort

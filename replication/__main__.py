@@ -52,7 +52,7 @@ class Figures(Command):
     resume: bool = False
     """keep those executed at this commit, as they would be"""
 
-    interrupted = "finished notebooks are kept, the same command starts over with the rest"
+    interrupted = "finished notebooks are kept; with --resume (make figures ARGS=--resume) only the rest is run"
 
     def run(self) -> int:
         from replication.report.runner import run_notebooks  # papermill takes a second to import

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from replication.io.checkpoints import deferred_interrupts, load_checkpoint, save_checkpoint
-from replication.io.files import ReplicationError, sha256
+from replication.io.files import ReplicationError, check_writable, sha256
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import progress_bar
+from replication.io.runtime import deterministic_cudnn, progress_bar
 from replication.lbfgs import HISTORY, LBFGS
 from replication.losses import Objective, Terms, finite
 
@@ -49,7 +49,8 @@ def white_noise(size: int | tuple[int, int], seed: int) -> Tensor:
     """
     check(seed=seed)
     height, width = (size, size) if isinstance(size, int) else size
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.rand(1, 3, height, width, generator=generator, device="cpu", dtype=torch.float32)
 
 
 def optimise_image(
@@ -63,18 +64,21 @@ def optimise_image(
 
     Args:
         loss: maps images (B, 3, H, W) to their losses, (B,).
-        method: holds the images to start from, "LBFGS(start)".
+        method: holds the images to start from, "LBFGS(start)"; it has taken no step yet.
         iterations: each one evaluation of the loss and its gradient.
-        visit: called with the number of iterations done and the images, before each iteration and after the last.
+        visit: called with the number of iterations done and the images, before each iteration and after the last. The
+            next step may change them in place: clone what is kept.
 
     Returns:
         The images, clipped to [0, 1], and the loss, mean over them, after 0, 1, ... `iterations` iterations.
 
     Raises:
-        RangeError: `iterations` is not positive.
+        RangeError: `iterations` is not positive, or the method has taken steps.
         FloatingPointError: the loss is not finite; the message names the iteration.
     """
     check(iterations=iterations)
+    if method.iterations:
+        raise RangeError(f"the method has taken {method.iterations} steps; give one that begins where it stands")
     losses = method.x.new_full((iterations + 1, len(method.x), 1), torch.nan)
     descend(lambda image: loss(image)[:, None], method, losses, label, visit)
     return method.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()
@@ -94,7 +98,7 @@ def descend(
         losses: (iterations + 1, B, K), on their device; row k is filled with the terms after k iterations.
     """
     last, reported = len(losses) - 1, time.monotonic()
-    with progress_bar(last, label, method.iterations) as bar:
+    with deterministic_cudnn(), progress_bar(last, label, method.iterations) as bar:
         for iteration in range(method.iterations, last + 1):
             visit(iteration, method.x)
             x = method.x.detach().requires_grad_()
@@ -161,7 +165,7 @@ def gatys(
         RangeError: a number is outside of its range, or `keep`.
         ValueError: images that the loss network does not take or that have pixels that are not finite.
         FloatingPointError: the objective is not finite; the message names the iteration.
-        ReplicationError: the checkpoint is damaged or belongs to another run.
+        ReplicationError: the checkpoint is damaged, belongs to another run or cannot be written.
         KeyboardInterrupt: after the checkpoint was written.
     """
     check(iterations=iterations, history=history, seed=seed, save_every=save_every)
@@ -174,6 +178,7 @@ def gatys(
     losses = method.x.new_full((iterations + 1, len(content), len(Terms._fields)), torch.nan)
     state = _State(method, losses, keep)
     if checkpoint:
+        check_writable(checkpoint)
         settings = {"content": image_digest(content), "style": image_digest(style), "seed": seed}
         settings |= {"history": history, "clip": clip} | function.settings()
         state.attach(Path(checkpoint), settings, save_every)
@@ -237,4 +242,4 @@ class _State:
 
 def image_digest(image: Tensor) -> str:
     """SHA-256 of the values of images."""
-    return sha256(image.cpu().numpy().tobytes())
+    return sha256(image.detach().cpu().numpy().tobytes())

@@ -35,11 +35,12 @@ class LossNetwork(nn.Module):
         if unknown or not layers or isinstance(layers, str):
             raise ValueError(f"layers must be a list out of {', '.join(LAYERS)}; got {layers!r}")
         self.layers = tuple(layers)
-        self.weights = vgg16_weights()
+        weights = vgg16_weights()
+        self.weights = weights._replace(tensors={})  # where they are from
         self.convolutions = nn.ModuleDict()
         for layer in LAYERS[: max(map(LAYERS.index, layers)) + 1]:
             name = layer.replace("relu", "conv")
-            weight, bias = (self.weights.tensors[f"{name}.{part}"] for part in ("weight", "bias"))
+            weight, bias = (weights.tensors[f"{name}.{part}"] for part in ("weight", "bias"))
             weight = weight.to(dtype, memory_format=torch.channels_last)
             convolution = nn.Conv2d(*weight.shape[1::-1], kernel_size=3, padding=1, device="meta")
             convolution.load_state_dict({"weight": weight, "bias": bias.to(dtype)}, assign=True)

@@ -71,6 +71,8 @@ class _GramMatrix(Function):
         (features,) = ctx.saved_tensors
         with torch.autocast(features.device.type, enabled=False):
             mixing = (gradient + gradient.mT) / features[0].numel()
+            if features.dtype == torch.float16:  # to which the mixing would underflow
+                return _mixed(_full(features), mixing).to(features.dtype)
             return _mixed(features, mixing.to(features.dtype))
 
 
@@ -144,6 +146,8 @@ class Objective(nn.Module):
         check(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight, style_form=style_form)
         if not style_layers:
             raise ValueError("the style needs at least one layer")
+        if len(y_style) != 1:
+            raise ValueError(f"the style is that of one image, (1, 3, H, W); got {tuple(y_style.shape)}")
         self.content_layer, self.style_layers = content_layer, tuple(style_layers)
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
         self.style_form = style_form

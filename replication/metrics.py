@@ -52,7 +52,8 @@ def luminance_scores(y_hat: Tensor, y: Tensor, border: int, grey: bool = False) 
         grey: the image was published with one channel, which is then measured as it is, 0..255; the mean of the three
             is taken.
     """
-    found, wanted = (to_pixels(image)[border:-border, border:-border] for image in (y_hat, y))
+    inside = slice(border, -border or None)
+    found, wanted = (to_pixels(image)[inside, inside] for image in (y_hat, y))
     found, wanted = (x.mean(-1) if grey else rgb2ycbcr(x)[..., 0] for x in (found, wanted))
     return {
         "psnr": float(peak_signal_noise_ratio(wanted, found, data_range=255)),
@@ -94,7 +95,8 @@ def sharpness(y_hat: Tensor, y: Tensor, where: np.ndarray | None = None) -> floa
         where: which pixels count, (H, W), True or False; None for all.
     """
     edges = (sobel(rgb2gray(_array(image))) for image in (y_hat, y))
-    found, wanted = (each.mean() if where is None else each[where].mean() for each in edges)
+    counted = ... if where is None else np.asarray(where, bool)
+    found, wanted = (each[counted].mean() for each in edges)
     return float(found / wanted)
 
 
@@ -121,7 +123,7 @@ def gradient_correlation(y_hat: Tensor, y: Tensor, shift: float = SHIFT, mask: T
         mask: (H, W), true where pixels count; None for all of them.
     """
     edges = [gaussian(sobel(rgb2gray(image)), sigma=shift * len(image)) for image in (_array(y_hat), _array(y))]
-    counted = ... if mask is None else mask.cpu().numpy()
+    counted = ... if mask is None else mask.cpu().numpy().astype(bool)
     return _correlation(*(each[counted] for each in edges))
 
 
@@ -201,6 +203,9 @@ def _stlpips() -> nn.Module:
 
 
 def _array(image: Tensor) -> np.ndarray:
+    """The values of an image (1, 3, H, W) in float64, (H, W, 3); ValueError for another shape."""
+    if image.shape[:-2] != (1, 3):
+        raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
     return image[0].detach().permute(1, 2, 0).cpu().double().numpy()
 
 

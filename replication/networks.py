@@ -44,7 +44,7 @@ class ImageTransformationNetwork(nn.Module):
         full, half, quarter = FILTERS
         cropped = padding == "reflection"
         self.margin = STRIDE * 2 * BLOCKS if cropped else 0  # pixels of reflection, which the blocks take off again
-        self.smallest = self.margin + STRIDE
+        self.smallest = self.margin + STRIDE + (norm == "instance" and not cropped)  # one pixel has no variance
         self.layers = nn.Sequential(
             *_convolution(3, full, 9, 1, norm),
             *_convolution(full, half, 3, 2, norm),
@@ -60,7 +60,8 @@ class ImageTransformationNetwork(nn.Module):
         """Transform `image` (B, 3, H, W) in [0, 1]; the result has its shape and range, float32 inside autocast too.
 
         Raises:
-            ValueError: the shape is another, or a side has less than `smallest` pixels (44, with zero padding 4).
+            ValueError: the shape is another, a side has less than `smallest` pixels (44; with zero padding 4, 5 with
+                instance norm), or the values are whole numbers.
         """
         check_images(image, self.smallest)
         height, width = image.shape[2:]
@@ -163,7 +164,9 @@ def _transformed(layers: nn.Sequential, image: Tensor) -> Tensor:
 
 
 def check_images(image: Tensor, smallest: int, network: str = "network") -> None:
-    """Refuse what is no batch of RGB images (B, 3, H, W), or smaller than so many pixels a side."""
+    """Refuse what is no batch of RGB images (B, 3, H, W) in [0, 1], or smaller than so many pixels a side."""
+    if not image.is_floating_point():
+        raise ValueError(f"the {network} takes images in [0, 1]; got {image.dtype}; see `from_pixels`")
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < smallest:
         raise ValueError(
             f"the {network} takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; "
@@ -205,7 +208,8 @@ def receptive_field(layers: nn.Sequential) -> int:
         for parameter in module.parameters(recurse=False):
             nn.init.ones_(parameter)
     with torch.enable_grad():
-        pixels = torch.ones(1, 3, 192, 192, dtype=torch.float64, requires_grad=True)
+        device = next(layers.parameters()).device
+        pixels = torch.ones(1, 3, 192, 192, dtype=torch.float64, device=device, requires_grad=True)
         features = layers(pixels)
         middle = features.shape[2] // 2
         (gradient,) = torch.autograd.grad(features[0, 0, middle, middle], pixels)

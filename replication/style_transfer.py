@@ -14,14 +14,14 @@ from replication.io.checkpoints import NETWORKS, load_network, network_path, sta
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, is_file_name, transform_files
 from replication.io.images import square
-from replication.io.photographs import SHORT_SIDE, ImageDataset
+from replication.io.photographs import SHORT_SIDE, ImageDataset, training_photographs_on
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
 from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
-from replication.tiles import check_image, fill, padded, pieces, with_statistics
-from replication.training import Trainer, train_network, training_photographs_on
+from replication.tiles import check_evaluation, check_image, fill, padded, pieces, with_statistics
+from replication.training import Trainer, train_network
 
 PRETRAINED = NETWORKS / "style"
 BASE = PRETRAINED / "great_wave_instance.safetensors"  # what other styles start from
@@ -134,7 +134,7 @@ def style_names() -> list[str]:
     return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def stylise(
     network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE_STYLISED, label: str = ""
 ) -> Tensor:
@@ -145,14 +145,16 @@ def stylise(
 
     Args:
         network: in evaluation mode; see `for_inference`.
-        image: (1, 3, H, W) in [0, 1], as is the result, in float32.
+        image: (1, 3, H, W) in [0, 1], float32, as is the result.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
 
     Raises:
-        ValueError: a shape that the network does not take, or a tile that is no multiple of 4.
+        ValueError: a shape that the network does not take, a tile that is no multiple of 4, or a network in training
+            mode.
         ReplicationError: there is no space for the temporary file.
     """
     check_image(image, tile)
+    check_evaluation(network)
     if tile is None or max(image.shape[2:]) <= tile or min(image.shape[2:]) < network.smallest:
         return network(image)
     give_back_memory()

@@ -13,14 +13,14 @@ from replication.io.checkpoints import NETWORKS, load_network, network_path, sta
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import from_pixels, resize, to_pixels
-from replication.io.photographs import SHORT_SIDE, ImageDataset
+from replication.io.photographs import SHORT_SIDE, ImageDataset, training_photographs_on
 from replication.io.ranges import check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
 from replication.networks import SRCNN, SuperResolutionNetwork, for_inference
-from replication.tiles import check_image, fill, pieces
-from replication.training import Trainer, train_network, training_photographs_on
+from replication.tiles import check_evaluation, check_image, fill, pieces
+from replication.training import Trainer, train_network
 
 PAPER = SuperResolutionConfig()
 PRETRAINED = NETWORKS / "super_resolution"
@@ -42,8 +42,10 @@ def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
             plain bicubic then reproduces its bicubic column at x4.
 
     Raises:
-        ValueError: a blur that is negative or too wide for the image.
+        ValueError: sides that are no multiples of the factor, or a blur that is negative or too wide for the image.
     """
+    if any(side % factor for side in y.shape[2:]):
+        raise ValueError(f"the sides must be multiples of {factor}; got {tuple(y.shape)}; see `cropped`")
     if not 0 <= 4 * blur < min(y.shape[2:]) - 1:
         raise ValueError(f"the blur must be at least 0 and less than a quarter of the image's side; got {blur:g}")
     if blur:
@@ -80,7 +82,7 @@ class SRCNNUpscaler(nn.Module):
         super().__init__()
         self.network = network
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, small: Tensor) -> Tensor:
         """Enlarge `small` (B, 3, H, W) in [0, 1] to (B, 3, 4 H, 4 W) in [0, 1]."""
         large = bicubic(small, self.factor)
@@ -88,7 +90,7 @@ class SRCNNUpscaler(nn.Module):
         return (large + FROM_LUMINANCE * (self.network(y) - y)).clamp(0, 1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def upscale(
     network: SuperResolutionNetwork | SRCNNUpscaler, small: Tensor, tile: int | None = TILE_ENLARGED, label: str = ""
 ) -> Tensor:
@@ -96,13 +98,14 @@ def upscale(
 
     Args:
         network: in evaluation mode; see `for_inference`.
-        small: (1, 3, H, W) in [0, 1], of which (1, 3, factor H, factor W) in [0, 1] comes out, float32.
+        small: (1, 3, H, W) in [0, 1], float32, of which (1, 3, factor H, factor W) in [0, 1] comes out, float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
 
     Raises:
-        ValueError: another shape, or a tile that is no multiple of 4.
+        ValueError: another shape, a tile that is no multiple of 4, or a network in training mode.
     """
     check_image(small, tile)
+    check_evaluation(network)
     height, width = small.shape[2:]
     if tile is None or max(height, width) <= tile:
         return network(small)

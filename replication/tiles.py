@@ -32,6 +32,12 @@ def check_image(image: Tensor, tile: int | None) -> None:
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
 
 
+def check_evaluation(network: nn.Module) -> None:
+    """Refuse a network in training mode, whose batch norm would take the statistics of each tile, and keep them."""
+    if network.training:
+        raise ValueError("the network is in training mode; take what `for_inference` makes of it, or call .eval()")
+
+
 def pieces(
     transform: Callable[[Tensor], Tensor],
     source: Source,

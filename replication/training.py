@@ -1,10 +1,9 @@
 """Training of an image transformation network: steps down a loss, with a state that resumes exactly (section 4)."""
 
 import json
-import os
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,18 +18,19 @@ from replication.io.checkpoints import (
     deferred_interrupts,
     load_checkpoint,
     load_network,
+    load_origins,
     recorded,
     save_checkpoint,
     save_network,
 )
-from replication.io.downloads import coco2014
 from replication.io.files import ReplicationError, rounded, sha256, write_atomically
-from replication.io.photographs import ImageDataset, load_photographs
 from replication.io.pictures import Picture
-from replication.io.provenance import code, provenance
+from replication.io.provenance import origin, provenance
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import compile_in_place, default_device, keep_freed_memory, precision_of, progress_bar
+from replication.io.runtime import compile_in_place, deterministic_cudnn, precision_of, progress_bar
 from replication.optimizers import Optimizers
+
+log = logging.getLogger(__name__)
 
 
 def first_process() -> bool:
@@ -79,7 +79,8 @@ class Trainer:
         self.network, self.losses, self.batch, self.config = network, losses, batch, config
         self.device = next(network.parameters()).device
         self.precision = precision_of(config.precision, self.device.type)
-        self.initial, self.code = initial, code()
+        self.origins: list[dict[str, Any]] = []  # of all runs, one after the other, that took steps
+        self.initial = load_network(initial, type(network))[1] if initial else None
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
         self.log_path = self.path and self.path.with_suffix("").with_suffix(".jsonl")
@@ -100,8 +101,7 @@ class Trainer:
 
         Raises:
             RangeError: `until` is not positive, or more than the steps.
-            ReplicationError: the state file is damaged, or of another run or a longer one, or the log of a finished run
-                is gone.
+            ReplicationError: the state file is damaged, or of another run or a longer one, or its log is gone.
             FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
@@ -109,17 +109,23 @@ class Trainer:
         steps = until or self.config.steps
         if steps > self.config.steps:
             raise RangeError(f"until must be at most steps, {self.config.steps}; got {steps}")
+        own = origin(self.device.type, self.precision)
         self._load(steps)
+        if self.step < steps and own not in self.origins:
+            self.origins.append(own)
+            if self.origins[1:]:
+                log.warning("%s: begun with other code, versions or device; the record will name both", label)
         self.network.train()
         first, started = self.step, time.monotonic()
         saved = started
-        with deferred_interrupts() as interrupted, progress_bar(steps, label, self.step, first_process()) as bar:
+        bar = progress_bar(steps, label, self.step, first_process())
+        with deterministic_cudnn(), deferred_interrupts() as interrupted, bar:
             while self.step < steps:
                 images = self.advance()
                 last = self.step == steps
-                log = last or self.step % self.log_every == 0
-                stop = self._interrupted(interrupted(), log)
-                if log:
+                due = last or self.step % self.log_every == 0
+                stop = self._interrupted(interrupted(), due)
+                if due:
                     self._check(label)
                     steps_per_second = (self.step - first) / (time.monotonic() - started)
                     loss = self._write_log(steps, steps_per_second, images)
@@ -132,8 +138,6 @@ class Trainer:
                 if stop:
                     advice = f"; the same call goes on from {self.path}" if self.path else ""
                     raise KeyboardInterrupt(f"stopped after {self.step} steps{advice}")
-        if not self.log:
-            raise ReplicationError(f"{self.log_path} is gone; put it back, or remove {self.path} to start anew")
         return self.log
 
     def advance(self) -> int:
@@ -152,14 +156,14 @@ class Trainer:
         self.step += 1
         return len(images)
 
-    def _interrupted(self, here: bool, log: bool) -> bool:
+    def _interrupted(self, here: bool, due: bool) -> bool:
         """Whether to stop now. Several processes stop at the same step, one where a line is logged."""
         if not distributed.is_initialized():
             return here
         flag = torch.tensor(here, dtype=torch.int32, device=self.device)
-        if log:
+        if due:
             distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-        return log and bool(flag)
+        return due and bool(flag)
 
     def _predict(self, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
@@ -198,7 +202,8 @@ class Trainer:
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizers.state().items()}
         tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
         tensors["step"] = torch.tensor(self.step)
-        save_checkpoint(self.path, {k: v.cpu().contiguous() for k, v in tensors.items()}, self._settings())
+        tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+        save_checkpoint(self.path, tensors, self._settings(), self.origins)
 
     def _settings(self) -> dict[str, Any]:
         """What has to be the same; while the learning rates do not fall, a run may have more steps than before."""
@@ -212,7 +217,7 @@ class Trainer:
         tensors = load_checkpoint(self.path, self._settings()) if self.path else None
         if tensors is None:
             return
-        self.step = int(tensors.pop("step"))
+        self.step, self.origins = int(tensors.pop("step")), load_origins(self.path)
         if self.step > steps:
             raise ReplicationError(f"{self.path} is at step {self.step}, past {steps}; remove it to start anew")
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "sum": {}}
@@ -225,6 +230,8 @@ class Trainer:
         if self.log_path.exists():
             lines = [json.loads(line) for line in self.log_path.read_text().splitlines()]
             self.log = [line for line in lines if line["step"] <= self.step]
+        if not self.log and self.step >= min(steps, self.log_every):
+            raise ReplicationError(f"{self.log_path} is gone; put it back, or remove {self.path} to start anew")
 
 
 def train_network(
@@ -244,37 +251,15 @@ def train_network(
     Raises:
         ReplicationError, FloatingPointError, KeyboardInterrupt: see `Trainer.run` and `save_network`.
     """
-    log, config = trainer.run(out.stem), trainer.config
+    lines, config = trainer.run(out.stem), trainer.config
     if first_process():
-        run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed, code=trainer.code)
+        run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed, origins=trainer.origins)
         run.photographs, run.precision = trainer.inputs["photographs"], trainer.precision
-        record = recorded(config, log, provenance(run, phi, inputs))
+        record = recorded(config, lines, provenance(run, phi, inputs))
         if trainer.initial:
-            record["initial"] = load_network(trainer.initial, type(trainer.network))[1]
+            record["initial"] = trainer.initial
         save_network(trainer.network, out, record)
-    return log
-
-
-@contextmanager
-def training_photographs_on(images: str, **wanted: Any) -> Iterator[ImageDataset]:
-    """The photographs of a command's training on the device, with a deterministic torch and `torchrun`'s processes.
-
-    Args:
-        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
-        wanted: see `load_photographs`.
-    """
-    keep_freed_memory()
-    torch.backends.cudnn.deterministic = True
-    photographs = load_photographs(coco2014() if images == "coco2014" else images, **wanted)
-    if launched := distributed.is_torchelastic_launched():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield photographs.to(default_device())
-    finally:
-        if launched:
-            distributed.destroy_process_group()
+    return lines
 
 
 def _part(images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT = 300  # seconds
+TIMEOUT = 900  # seconds, for several notebooks on a slow machine
 AT_THE_START = ("PYTHON", "LC_", "LANG", "OMP_")  # so begin the variables that a process reads once
 LIBRARIES = [
     "torch",

@@ -1,6 +1,7 @@
 """What the tests share: real weights and photographs, the command line as a process, what all workers need once."""
 
 import functools
+import logging
 import os
 import shutil
 import signal
@@ -17,8 +18,9 @@ OUT_OF_REACH = "http://127.0.0.1:9"  # a proxy that is not there
 
 
 def pytest_configure():
-    """One thread for each worker and for what it starts; the data folder out of sight of all but marked tests."""
+    """One thread of a CPU for each worker and what it starts; the data folder out of sight of all but marked tests."""
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
+    os.environ["REPLICATION_DEVICE"] = "cpu"  # what needs a GPU asks for it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in a shell's background jobs
     if folder := os.environ.pop("REPLICATION_DATA", ""):
         os.environ[MARKED] = os.path.abspath(folder)
@@ -36,6 +38,16 @@ def _data_folder(request, monkeypatch):
         if MARKED not in os.environ:
             pytest.skip("needs the sets under REPLICATION_DATA")
         monkeypatch.setenv("REPLICATION_DATA", os.environ[MARKED])
+
+
+@pytest.fixture(autouse=True)
+def _main_leaves_nothing(monkeypatch):
+    """The level of the log and the handler of SIGTERM, which `main` sets in this process, are as before."""
+    logger, handler = logging.getLogger("replication"), signal.getsignal(signal.SIGTERM)
+    level = logger.level
+    yield
+    logger.setLevel(level)
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from commands import Process
 from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 
+from replication import baseline
 from replication.baseline import Adam, gatys, iterations_to, optimise_image, white_noise
 from replication.io.files import ReplicationError
 from replication.io.images import square
@@ -263,3 +264,25 @@ def test_an_objective_that_turns_nan_is_reported_and_the_last_good_state_kept(
 def test_the_iterations_to_a_loss():
     curve = torch.tensor([9.0, 5.0, 6.0, 3.0])
     assert [iterations_to(curve, value) for value in (10, 9, 5, 4.9, 3, 1)] == [0, 0, 1, 3, 3, 4]
+
+
+def test_a_method_that_has_stepped_is_refused(photograph):
+    method = Adam(photograph, 0.1)
+    optimise_image(lambda x: x.square().sum((1, 2, 3)), method, 2)
+    with pytest.raises(RangeError, match="the method has taken 2 steps"):
+        optimise_image(lambda x: x.square().sum((1, 2, 3)), method, 3)
+
+
+def test_numbers_of_numpy_make_a_state_that_can_be_gone_on_with(photograph, y_style, tmp_path):
+    options = {"history": np.int64(5), "tv_weight": np.float32(1e-5), "checkpoint": tmp_path / "a"}
+    first = gatys(photograph, y_style, iterations=2, **options)
+    assert len(gatys(photograph, y_style, iterations=3, **options).losses.total) == len(first.losses.total) + 1
+
+
+def test_a_state_that_cannot_be_written_is_named_before_anything_is_computed(
+    photograph, y_style, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(baseline, "descend", None)
+    with pytest.raises(ReplicationError, match="file.a cannot be written"):
+        gatys(photograph, y_style, iterations=2, checkpoint=tmp_path / "file" / "a")

@@ -70,6 +70,8 @@ def test_the_deviation_is_that_over_the_images_and_the_authors_outputs_are_score
     (row,) = score_rows(two, 4, {"bicubic": methods(4)["bicubic"]})[:1]
     each = [score_rows({"set5": [one]}, 4, {"bicubic": methods(4)["bicubic"]}) for one in two["set5"]]
     psnrs = [rows[0]["psnr"] for rows in each]
+    assert row["psnr"] == pytest.approx(sum(psnrs) / 2)
+    assert row["ssim"] == pytest.approx(sum(rows[0]["ssim"] for rows in each) / 2)
     assert row["psnr_sd"] == pytest.approx(abs(psnrs[0] - psnrs[1]) / 2)
     assert [len(rows) for rows in each] == [1, 2]
     assert each[1][1]["method"] == AUTHORS

@@ -1,8 +1,6 @@
 """The loss network against torchvision's VGG-16 and against printouts of the original weights."""
 
 import copy
-import time
-from statistics import median
 
 import pytest
 import torch
@@ -58,14 +56,12 @@ def test_a_call_can_ask_for_some_of_the_layers(photograph):
 def test_the_layers_behind_the_deepest_are_neither_built_nor_run(photograph):
     networks = {layer: LossNetwork([layer]) for layer in ("relu2_2", "relu5_3")}
     assert [len(network.convolutions) for network in networks.values()] == [4, 13]
-    image = torch.nn.functional.interpolate(photograph, 192)
-    seconds = {layer: [] for layer in networks}
-    for _ in range(8):
-        for layer, network in networks.items():
-            start = time.perf_counter()
-            network(image)
-            seconds[layer].append(time.perf_counter() - start)
-    assert median(seconds["relu2_2"]) < 0.6 * median(seconds["relu5_3"])
+    ran = []
+    for network in networks.values():
+        for convolution in network.convolutions.values():
+            convolution.register_forward_hook(lambda *_: ran.append(1))
+        network(photograph)
+    assert len(ran) == 4 + 13
 
 
 def test_it_is_frozen_and_gives_gradients_to_the_image(photograph):

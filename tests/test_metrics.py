@@ -18,6 +18,7 @@ from replication.metrics import (
     compare,
     correlation_length,
     gradient_correlation,
+    luminance_scores,
     perceptual_distance,
     psnr,
     repetition,
@@ -212,3 +213,25 @@ def test_the_perceptual_distance_grows_with_blur():
     distances = [perceptual_distance(bicubic(resize(PHOTOGRAPH, 96 // n, 128 // n), n), PHOTOGRAPH) for n in (1, 2, 4)]
     assert distances[0] == pytest.approx(0, abs=1e-3)
     assert np.all(np.diff(distances) > 0)
+
+
+def test_a_measure_is_of_one_image_and_not_of_the_first_of_several(photograph):
+    two = torch.cat([photograph, photograph])
+    for measure in (psnr, ssim, sharpness, gradient_correlation, spatial_correlation, colour_difference):
+        with pytest.raises(ValueError, match=r"one RGB image has the shape \(1, 3, H, W\); got \(2, 3, 64, 64\)"):
+            measure(two, two)
+
+
+def test_without_a_border_all_pixels_count(photograph):
+    found = luminance_scores(0.9 * photograph, photograph, 0)
+    inner = luminance_scores(0.9 * photograph, photograph, 8)
+    assert 10 < found["psnr"] < 40
+    assert found["psnr"] != inner["psnr"]
+
+
+def test_a_mask_of_numbers_is_one_of_truths(photograph):
+    mask = torch.zeros(64, 64, dtype=torch.uint8)
+    mask[:20] = 1
+    noise = torch.rand(photograph.shape, generator=torch.Generator().manual_seed(0))
+    found = gradient_correlation(noise, photograph, mask=mask)
+    assert found == gradient_correlation(noise, photograph, mask=mask.bool())

@@ -1,11 +1,21 @@
 """The image transformation network against the supplement's table 1 and the published code's initialisation."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from replication.io.files import ReplicationError
-from replication.networks import ImageTransformationNetwork, OutputConvolution, ResidualBlock, receptive_field
+from replication.io.images import square, to_pixels
+from replication.loss_network import LossNetwork
+from replication.networks import (
+    ImageTransformationNetwork,
+    OutputConvolution,
+    ResidualBlock,
+    SuperResolutionNetwork,
+    receptive_field,
+)
 
 
 def sizes(network, size):
@@ -142,3 +152,23 @@ def test_the_receptive_field_grows_by_twice_the_downsampling_for_each_3x3_convol
     assert [receptive_field(plain[:n]) for n in (1, 2, 3, 4)] == [3, 5, 7, 9]
     network = ImageTransformationNetwork()
     assert [receptive_field(network.layers[:n]) for n in (1, 4, 7, 10, 14)] == [9, 11, 15, 31, 95]
+
+
+def test_pixels_are_no_images():
+    """In whole numbers 2 x - 1 and 255 x wrap around without a word."""
+    pixels = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    for take in (ImageTransformationNetwork(), SuperResolutionNetwork(), LossNetwork(["relu1_1"])):
+        with pytest.raises(ValueError, match=r"takes images in \[0, 1\]; got torch.uint8"):
+            take(pixels)
+    for take in (to_pixels, partial(square, size=32)):
+        with pytest.raises(ValueError, match=r"in \[0, 1\]; got .*uint8"):
+            take(pixels)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_the_smallest_image_is_one_that_it_takes(norm):
+    network = ImageTransformationNetwork(norm, padding="zero").eval()
+    side = network.smallest
+    assert network(torch.rand(1, 3, side, side)).shape == (1, 3, side, side)
+    with pytest.raises(ValueError, match=f"at least {side} x {side} pixels"):
+        network(torch.rand(1, 3, side - 1, side - 1))

@@ -1,6 +1,7 @@
 """Super-resolution: the networks, the low-resolution images, tiles, histograms, SRCNN, training and both commands."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -86,6 +87,8 @@ def test_luminance_is_scikit_images():
 def test_srcnn_changes_the_luminance_alone():
     torch.manual_seed(0)
     network = SRCNN()
+    with pytest.raises(ValueError, match="the sides must be multiples of 4; got "):
+        low_resolution(PHOTOGRAPH[..., :-1], 4)
     small = low_resolution(cropped(PHOTOGRAPH, 4), 4)
     large = bicubic(small, 4)
     ycbcr = rgb2ycbcr(large[0].permute(1, 2, 0).double().numpy())
@@ -156,7 +159,7 @@ def test_the_shipped_networks_are_small_and_say_how_they_came_about(path):
         assert path.stem == f"x{network.factor}_{config.loss}"
     assert path.stat().st_size < 4e6
     assert record["provenance"]["settings"]["photographs"]["sha256"]
-    assert not record["provenance"]["commit"].endswith("+changes")
+    assert re.fullmatch("[0-9a-f]{40}", record["provenance"]["commit"])
     assert record["final_losses"]["reconstruction"] == record["log"]["reconstruction"][-1]
     assert config.steps == record["log"]["step"][-1]
 

@@ -1,5 +1,6 @@
 """Tiles: they see what has a say in them and no more, with the statistics of the whole image and one tile's memory."""
 
+import copy
 import resource
 import tempfile
 
@@ -165,3 +166,18 @@ def test_a_batch_and_a_tile_that_is_no_multiple_of_4_are_refused(call):
         call(None, torch.rand(2, 3, 100, 100), 64)
     with pytest.raises(RangeError, match="a multiple of 4; got 50"):
         call(None, PHOTOGRAPH, 50)
+
+
+def test_a_network_in_training_mode_is_refused(trained):
+    """Its batch norm would take the statistics of each tile, and keep them."""
+    image = torch.rand(1, 3, 64, 64)
+    for call, network in ((stylise, copy.deepcopy(trained)), (upscale, SuperResolutionNetwork())):
+        with pytest.raises(ValueError, match="is in training mode; take what `for_inference` makes of it"):
+            call(network.train(), image)
+
+
+def test_what_comes_out_can_be_changed_and_trained_towards(trained):
+    made = stylise(for_inference(trained), resize(PHOTOGRAPH, 64, 96))
+    made[..., :8, :] = 0
+    made.requires_grad_().square().sum().backward()
+    assert made.grad is not None

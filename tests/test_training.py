@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 
 from replication import networks
 from replication.config import TrainingConfig
+from replication.io import provenance
 from replication.io.files import ReplicationError
 from replication.io.ranges import RangeError
 from replication.io.runtime import precision_of
 from replication.networks import ImageTransformationNetwork
-from replication.training import Trainer
+from replication.training import Trainer, train_network
 
 
 def losses(predict, images, step=0):
@@ -161,6 +162,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
     state = load_file(path)
     assert state["step"] == 6
     assert all(value.isfinite().all() for value in state.values())
+
+
+def finish(state, folder, monkeypatch, commit):
+    """The record of a training that goes on from `state` under another commit."""
+    monkeypatch.setattr(provenance, "commit", lambda: commit)
+    if folder != state.parent:
+        shutil.copytree(state.parent, folder)
+    train_network(trainer(folder / state.name, inputs={"photographs": {}}), folder / "a.safetensors", "train", None)
+    return json.loads((folder / "a.json").read_text())["provenance"]
+
+
+def test_a_run_is_of_the_commit_that_it_began_at_and_names_those_that_it_went_on_with(tmp_path, monkeypatch, caplog):
+    state = tmp_path / "begun" / "a.state.safetensors"
+    monkeypatch.setattr(provenance, "commit", lambda: "first")
+    trainer(state, inputs={"photographs": {}}).run(until=4)
+    assert "continued" not in finish(state, tmp_path / "same", monkeypatch, "first")
+    assert not caplog.records
+    found = finish(state, tmp_path / "other", monkeypatch, "second")
+    assert (found["commit"], [origin["commit"] for origin in found["continued"]]) == ("first", ["second"])
+    assert "begun with other code, versions or device; the record will name both" in caplog.text
+    again = finish(tmp_path / "other" / "a.state.safetensors", tmp_path / "other", monkeypatch, "third")
+    assert again == found  # there was nothing to do
+
+
+def test_without_its_log_a_run_does_not_go_on(tmp_path):
+    trainer(tmp_path / "a.state", steps=10).run(until=5)
+    (tmp_path / "a.jsonl").unlink()
+    with pytest.raises(ReplicationError, match=r"a.jsonl is gone; put it back, or remove .*a.state"):
+        trainer(tmp_path / "a.state", steps=10).run()
 
 
 def test_states_of_other_runs_are_refused(tmp_path):

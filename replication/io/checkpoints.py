@@ -3,13 +3,14 @@
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -28,9 +29,18 @@ NETWORKS = DATA / "checkpoints"  # those that come with the project
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def save_checkpoint(path: Path | str, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
-    """Write the state of a run, and the settings, as JSON takes them, that it goes on with; see `write_atomically`."""
-    write_atomically(path, safetensors.torch.save(tensors, {"settings": json.dumps(settings)}))
+def save_checkpoint(
+    path: Path | str, tensors: dict[str, Tensor], settings: dict[str, Any], origins: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Write the state of a run, the settings, as JSON takes them, that it goes on with, and what computed it so far."""
+    header = {"settings": _json(settings), "origins": _json(list(origins))}
+    write_atomically(path, safetensors.torch.save(tensors, header))
+
+
+def load_origins(path: Path | str) -> list[dict[str, Any]]:
+    """The `origins` that `save_checkpoint` wrote into a file that `load_checkpoint` takes."""
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata().get("origins", "[]"))
 
 
 def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Tensor] | None:
@@ -49,13 +59,18 @@ def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Ten
         raise ReplicationError(
             f"{path} is damaged or no checkpoint ({reason(error)}); remove it to start anew"
         ) from error
-    settings = json.loads(json.dumps(settings))
+    settings = json.loads(_json(settings))
     other = [name for name in {**saved, **settings} if saved.get(name) != settings.get(name)]
     if other:
         raise ReplicationError(
             f"{path} belongs to a run with another {', '.join(other)}; use another file, or remove it to start anew"
         )
     return tensors
+
+
+def _json(value: Any) -> str:
+    """With the numbers of NumPy as numbers."""
+    return json.dumps(value, default=lambda number: number.item())
 
 
 @contextmanager
@@ -100,10 +115,16 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
     """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
 
     Raises:
-        ReplicationError: the suffix is not .safetensors, or a file could not be written.
+        ReplicationError: the suffix is not .safetensors, the network is one that `for_inference` gave, or a file could
+            not be written.
     """
-    path, record = network_path(path), rounded(record)
+    path, record = network_path(path), rounded(json.loads(_json(record)))
+    network = getattr(network, "_orig_mod", network)  # of one that torch.compile has wrapped
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    with torch.device("meta"):
+        missing = type(network)(**network.configuration).state_dict().keys() ^ tensors.keys()
+    if missing:
+        raise ReplicationError(f"{path}: a network without its norms, as `for_inference` gives, cannot be read again")
     stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
     kind, configuration = type(network).__name__, network.configuration
     header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}

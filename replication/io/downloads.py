@@ -74,7 +74,12 @@ def _locked(path: Path) -> Iterator[None]:
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(path.with_suffix(".lock")))
+            lock = FileLock(path.with_suffix(".lock"))
+            try:
+                held.enter_context(lock.acquire(timeout=0))
+            except Timeout:
+                log.info("waiting for another process, which makes %s", path)
+                held.enter_context(lock)
             _remove_begun(path.parent, path.stem)
             for lock in path.parent.glob("*.lock"):  # of neighbours, where nobody holds it
                 if lock.stem != path.stem and KEY.fullmatch(lock.stem) and any(path.parent.glob(f".{lock.stem}.*")):

@@ -213,7 +213,8 @@ def _possible(source: Path, target: Path, transform: Transform, leave_out: Calla
             )
         height, width = transform.sides(*(video_size if is_video(source) else image_size)(source))
         if min(height, width) < transform.smallest:
-            raise ReplicationError(f"{source} is too small: a side needs at least {transform.smallest} pixels")
+            asked = f", which at size {transform.size} it has not" if transform.size else ""
+            raise ReplicationError(f"{source} is too small: a side needs at least {transform.smallest} pixels{asked}")
         if _same(source, target):
             raise ReplicationError(f"{target} would replace its input; choose another output")
         check_writable(target)

@@ -121,6 +121,8 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
         pictures = [Image.fromarray(np.rint(picture / 257).astype(np.uint8)) for picture in pictures]  # an animated PNG
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
+        if kind == "GIF" and any(picture.mode == "RGBA" for picture in pictures):
+            options["disposal"] = 2  # else what is clear lets the frame before it through
         options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # which GIF says by silence
     write_atomically(path, _encoded(pictures[0], path, **options))
 
@@ -173,8 +175,8 @@ def from_pixels(pixels: np.ndarray) -> Tensor:
 
 def to_pixels(image: Tensor, dtype: type = np.uint8) -> np.ndarray:
     """An image (1, 3, H, W) as pixels (H, W, 3), clipped and rounded; ValueError: other shapes, not finite."""
-    if image.ndim != 4 or image.shape[:2] != (1, 3):
-        raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
+    if image.ndim != 4 or image.shape[:2] != (1, 3) or not image.is_floating_point():
+        raise ValueError(f"one RGB image has the shape (1, 3, H, W), in [0, 1]; got {tuple(image.shape)} {image.dtype}")
     if not torch.stack(image.detach().aminmax()).isfinite().all():
         raise ValueError("the image has values that are not finite")
     pixels = np.empty((*image.shape[2:], 3), dtype)
@@ -196,7 +198,13 @@ def pixel_digest(image: Tensor) -> str:
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic interpolation (a = -0.5), antialiased, clipped to [0, 1], of (B, 3, H, W) in [0, 1]."""
+    """Bicubic interpolation (a = -0.5), antialiased, clipped to [0, 1], of (B, 3, H, W) in [0, 1].
+
+    Raises:
+        ValueError: whole numbers, as pixels are.
+    """
+    if not image.is_floating_point():
+        raise ValueError(f"an image has values in [0, 1]; got {image.dtype}; see `from_pixels`")
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 

@@ -2,17 +2,19 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from replication.io.downloads import cached
+from replication.io.downloads import cached, coco2014
 from replication.io.files import (
     ReplicationError,
     cache_folder,
@@ -36,10 +38,11 @@ from replication.io.pictures import (
     stand_ins,
 )
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import progress_bar
+from replication.io.runtime import default_device, keep_freed_memory, progress_bar
 
 log = logging.getLogger(__name__)
 
+DECODER = 1  # of what `_decode` writes; another one where a photograph's pixels change
 SHORT_SIDE = 288  # pixels; what random crops are taken from
 TOGETHER = 256  # decoded in threads before they are written
 UNREADABLE = 0.01  # of a folder's images may be damaged
@@ -132,9 +135,30 @@ def load_photographs(
     if not paths:
         raise ReplicationError(f"{folder} holds no photographs")
     stats = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    key = sha256(json.dumps([stats, wanted]).encode())[:16]
+    key = sha256(json.dumps([DECODER, stats, wanted]).encode())[:16]
     decode = partial(_decode, folder, paths, wanted)
     return cached(cache_folder() / "photographs" / f"{key}.json", _mapped, decode)
+
+
+@contextmanager
+def training_photographs_on(images: str, **wanted: Any) -> Iterator[ImageDataset]:
+    """The photographs of a command's training on the device, with `torchrun`'s processes.
+
+    Args:
+        images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
+        wanted: see `load_photographs`.
+    """
+    keep_freed_memory()
+    photographs = load_photographs(coco2014() if images == "coco2014" else images, **wanted)
+    if launched := distributed.is_torchelastic_launched():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield photographs.to(default_device())
+    finally:
+        if launched:
+            distributed.destroy_process_group()
 
 
 def training_photographs(shown: str) -> tuple[ImageDataset, StandIns]:

@@ -81,7 +81,7 @@ def given_photographs(kind: str) -> list[Path]:
 def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     """The first photographs, `count` at most, of `val/` under `REPLICATION_DATA` or of `PHOTOGRAPHS`.
 
-    The paper has 50 of MS-COCO's. With them comes what they stand in for.
+    The paper has 50 of MS-COCO's. With them comes what they stand in for; fewer than `count` do, too.
 
     Raises:
         ReplicationError: `count` is not positive, or one cannot be read.
@@ -92,7 +92,10 @@ def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     if len(names) < count:
         log.warning("%d photographs wanted, there are %d", count, len(names))
     pictures = [content_picture(name) for name in names[:count]]
-    return pictures, stand_ins(VALIDATION, pictures, [each.name for each in pictures if COCO.match(each.name)])
+    places = stand_ins(VALIDATION, pictures, [each.name for each in pictures if COCO.match(each.name)])
+    if len(pictures) < count and not places:
+        places = {VALIDATION: f"{len(pictures)} of {count} wanted"}
+    return pictures, places
 
 
 def style_picture(name: str) -> Picture:

@@ -4,7 +4,7 @@ import ast
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,31 +27,42 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
     Args:
         run: what `profiles.start` returned; for a command, the same with `command` in place of `notebook`, and a
             profile where it has one, and `stand_ins` where something took the place of the paper's input. Its `code`
-            is what `code` found when the run began.
+            is what `code` found when the run began; a training has its `origins`, one after the other, instead.
         network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
-    others, ran = settings.pop("stand_ins", {}), settings.pop("code")
+    others, (ran, *continued) = settings.pop("stand_ins", {}), settings.pop("origins", None) or [settings.pop("code")]
     if network:
         dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
         device = next(network.parameters()).device.type
         weights = {"name": "VGG-16", "source": network.weights.source, "sha256": network.weights.sha256}
     else:
         dtype, device, weights = settings.pop("precision"), run.device, {}
-    tf32 = (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32
-    return {
+    found = {
         **ran,
         **{name: settings.pop(name) for name in ("command", "notebook", "profile") if name in settings},
         "seed": settings.pop("seed"),
         "device": device_name(settings.pop("device")),
-        "precision": dtype + (" (TF32)" if tf32 else ""),
+        "precision": _precision(device, dtype),
         "settings": settings,
         "versions": versions(),
         **({"weights": weights} if weights else {}),
         "inputs": [picture.provenance() for picture in inputs],
         **({"stand_ins": others} if others else {}),
+        **({"continued": continued} if continued else {}),
     }
+    return found | ran
+
+
+def _precision(device: str, dtype: str) -> str:
+    tf32 = (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32
+    return dtype + (" (TF32)" if tf32 else "")
+
+
+def origin(device: str, dtype: str) -> dict[str, Any]:
+    """What computes now: `code`, device, precision and versions. A long run that is resumed may have several."""
+    return code() | {"device": device_name(device), "precision": _precision(device, dtype), "versions": versions()}
 
 
 def code() -> dict[str, str]:
@@ -82,9 +93,10 @@ def sources_digest(*more: Path) -> str:
     """SHA-256 of the code and of the data that come with the project, and of `more` files: when a result is of today.
 
     Of code the syntax counts, without docstrings, so that a comment makes nothing stale. Unlike the commit it does not
-    change with what has no part in a result, and tells one change from another.
+    change with what has no part in a result, hidden files for one, and tells one change from another.
     """
-    data = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
+    files = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
+    data = [path for path in files if not path.name.startswith(".")]
     named = {Path("data", path.relative_to(DATA)): path for path in data}
     named |= {path.relative_to(ROOT): path for path in (*(ROOT / "replication").rglob("*.py"), *more)}
     digests = {name.as_posix(): sha256(_content(named[name])) for name in sorted(named)}
@@ -104,6 +116,11 @@ def _content(path: Path) -> bytes:
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [each for each in body if not is_string(each)]
     return ast.dump(tree).encode()
+
+
+def digests(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of those files of the project that are there, by their names in it."""
+    return {path.as_posix(): sha256((ROOT / path).read_bytes()) for path in sorted(paths) if (ROOT / path).exists()}
 
 
 def device_name(device: str) -> str:

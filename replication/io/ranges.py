@@ -150,7 +150,17 @@ def _check_several(name: str, values: Any, kind: type, each: Range) -> None:
 
 
 def _check_together(
-    *, warmup=None, steps=None, loss=None, factor=None, patch=None, blur=None, lattice_weight=None, **others: Any
+    *,
+    warmup=None,
+    steps=None,
+    loss=None,
+    factor=None,
+    patch=None,
+    blur=None,
+    lattice_weight=None,
+    sizes=None,
+    counts=None,
+    **others: Any,
 ) -> None:
     if None not in (warmup, steps) and warmup > steps:
         raise RangeError(f"warmup must be at most steps, {steps}; got {warmup}")
@@ -162,6 +172,10 @@ def _check_together(
         raise RangeError(f"blur must be less than a quarter of patch, {patch}; got {blur}")
     if lattice_weight and None not in (patch, factor) and patch < 32 + factor:
         raise RangeError(f"patch must be at least 32 + factor with a lattice_weight; got {patch}")
+    if lattice_weight and loss == "srcnn":
+        raise RangeError(f"lattice_weight must be 0 for srcnn, which makes no lattice; got {lattice_weight}")
+    if None not in (sizes, counts) and len(sizes) != len(counts):
+        raise RangeError(f"counts must have one value for each of sizes, {sizes}; got {counts}")
     weights = [others.get(name) for name in ("content_weight", "style_weight", "tv_weight")]
     if None not in weights and not any(weights):
         raise RangeError("one of content_weight, style_weight, tv_weight must be more than 0")

@@ -6,6 +6,8 @@ import io
 import os
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -94,6 +96,17 @@ class _NotebookBar(tqdm):
             self.handle = display(data, raw=True, display_id=True)
         else:
             self.handle.update(data, raw=True)
+
+
+@contextmanager
+def deterministic_cudnn() -> Iterator[None]:
+    """Inside, cuDNN takes only what gives the same result each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> tqdm:

@@ -1,5 +1,6 @@
 """What the paper claims, read from `claims/<notebook>.toml`, and the verdict on what was measured."""
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -185,10 +186,12 @@ def judge(figure: str, measures: Mapping[str, Measure], settings: Mapping[str, A
 
 
 def _finding(check: Check, measure: Measure, settings: Mapping[str, Any]) -> Finding:
-    reason = check.missing(settings) or ("not measured in this run" if measure is None else "")
+    value, *deviation = measure if isinstance(measure, Sequence) else (measure,)
+    reason = check.missing(settings) or ("not measured in this run" if value is None else "")
+    if not reason and not math.isfinite(value):
+        reason = f"measured as {value}"
     if reason:
         return Finding(check, "", NOT_RUN, reason, None)
-    value, *deviation = measure if isinstance(measure, Sequence) else (measure,)
     ours = check.ours.format(value)
     if deviation and deviation[0]:  # of one there is none
         ours += f" (deviation {deviation[0]:{_format(check.ours).lstrip('+')}})"

@@ -131,14 +131,16 @@ def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
     keep_freed_memory()
     device, painting = default_device(), style_picture(style)
     path = FOLDER / f"{painting.name}_{size}.json"
-    if len(given_photographs("val")) < count:
-        raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")
-    pictures, _ = validation_pictures(count)
     y_style = square(painting.image, PAPER.style_size).to(device)
     settings = curve_settings(y_style) | {"size": size}
     kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}
     if kept["settings"] != settings:
         raise ReplicationError(f"{path} has curves of other settings; remove it to compute them anew")
+    if sum(len(curve["objective"]) > iterations for curve in kept["curves"].values()) >= count:
+        return path
+    if len(given_photographs("val")) < count:
+        raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")
+    pictures, _ = validation_pictures(count)
     run = SimpleNamespace(command="train-all", device=device, code=code(), **settings)
     network = LossNetwork(PAPER.style_layers).to(device)
     for number, picture in enumerate(pictures, 1):

@@ -164,6 +164,8 @@ def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str
     if missing := [name for name, value in settings.items() if value is None and name not in defaults]:
         raise ReplicationError(f"{missing[0]} must have a value; got None")
     check(**settings)
+    for name in settings.keys() & {"baselines", "large_baselines"}:  # each painting has one at most
+        settings[name] = min(settings[name], len(settings["styles"]))
     styles = STYLES.get(notebook, [])
     for name, value in settings.items():
         for find in (FINDERS | {"style": styles, "styles": styles}).get(name, []):

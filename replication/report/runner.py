@@ -35,7 +35,7 @@ from replication.io.files import (
     sha256,
 )
 from replication.io.image_files import image_files
-from replication.io.provenance import environment
+from replication.io.provenance import digests, environment
 from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
 from replication.report.claims import FOLDER
@@ -126,7 +126,7 @@ def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
-    before = _environment(notebook, profile, parameters)
+    before, had = _environment(notebook, profile, parameters), _files(profile)
     done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,9 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             )
         for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
             executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
-        executed.metadata["replication"] = before
+        changed = (path for path, stamp in _files(profile).items() if had.get(path) != stamp)
+        made = [path for path in changed if path.parent.name == profile]
+        executed.metadata["replication"] = before | {"made": digests(made)}
         nbformat.write(executed, running)
     except BaseException as error:
         if _interrupted(error):
@@ -197,11 +199,12 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
-    """Whether a notebook was executed in the same environment."""
+    """Whether a notebook was executed in the same environment, and what it made is there as it was."""
     had = _metadata(notebook, profile)
     if not had or had["papermill"]["parameters"] != parameters:
         return False
-    return had.get("replication") == _environment(notebook, profile, parameters)
+    made = had.get("replication", {}).get("made", {})
+    return had.get("replication") == _environment(notebook, profile, parameters) | {"made": digests(map(Path, made))}
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -97,9 +97,14 @@ def _path(profile: str, figure: str) -> Path:
 
 
 def _judgement(claim: Claim, path: Path) -> Judgement:
+    reason = "no such run yet"
     if path.exists():
-        return judge_record(json.loads(path.read_text()))
-    return Judgement(claim, [Finding(check, "", NOT_RUN, "no such run yet", None) for check in claim.checks], {})
+        record = json.loads(path.read_text())
+        keys, needed = {check.key for check in claim.checks}, {name for check in claim.checks for name in check.needs}
+        if record["measures"].keys() == keys and needed <= record["provenance"]["settings"].keys():
+            return judge_record(record)
+        reason = f"{path.name} is of another version; run {claim.notebook} again"
+    return Judgement(claim, [Finding(check, "", NOT_RUN, reason, None) for check in claim.checks], {})
 
 
 def scales(profile: str) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ Under papermill, where nobody can press anything, each shows itself as a still p
 
 import io
 import json
+import logging
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
-from replication.evaluation import MATCHED, Method, enlarged
+from replication.evaluation import MATCHED, Method, enlarged, network_digests
 from replication.io.files import FIGURES
 from replication.io.images import from_pixels, to_pixels
 from replication.io.pictures import Picture
@@ -27,6 +28,8 @@ from replication.report.tables import save_table
 from replication.style_transfer import stylise
 from replication.super_resolution import cropped, low_resolution
 from replication.training import Trainer
+
+log = logging.getLogger(__name__)
 
 LETTERS = 16  # pixels high
 GAP = 12  # white pixels between two images
@@ -169,7 +172,7 @@ class BlindTest(View):
     """Which of two enlargements by 4 does a reader prefer: SRCNN's, or that of the feature loss?
 
     Their order is drawn by seed, and so are the pictures. Choices lie in `figures/<profile>/table_blind_test.csv` and
-    `.json`, from where a later test goes on, whatever its seed.
+    `.json`, from where a later test of the same networks goes on, whatever its seed.
 
     Args:
         pictures: to choose from.
@@ -183,14 +186,16 @@ class BlindTest(View):
     def __init__(
         self, pictures: Sequence[Picture], count: int, methods: dict[str, Method], sources: dict[str, Any]
     ) -> None:
-        self.pictures, self.sources = {picture.name: picture.image for picture in pictures}, sources
+        self.pictures = {picture.name: picture.image for picture in pictures}
+        digests = network_digests()
+        self.sources = sources | {"networks": {name: digests[name] for name in ("srcnn_x4", "x4_feature")}}
         self.methods = {name: methods[name] for name in BLIND}
         drawn, self.rows = random.Random(sources["seed"]), self._chosen_before()
         for name in drawn.sample(sorted(self.pictures), min(count, len(self.pictures))):
             left, right = drawn.sample(list(BLIND), 2)
             if name not in [row["picture"] for row in self.rows]:
                 self.rows.append(self._row(name, left, right, None))
-        save_table(self.NAME, self.rows, sources)
+        save_table(self.NAME, self.rows, self.sources)
         self.question, self.sides = ipywidgets.HTML(), [ipywidgets.Image(format="png") for _ in range(2)]
         self.buttons = [ipywidgets.Button(description=f"{side} is better") for side in ("left", "right")]
         for button, side in zip(self.buttons, ("left", "right"), strict=True):
@@ -214,8 +219,7 @@ class BlindTest(View):
     @property
     def pair(self) -> list[Tensor]:
         """The two images that are shown, left and right; the last ones at the end."""
-        known = [row for row in self.rows if row["picture"] in self.pictures]
-        row = known[-1] if self.number is None else self.rows[self.number]
+        row = self.rows[-1 if self.number is None else self.number]
         small = low_resolution(cropped(self.pictures[row["picture"]], 4), 4)
         large = enlarged(small, self.methods)
         return [large[BLIND[row[side]]] for side in ("left", "right")]
@@ -235,10 +239,16 @@ class BlindTest(View):
         return f"{said} (95 % interval {low} to {high}). Pairs left: {len(self.rows) - len(answered)}."
 
     def _chosen_before(self) -> list[dict[str, Any]]:
-        """The rows of an earlier test of these pictures that somebody has answered."""
+        """The rows of an earlier test of these pictures, by these networks, that somebody has answered."""
         path = FIGURES / self.sources["profile"] / f"{self.NAME}.json"
-        rows = json.loads(path.read_text())["results"] if path.exists() else []
-        return [row for row in rows if row["chosen"]]
+        earlier = json.loads(path.read_text()) if path.exists() else {"results": [], "provenance": {}}
+        same = earlier["provenance"].get("networks") == self.sources["networks"]
+        chosen = [row for row in earlier["results"] if row["chosen"]]
+        kept = [row for row in chosen if same and row["picture"] in self.pictures]
+        if kept != chosen:
+            left_out = len(chosen) - len(kept)
+            log.warning("%d choices between other networks, or of other pictures, are left out", left_out)
+        return kept
 
     def _row(self, picture: str, left: str, right: str, chosen: str | None) -> dict[str, Any]:
         """One pair; of an answered one what all answers so far come to, `low` and `high` by Wilson's interval."""

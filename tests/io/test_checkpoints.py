@@ -4,12 +4,20 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 
-from replication.io.checkpoints import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.io.checkpoints import (
+    deferred_interrupts,
+    load_checkpoint,
+    load_network,
+    save_checkpoint,
+    save_network,
+)
 from replication.io.files import ReplicationError
+from replication.networks import SuperResolutionNetwork, for_inference
 
 SETTINGS = {"seed": 3, "layers": ("relu1_2", "relu2_2")}
 
@@ -64,3 +72,14 @@ def test_outside_the_main_thread_nothing_is_deferred():
     thread.start()
     thread.join()
     assert noted == [False]
+
+
+def test_a_network_that_could_not_be_read_again_is_not_written(tmp_path):
+    network = SuperResolutionNetwork().eval()
+    with pytest.raises(ReplicationError, match="a network without its norms, as `for_inference` gives"):
+        save_network(for_inference(network), tmp_path / "a.safetensors", {})
+    assert not any(tmp_path.iterdir())
+    save_network(torch.compile(network), tmp_path / "b.safetensors", {"steps": np.int64(3)})
+    found, record = load_network(tmp_path / "b.safetensors", SuperResolutionNetwork)
+    assert record == {"steps": 3}
+    assert found.state_dict().keys() == network.state_dict().keys()

@@ -110,8 +110,9 @@ def test_the_kinds_of_tiff(tmp_path, pixels, options):
         tifffile.imwrite(tmp_path / "a.tif", pixels[..., :channels], photometric="rgb", **options, **more)
         frame = load_frame(tmp_path / "a.tif")
         assert frame.deep
-        if channels == 3:
-            assert np.abs(numbers(frame.image) - pixels[..., :3]).max() < 0.01
+        share = pixels[..., 3:] / 65535 if channels == 4 else 1
+        assert np.abs(numbers(frame.image) - (share * pixels[..., :3] + (1 - share) * 65535)).max() < 0.01
+        assert channels == 3 or np.abs(numbers(frame.alpha) - pixels[..., 3:]).max() < 0.01
 
 
 def test_transparency_that_the_colours_of_tiff_are_multiplied_by(tmp_path, pixels):

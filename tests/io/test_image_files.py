@@ -279,6 +279,20 @@ def test_an_animation_gives_an_animation(tmp_path, darker, kind):
         assert (found.image - PHOTOGRAPH * share / 2).abs().mean() < 6 / 255
 
 
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_in_an_animation_what_is_clear_stays_clear(tmp_path, darker, kind):
+    """A square that moves leaves nothing behind."""
+    frames = [Image.new("RGBA", (48, 48)) for _ in range(3)]
+    for i, frame in enumerate(frames):
+        frame.paste((200, 100, 50, 255), (16 * i, 8, 16 * i + 16, 24))
+    source = tmp_path / f"a.{kind}"
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=40, disposal=2)
+    assert transform_files([source], tmp_path / f"b.{kind}", Transform(darker)) == []
+    for i, frame in enumerate(load_frames(tmp_path / f"b.{kind}")):
+        assert frame.alpha.sum() == 256
+        assert frame.alpha[..., 8:24, 16 * i : 16 * i + 16].min() == 1
+
+
 def test_an_animation_gives_its_first_picture_where_the_format_holds_one_alone(tmp_path, darker, caplog):
     transform_files([animation(tmp_path / "a.gif")], tmp_path / "b.jpg", Transform(darker))
     assert "a.gif holds 3 pictures; one is taken" in caplog.text

@@ -152,6 +152,12 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
     assert judgement.caption == f"Paper (4.1): It is fast. {ours} Verdict: replicated."
 
 
+def test_what_is_no_number_is_not_judged(one_claim):
+    for value in (math.nan, math.inf, (math.nan, 0.5)):
+        judgement = judge("table1", MEASURES | {"first": value}, {"sizes": [256], "steps": 100})
+        assert re.search(r"not run at this scale: it is large \(measured as (nan|inf)\)", judgement.verdict)
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [

@@ -96,6 +96,9 @@ def test_too_few_photographs_and_damaged_or_other_curves_are_named(folder, monke
     with pytest.raises(ReplicationError, match="3 photographs are wanted in val/ under REPLICATION_DATA"):
         baseline_curves("great_wave", 3, 48, 4)
     path = baseline_curves("great_wave", 1, 48, 4)
+    with monkeypatch.context() as patch:
+        patch.delenv("REPLICATION_DATA")
+        assert baseline_curves("great_wave", 1, 48, 4) == path  # there is nothing to do
     monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     with pytest.raises(ReplicationError, match="great_wave_48.json has curves of other settings; remove it"):
         baseline_curves("great_wave", 1, 48, 4)

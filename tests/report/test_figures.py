@@ -1,6 +1,7 @@
 """Figures carry their provenance, and the same input gives the same bytes."""
 
 import json
+import os
 import subprocess
 from types import SimpleNamespace
 
@@ -8,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from replication.io.files import ROOT
 from replication.io.pictures import content_picture
-from replication.io.provenance import code, commit, provenance
+from replication.io.provenance import code, commit, provenance, sources_digest
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
 from replication.report import figures
@@ -35,32 +37,34 @@ def test_provenance_tells_all(record):
     assert len(record["inputs"][0]["sha256"]) == 64
 
 
+def git(folder, *arguments):
+    """As anybody has it: a hook's variables name another repository, and a user may have all commits signed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    own |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
+    return subprocess.run(command, check=True, cwd=folder, env=own, capture_output=True, text=True).stdout.strip()
+
+
 def test_commit_is_that_of_the_clone_or_unknown(monkeypatch, tmp_path):
-    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    assert commit().removesuffix("+changes") == head
+    assert commit().removesuffix("+changes") == git(ROOT, "rev-parse", "HEAD")
     monkeypatch.setattr("replication.io.provenance.ROOT", tmp_path / "copy")
     (tmp_path / "copy").mkdir()
     assert commit() == "unknown"
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-    for command in (["init"], [*identity, "commit", "--allow-empty", "--message", "of another project"]):
-        subprocess.run(["git", *command], check=True, cwd=tmp_path, capture_output=True)
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "--message", "of another project")
     assert commit() == "unknown"
 
 
 def test_a_clone_that_is_not_clean_is_told(monkeypatch, tmp_path):
-    def git(*arguments):
-        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
-        subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
-
     monkeypatch.setattr("replication.io.provenance.ROOT", tmp_path)
     for command in (["init"], ["commit", "--allow-empty", "-m", "a"], ["config", "status.showUntrackedFiles", "no"]):
-        git(*command)
+        git(tmp_path, *command)
     assert not commit().endswith("+changes")
     (tmp_path / "replication").mkdir()
     (tmp_path / "replication" / "new.py").touch()
     assert commit().endswith("+changes")
-    git("add", ".")
-    git("commit", "-m", "b")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "b")
     assert not commit().endswith("+changes")
     (tmp_path / ".git" / "index").write_bytes(b"damaged")
     assert commit().endswith("+changes")
@@ -131,3 +135,21 @@ def test_a_figure_closes_with_its_verdict(folder, photograph, record, monkeypatc
     assert "in place of a: b" in shown[0].to_html()
     with pytest.raises(ValueError, match="the measures of fig3"):
         conclude(figure, run, [], measures={}, rows=[[(photograph, "")]])
+
+
+def test_the_digest_of_the_sources_is_of_what_they_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("replication.io.provenance.ROOT", tmp_path)
+    monkeypatch.setattr("replication.io.provenance.DATA", tmp_path / "data")
+    (tmp_path / "replication").mkdir()
+    (tmp_path / "data").mkdir()
+    code = tmp_path / "replication" / "a.py"
+    code.write_text('"""Doc."""\nX = 1\n')
+    first = sources_digest()
+    code.write_text('"""Another."""\n\nX = 1  # one\n')
+    (tmp_path / "data" / ".DS_Store").write_text("a Mac's")
+    (tmp_path / "data" / "README.md").write_text("text")
+    assert sources_digest() == first
+    code.write_text('"""Doc."""\nX = 2\n')
+    changed = sources_digest()
+    (tmp_path / "data" / "a.jpg").write_text("an image")
+    assert len({first, changed, sources_digest()}) == 3

@@ -35,6 +35,11 @@ WRONG = [
         {"tv_strength": 1e-5},
         "tv_strength must be a dictionary by layer, each value a finite",
     ),
+    (
+        "06_objective",
+        {"sizes": [256, 512], "counts": None},
+        r"counts must have one value for each of sizes, \[256, 512\]; got \[4\]",
+    ),
     ("02_style_reconstruction", {"style": "monet"}, "there is no image 'monet': give a path or one of"),
     ("03_gatys_baseline", {"contents": "chelsea"}, "contents must be a list, each value a name or a path; got 'ch"),
     ("03_gatys_baseline", {"contents": ["chelsea", "cat"]}, "there is no image 'cat'"),
@@ -74,7 +79,16 @@ def test_text_is_read_as_the_value_that_it_spells():
         "chelsea",
         "coffee",
     ]
-    assert checked("06_objective", "smoke", {"sizes": "(64, 128)", "style": "great_wave"})["sizes"] == [64, 128]
+    found = checked("06_objective", "smoke", {"sizes": "(64, 128)", "counts": "(2, 2)", "style": "great_wave"})
+    assert found["sizes"] == [64, 128]
+
+
+def test_there_are_no_more_baselines_than_paintings():
+    """So that a figure is not judged as one of as many as were asked for."""
+    found = checked(
+        "05_style_transfer", "overnight", {"styles": ["great_wave"], "baselines": None, "large_baselines": 2}
+    )
+    assert (found["baselines"], found["large_baselines"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

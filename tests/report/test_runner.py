@@ -102,6 +102,8 @@ def test_what_was_executed_in_the_same_environment_is_kept(project, capsys, monk
     (runner.ROOT / "replication" / "losses.py").write_text("")
     assert told(only=["01"]) == ["run", "done"]
     (runner.ROOT / "data" / "checkpoints").mkdir(parents=True)
+    (runner.ROOT / "data" / ".DS_Store").write_text("a Mac's")
+    assert told(only=["01"]) == ["kept", "kept"]
     (runner.ROOT / "data" / "checkpoints" / "wave.safetensors").write_text("")
     assert told(only=["01"]) == ["run", "done"]
     monkeypatch.chdir(runner.ROOT)
@@ -115,6 +117,20 @@ def test_what_was_executed_in_the_same_environment_is_kept(project, capsys, monk
     monkeypatch.setattr(provenance, "version", lambda name: "0")
     assert told(only=["01"]) == ["run", "done"]
     assert told(only=["01"]) == ["kept", "kept"]
+
+
+@pytest.mark.slow
+def test_what_it_made_has_to_be_there_as_it_was(project, capsys):
+    project(_01_a=f"open('{runner.ROOT}/figures/smoke/a.csv', 'w').write('1')")
+    made = runner.ROOT / "figures" / "smoke" / "a.csv"
+    for change, result in ((None, "done"), (None, "kept"), ("2", "done"), (None, "kept"), ("", "done")):
+        if change:
+            made.write_text(change)
+        elif change == "":
+            made.unlink()
+        assert runner.run_notebooks("smoke", resume=True)
+        assert capsys.readouterr().out.splitlines()[-1].split()[1] == result
+    assert made.read_text() == "1"
 
 
 def test_the_ledger_is_executed_anew_when_a_figure_has_changed(project, capsys, monkeypatch):

@@ -32,6 +32,12 @@ def test_what_is_not_there_was_not_run(monkeypatch, tmp_path):
     assert len(overview("smoke")) == len(claims())
     assert set(summary("smoke")["reason"]) == {"no such run yet"}
     assert sources("smoke") == {}
+    older = record("fig5_objective")
+    older["measures"].pop("256")
+    (tmp_path / "smoke").mkdir()
+    (tmp_path / "smoke" / "fig5_objective.json").write_text(json.dumps(older))
+    assert "fig5_objective.json is of another version; run 06_objective again" in set(summary("smoke")["reason"])
+    (tmp_path / "smoke" / "fig5_objective.json").unlink()
     assert scales("smoke") == []
     assert shown_profile() == "overnight"
     (tmp_path / "paper").mkdir()

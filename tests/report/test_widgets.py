@@ -159,6 +159,16 @@ def test_the_images_are_those_of_the_methods_that_stand_in_the_table(blind):
         assert image.mean().item() == pytest.approx(values[test.rows[0][side]], abs=2e-3)
 
 
+def test_choices_between_other_networks_or_of_other_pictures_do_not_count(blind, monkeypatch, caplog):
+    test = blind()
+    test.choose("left")
+    test.pictures = {"picture 9": None}
+    assert test._chosen_before() == []
+    monkeypatch.setattr(widgets, "network_digests", lambda: {"srcnn_x4": "another", "x4_feature": "another"})
+    assert blind().number == 0
+    assert caplog.text.count("1 choices between other networks, or of other pictures, are left out") == 2
+
+
 def test_choices_are_counted_and_written_down_and_another_day_goes_on_with_them(blind, tmp_path):
     test = blind()
     assert str(test) == "No one has chosen yet. Pairs left: 4."
