@@ -16,7 +16,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcomm
 
 from replication.config import RECIPES, TILE_ENLARGED, TILE_STYLISED, StyleConfig, SuperResolutionConfig
 from replication.io.files import ReplicationError, explained
-from replication.io.ranges import Precision, RangeError
+from replication.io.ranges import Enlarging, Precision, RangeError
 
 GO_ON = "the same command goes on"
 
@@ -196,8 +196,8 @@ class Upscale(Files):
 
     factor: int = 4
     """how many times as large: 4 or 8"""
-    loss: Literal["feature", "pixel"] = "feature"
-    """that the network was trained with"""
+    loss: Enlarging = "feature"
+    """that the network was trained with; feature_penalised, ours, leaves no grid"""
     network: str | None = None
     """another network, .safetensors"""
     match_histogram: bool = True

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import from_pixels, resize, to_pixels
 from replication.io.photographs import SHORT_SIDE, ImageDataset, training_photographs_on
-from replication.io.ranges import check
+from replication.io.ranges import Enlarging, RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
@@ -150,8 +150,13 @@ def _histograms(image: Tensor, dtype: type) -> np.ndarray:
 
 
 def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
-    """The network for a factor, 4 or 8, and a loss, "feature" or "pixel", that the project has, and its record."""
-    check(factor=factor, loss=loss)
+    """The network for a factor, 4 or 8, and a loss that the project has, and its record.
+
+    The loss is "feature" or "pixel", or "feature_penalised", the first with a penalty of ours on its grid.
+    """
+    check(factor=factor)
+    if loss not in get_args(Enlarging):
+        raise RangeError(f"loss must be {' or '.join(get_args(Enlarging))}; got {loss!r}")
     return load_network(PRETRAINED / f"x{factor}_{loss}.safetensors", SuperResolutionNetwork)
 
 

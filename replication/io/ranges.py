@@ -14,6 +14,7 @@ Optimizer = Literal["adam", "muon"]
 Mode = Literal["default", "graphs"]  # of torch.compile
 FACTORS = (4, 8)  # of super-resolution
 Loss = Literal["feature", "pixel", "srcnn"]  # of super-resolution
+Enlarging = Literal["feature", "feature_penalised", "pixel"]  # the networks of it that come with the project
 Norm = Literal["batch", "instance"]
 Padding = Literal["reflection", "zero"]
 Fit = Literal["crop", "stretch"]  # how a photograph becomes a square

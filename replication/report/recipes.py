@@ -65,9 +65,13 @@ OVERNIGHT: dict[str, Job] = {
     **{f"style/{painting}": Style(painting, replace(BATCH, steps=500, initial="great_wave")) for painting in PAINTINGS},
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": SHARPENING,
+    "super_resolution/x4_feature_penalised": replace(SHARPENING, steps=1500, lattice_weight=150.0),
     "x4_feature_resize": replace(ENLARGING, loss="feature", upsampling="resize"),
     "super_resolution/x8_pixel": replace(ENLARGING, factor=8, patch=128),
     "super_resolution/x8_feature": replace(SHARPENING, factor=8, batch_size=4, patch=128, initial="x8_pixel"),
+    "super_resolution/x8_feature_penalised": replace(
+        SHARPENING, factor=8, patch=256, steps=1500, initial="x8_pixel", lattice_weight=150.0
+    ),
     "great_wave_256": BaselineCurves("great_wave", 50, 256, ITERATIONS),
     "great_wave_512": BaselineCurves("great_wave", 10, 512, 100),
     "great_wave_1024": BaselineCurves("great_wave", 4, 1024, 100),

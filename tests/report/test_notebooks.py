@@ -278,7 +278,7 @@ def check_super_resolution(folder):
         *((4, method) for method in ("bicubic", *trained[:2], "srcnn", *trained[2:])),
         *((8, method) for method in ("bicubic", *trained)),
     ]
-    assert {"x4_pixel", "x4_feature", "x8_pixel", "x8_feature", "srcnn_x4"} == found["provenance"]["networks"].keys()
+    assert {"x4_pixel", "x4_feature", "x8_pixel", "x8_feature", "srcnn_x4"} <= found["provenance"]["networks"].keys()
     text = (folder / "table_super_resolution.csv").read_text()
     assert text.startswith("set,factor,method,psnr,psnr_sd,ssim,ssim_sd,paper_psnr,paper_ssim,")
     for name, methods in (("fig8_super_resolution_x4", 4), ("fig9_super_resolution_x8", 3)):
