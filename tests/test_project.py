@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
+import replication
 from replication.io.files import ROOT
 from replication.report.profiles import PROFILES, SETTINGS
 from replication.report.summary import shown_profile
@@ -139,3 +140,9 @@ def test_what_the_texts_name_is_there():
             path.read_text(),
         ):
             assert (ROOT / "".join(name)).exists(), (path, name)
+
+
+def test_every_name_that_the_package_gives_is_there():
+    for names in replication.MODULES.values():
+        for name in names:
+            assert getattr(replication, name).__doc__
