@@ -52,7 +52,7 @@ class Figures(Command):
     resume: bool = False
     """keep those executed at this commit, as they would be"""
 
-    interrupted = "finished notebooks are kept; with --resume (make figures ARGS=--resume) only the rest is run"
+    interrupted = "finished notebooks are kept; the same with --resume (of make: ARGS=--resume) runs the rest alone"
 
     def run(self) -> int:
         from replication.report.runner import run_notebooks  # papermill takes a second to import
@@ -197,7 +197,7 @@ class Upscale(Files):
     factor: int = 4
     """how many times as large: 4 or 8"""
     loss: Enlarging = "feature"
-    """that the network was trained with; feature_penalised, ours, leaves no grid"""
+    """that the network was trained with; feature_penalised, with a penalty of ours, leaves hardly any grid"""
     network: str | None = None
     """another network, .safetensors"""
     match_histogram: bool = True

@@ -78,7 +78,7 @@ def optimise_image(
     """
     check(iterations=iterations)
     if method.iterations:
-        raise RangeError(f"the method has taken {method.iterations} steps; give one that begins where it stands")
+        raise RangeError(f"the method has taken {method.iterations} steps; make a new one, of its x")
     losses = method.x.new_full((iterations + 1, len(method.x), 1), torch.nan)
     descend(lambda image: loss(image)[:, None], method, losses, label, visit)
     return method.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()

@@ -79,7 +79,8 @@ class Trainer:
         self.network, self.losses, self.batch, self.config = network, losses, batch, config
         self.device = next(network.parameters()).device
         self.precision = precision_of(config.precision, self.device.type)
-        self.origins: list[dict[str, Any]] = []  # of all runs, one after the other, that took steps
+        self.origin: dict[str, Any] = {}  # of this process, from its first run on
+        self.origins: list[dict[str, Any]] = []  # of all processes, one after the other, that took steps
         self.initial = load_network(initial, type(network))[1] if initial else None
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
@@ -109,12 +110,10 @@ class Trainer:
         steps = until or self.config.steps
         if steps > self.config.steps:
             raise RangeError(f"until must be at most steps, {self.config.steps}; got {steps}")
-        own = origin(self.device.type, self.precision)
+        self.origin = self.origin or origin(self.device.type, self.precision)
         self._load(steps)
-        if self.step < steps and own not in self.origins:
-            self.origins.append(own)
-            if self.origins[1:]:
-                log.warning("%s: begun with other code, versions or device; the record will name both", label)
+        if self.step < steps:
+            self._note_origin(label)
         self.network.train()
         first, started = self.step, time.monotonic()
         saved = started
@@ -164,6 +163,13 @@ class Trainer:
         if due:
             distributed.all_reduce(flag, distributed.ReduceOp.MAX)
         return due and bool(flag)
+
+    def _note_origin(self, label: str) -> None:
+        """Add what computes now, where it is another than before; a commit alone makes no difference."""
+        if not any(each | {"commit": self.origin["commit"]} == self.origin for each in self.origins):
+            self.origins.append(self.origin)
+            if self.origins[1:] and first_process():
+                log.warning("%s: begun with other code, data, versions or device; the record names both", label)
 
     def _predict(self, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
@@ -217,7 +223,8 @@ class Trainer:
         tensors = load_checkpoint(self.path, self._settings()) if self.path else None
         if tensors is None:
             return
-        self.step, self.origins = int(tensors.pop("step")), load_origins(self.path)
+        self.step = int(tensors.pop("step"))
+        self.origins = load_origins(self.path) or [{"commit": "unknown", "sources": "unknown"}]
         if self.step > steps:
             raise ReplicationError(f"{self.path} is at step {self.step}, past {steps}; remove it to start anew")
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "sum": {}}

@@ -41,7 +41,7 @@ def _data_folder(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _main_leaves_nothing(monkeypatch):
+def _main_leaves_nothing():
     """The level of the log and the handler of SIGTERM, which `main` sets in this process, are as before."""
     logger, handler = logging.getLogger("replication"), signal.getsignal(signal.SIGTERM)
     level = logger.level

@@ -164,9 +164,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
     assert all(value.isfinite().all() for value in state.values())
 
 
-def finish(state, folder, monkeypatch, commit):
-    """The record of a training that goes on from `state` under another commit."""
-    monkeypatch.setattr(provenance, "commit", lambda: commit)
+def finish(state, folder, monkeypatch, sources):
+    """The record of a training that goes on from `state` with these sources, at a commit of their name."""
+    monkeypatch.setattr(provenance, "commit", lambda: sources)
+    monkeypatch.setattr(provenance, "sources_digest", lambda: sources.removesuffix(" and a text"))
     if folder != state.parent:
         shutil.copytree(state.parent, folder)
     train_network(trainer(folder / state.name, inputs={"photographs": {}}), folder / "a.safetensors", "train", None)
@@ -176,12 +177,15 @@ def finish(state, folder, monkeypatch, commit):
 def test_a_run_is_of_the_commit_that_it_began_at_and_names_those_that_it_went_on_with(tmp_path, monkeypatch, caplog):
     state = tmp_path / "begun" / "a.state.safetensors"
     monkeypatch.setattr(provenance, "commit", lambda: "first")
+    monkeypatch.setattr(provenance, "sources_digest", lambda: "first")
     trainer(state, inputs={"photographs": {}}).run(until=4)
-    assert "continued" not in finish(state, tmp_path / "same", monkeypatch, "first")
+    same = finish(state, tmp_path / "same", monkeypatch, "first and a text")
+    assert same["commit"] == "first"
+    assert "continued" not in same
     assert not caplog.records
     found = finish(state, tmp_path / "other", monkeypatch, "second")
     assert (found["commit"], [origin["commit"] for origin in found["continued"]]) == ("first", ["second"])
-    assert "begun with other code, versions or device; the record will name both" in caplog.text
+    assert "begun with other code, data, versions or device; the record names both" in caplog.text
     again = finish(tmp_path / "other" / "a.state.safetensors", tmp_path / "other", monkeypatch, "third")
     assert again == found  # there was nothing to do
 

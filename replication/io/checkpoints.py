@@ -115,16 +115,16 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
     """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
 
     Raises:
-        ReplicationError: the suffix is not .safetensors, the network is one that `for_inference` gave, or a file could
-            not be written.
+        ReplicationError: the suffix is not .safetensors, the network lacks its batch norms, which `for_inference`
+            folds, or a file could not be written.
     """
     path, record = network_path(path), rounded(json.loads(_json(record)))
     network = getattr(network, "_orig_mod", network)  # of one that torch.compile has wrapped
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     with torch.device("meta"):
-        missing = type(network)(**network.configuration).state_dict().keys() ^ tensors.keys()
-    if missing:
-        raise ReplicationError(f"{path}: a network without its norms, as `for_inference` gives, cannot be read again")
+        differing = type(network)(**network.configuration).state_dict().keys() ^ tensors.keys()
+    if differing:
+        raise ReplicationError(f"{path}: without its batch norms, which `for_inference` folds, it cannot be read again")
     stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
     kind, configuration = type(network).__name__, network.configuration
     header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}

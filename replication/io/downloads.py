@@ -81,10 +81,10 @@ def _locked(path: Path) -> Iterator[None]:
                 log.info("waiting for another process, which makes %s", path)
                 held.enter_context(lock)
             _remove_begun(path.parent, path.stem)
-            for lock in path.parent.glob("*.lock"):  # of neighbours, where nobody holds it
-                if lock.stem != path.stem and KEY.fullmatch(lock.stem) and any(path.parent.glob(f".{lock.stem}.*")):
-                    with suppress(Timeout), FileLock(lock, timeout=0):
-                        _remove_begun(path.parent, lock.stem)
+            for other in path.parent.glob("*.lock"):  # of neighbours, where nobody holds it
+                if other.stem != path.stem and KEY.fullmatch(other.stem) and any(path.parent.glob(f".{other.stem}.*")):
+                    with suppress(Timeout), FileLock(other, timeout=0):
+                        _remove_begun(path.parent, other.stem)
         except (OSError, NotImplementedError) as error:  # the second: a file system without locks
             raise ReplicationError(
                 f"the cache {path.parent} cannot be written ({reason(error)}); mend that, or set REPLICATION_CACHE to "

@@ -174,7 +174,7 @@ def from_pixels(pixels: np.ndarray) -> Tensor:
 
 
 def to_pixels(image: Tensor, dtype: type = np.uint8) -> np.ndarray:
-    """An image (1, 3, H, W) as pixels (H, W, 3), clipped and rounded; ValueError: other shapes, not finite."""
+    """An image (1, 3, H, W) as pixels (H, W, 3), clipped and rounded; ValueError: other shapes or types, not finite."""
     if image.ndim != 4 or image.shape[:2] != (1, 3) or not image.is_floating_point():
         raise ValueError(f"one RGB image has the shape (1, 3, H, W), in [0, 1]; got {tuple(image.shape)} {image.dtype}")
     if not torch.stack(image.detach().aminmax()).isfinite().all():

@@ -81,7 +81,7 @@ def given_photographs(kind: str) -> list[Path]:
 def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     """The first photographs, `count` at most, of `val/` under `REPLICATION_DATA` or of `PHOTOGRAPHS`.
 
-    The paper has 50 of MS-COCO's. With them comes what they stand in for; fewer than `count` do, too.
+    The paper has 50 of MS-COCO's. With them comes what they stand in for; so do fewer than `count`.
 
     Raises:
         ReplicationError: `count` is not positive, or one cannot be read.
@@ -94,7 +94,7 @@ def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     pictures = [content_picture(name) for name in names[:count]]
     places = stand_ins(VALIDATION, pictures, [each.name for each in pictures if COCO.match(each.name)])
     if len(pictures) < count and not places:
-        places = {VALIDATION: f"{len(pictures)} of {count} wanted"}
+        places = {VALIDATION: f"only {len(pictures)}"}
     return pictures, places
 
 

@@ -136,9 +136,9 @@ def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
     kept = _read(path) if path.exists() else {"settings": settings, "curves": {}}
     if kept["settings"] != settings:
         raise ReplicationError(f"{path} has curves of other settings; remove it to compute them anew")
-    if sum(len(curve["objective"]) > iterations for curve in kept["curves"].values()) >= count:
-        return path
     if len(given_photographs("val")) < count:
+        if sum(len(curve["objective"]) > iterations for curve in kept["curves"].values()) >= count:
+            return path
         raise ReplicationError(f"{count} photographs are wanted in val/ under REPLICATION_DATA")
     pictures, _ = validation_pictures(count)
     run = SimpleNamespace(command="train-all", device=device, code=code(), **settings)

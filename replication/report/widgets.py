@@ -190,7 +190,9 @@ class BlindTest(View):
         digests = network_digests()
         self.sources = sources | {"networks": {name: digests[name] for name in ("srcnn_x4", "x4_feature")}}
         self.methods = {name: methods[name] for name in BLIND}
-        drawn, self.rows = random.Random(sources["seed"]), self._chosen_before()
+        drawn, self.rows = random.Random(sources["seed"]), []
+        for row in self._chosen_before():
+            self.rows.append(self._row(row["picture"], row["left"], row["right"], row["chosen"]))
         for name in drawn.sample(sorted(self.pictures), min(count, len(self.pictures))):
             left, right = drawn.sample(list(BLIND), 2)
             if name not in [row["picture"] for row in self.rows]:
@@ -246,8 +248,9 @@ class BlindTest(View):
         chosen = [row for row in earlier["results"] if row["chosen"]]
         kept = [row for row in chosen if same and row["picture"] in self.pictures]
         if kept != chosen:
-            left_out = len(chosen) - len(kept)
-            log.warning("%d choices between other networks, or of other pictures, are left out", left_out)
+            aside = path.with_suffix(".earlier.json")
+            path.replace(aside)
+            log.warning("choices of other pictures or networks: %d, left out and in %s", len(chosen) - len(kept), aside)
         return kept
 
     def _row(self, picture: str, left: str, right: str, chosen: str | None) -> dict[str, Any]:

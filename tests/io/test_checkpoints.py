@@ -76,7 +76,7 @@ def test_outside_the_main_thread_nothing_is_deferred():
 
 def test_a_network_that_could_not_be_read_again_is_not_written(tmp_path):
     network = SuperResolutionNetwork().eval()
-    with pytest.raises(ReplicationError, match="a network without its norms, as `for_inference` gives"):
+    with pytest.raises(ReplicationError, match="without its batch norms, which `for_inference` folds"):
         save_network(for_inference(network), tmp_path / "a.safetensors", {})
     assert not any(tmp_path.iterdir())
     save_network(torch.compile(network), tmp_path / "b.safetensors", {"steps": np.int64(3)})

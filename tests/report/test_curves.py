@@ -99,6 +99,8 @@ def test_too_few_photographs_and_damaged_or_other_curves_are_named(folder, monke
     with monkeypatch.context() as patch:
         patch.delenv("REPLICATION_DATA")
         assert baseline_curves("great_wave", 1, 48, 4) == path  # there is nothing to do
+    (folder / "val" / "chelsea.png").rename(folder / "val" / "z.png")  # so that another one is the first
+    assert len(json.loads(baseline_curves("great_wave", 1, 48, 4).read_text())["curves"]) == 2
     monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     with pytest.raises(ReplicationError, match="great_wave_48.json has curves of other settings; remove it"):
         baseline_curves("great_wave", 1, 48, 4)

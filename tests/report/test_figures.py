@@ -46,7 +46,7 @@ def git(folder, *arguments):
 
 
 def test_commit_is_that_of_the_clone_or_unknown(monkeypatch, tmp_path):
-    assert commit().removesuffix("+changes") == git(ROOT, "rev-parse", "HEAD")
+    assert commit().removesuffix("+changes") == git(ROOT, f"--git-dir={ROOT / '.git'}", "rev-parse", "HEAD")
     monkeypatch.setattr("replication.io.provenance.ROOT", tmp_path / "copy")
     (tmp_path / "copy").mkdir()
     assert commit() == "unknown"

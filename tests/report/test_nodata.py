@@ -128,7 +128,7 @@ def test_photographs_of_ms_coco_stand_in_for_nothing_and_others_do(data, caplog)
         save_image(square(content_picture("coffee").image, 300), data / kind / "x.png")
     assert validation_pictures(2)[1] == {VALIDATION: "x (file)"}
     (data / "val" / "x.png").unlink()
-    assert validation_pictures(3)[1] == {VALIDATION: "1 of 3 wanted"}
+    assert validation_pictures(3)[1] == {VALIDATION: "only 1"}
     assert lines(caplog) == ["3 photographs wanted, there are 1"]
     caplog.clear()
     assert training_photographs("chelsea")[1] == {TRAINING: "2 photographs, 1 of them not MS-COCO's"}

@@ -115,7 +115,7 @@ def test_an_interrupt_stops_the_kernel_and_keeps_what_was_there(smoke, checkout,
         process.send_signal(number)
         _, rest = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, rest
-    assert b"interrupted; finished notebooks are kept; with --resume" in rest
+    assert b"interrupted; finished notebooks are kept; the same with --resume" in rest
     assert b"Traceback" not in rest
     assert not [kernel for kernel in kernels if kernel.is_running()]
     assert {path: path.read_bytes() for path in (checkout / "figures").rglob("*") if path.is_file()} == before
@@ -180,7 +180,7 @@ def test_the_results_of_the_baseline(smoke):
     shares = results["share_of_values_out_of_range_unclipped"]
     assert found["measures"]["range"] == min(shares)
     assert 0 < min(shares) <= max(shares) < 0.2
-    assert len(results["final_objective_by_method"]) == 3
+    assert len(results["final_objective_by_method"]) == 4
     assert all(len(curve) == 21 for curve in results["objective_by_iteration"].values())
     assert len(found["provenance"]["inputs"]) == 4
 
