@@ -260,7 +260,7 @@ class BlindTest(View):
         if chosen is None:
             return row | dict.fromkeys(("choices", "feature", "share", "low", "high"))
         count, ours = len(answers), answers.count("feature")
-        low, high = binomtest(ours, count).proportion_ci(CONFIDENCE, method="wilson")
+        low, high = map(float, binomtest(ours, count).proportion_ci(CONFIDENCE, method="wilson"))
         return row | {"choices": count, "feature": ours, "share": ours / count, "low": low, "high": high}
 
     def _draw(self) -> None:
