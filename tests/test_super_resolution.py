@@ -186,12 +186,13 @@ def test_the_penalised_network_leaves_no_grid_at_hardly_more_of_its_loss(factor)
     phi, found = LossNetwork(["relu2_2"]), {}
     for loss in ("feature", "feature_penalised", "pixel"):
         network = for_inference(pretrained_network(factor, loss)[0])
-        large = [upscale(network, low_resolution(y, factor, 1.0)) for y in pictures]
+        small = [low_resolution(y, factor, 1.0) for y in pictures]
+        large = [histogram_matched(upscale(network, each), each) for each in small]
         pairs = [(phi(a)["relu2_2"], phi(b)["relu2_2"]) for a, b in zip(large, pictures, strict=True)]
         losses = [feature_reconstruction_loss(*pair).item() for pair in pairs]
         found[loss] = mean_scores(large, pictures, factor) | {"loss": sum(losses)}
     plain, ours, pixel = found.values()
-    assert ours["grid"] < 1 < plain["grid"] - 1  # grey levels
+    assert ours["grid"] < min(1.5, plain["grid"] / 3)  # grey levels
     assert plain["psnr"] < ours["psnr"] < pixel["psnr"]
     assert ours["loss"] < 1.05 * plain["loss"]
 
