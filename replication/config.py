@@ -129,7 +129,7 @@ class SuperResolutionConfig(TrainingConfig):
     patch: int = 288
     """pixels a side of what is learnt to restore"""
     count: int = 10_000
-    """photographs that are taken, the first by name"""
+    """photographs, the first by name, of which those that are too small are left out"""
     blur: float | None = None
     """sigma, in pixels, of the Gaussian before a patch is made smaller; by default 1, for srcnn 0"""
     upsampling: Upsampling = "transposed"

@@ -64,7 +64,7 @@ class LBFGS:
         self.iterations += 1
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors that the next step depends on, for a checkpoint."""
+        """All tensors that the next step depends on, for a checkpoint; it changes them, so clone what is kept."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         return tensors | {"iterations": torch.tensor(self.iterations)}
 
