@@ -149,7 +149,7 @@ def stylise(
         tile: pixels a side, a multiple of 4; None for the whole image at once.
 
     Raises:
-        ValueError: a shape that the network does not take, a tile that is no multiple of 4, or a network in training
+        ValueError: a shape that the network does not take, a tile that is no multiple of 4, or batch norm in training
             mode.
         ReplicationError: there is no space for the temporary file.
     """

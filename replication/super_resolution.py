@@ -102,7 +102,7 @@ def upscale(
         tile: pixels a side, a multiple of 4; None for the whole image at once.
 
     Raises:
-        ValueError: another shape, a tile that is no multiple of 4, or a network in training mode.
+        ValueError: another shape, a tile that is no multiple of 4, or batch norm in training mode.
     """
     check_image(small, tile)
     check_evaluation(network)

@@ -33,8 +33,8 @@ def check_image(image: Tensor, tile: int | None) -> None:
 
 
 def check_evaluation(network: nn.Module) -> None:
-    """Refuse a network in training mode, whose batch norm would take the statistics of each tile, and keep them."""
-    if network.training:
+    """Refuse a batch norm in training mode, which would take the statistics of each tile, and keep them."""
+    if any(module.training for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
         raise ValueError("the network is in training mode; take what `for_inference` makes of it, or call .eval()")
 
 

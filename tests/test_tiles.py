@@ -168,12 +168,13 @@ def test_a_batch_and_a_tile_that_is_no_multiple_of_4_are_refused(call):
         call(None, PHOTOGRAPH, 50)
 
 
-def test_a_network_in_training_mode_is_refused(trained):
-    """Its batch norm would take the statistics of each tile, and keep them."""
+def test_batch_norm_in_training_mode_is_refused(trained):
+    """It would take the statistics of each tile, and keep them; what has none is the same in either mode."""
     image = torch.rand(1, 3, 64, 64)
-    for call, network in ((stylise, copy.deepcopy(trained)), (upscale, SuperResolutionNetwork())):
+    for call, network in ((stylise, style_network("great_wave")[0]), (upscale, SuperResolutionNetwork())):
         with pytest.raises(ValueError, match="is in training mode; take what `for_inference` makes of it"):
             call(network.train(), image)
+    assert torch.equal(stylise(copy.deepcopy(trained).train(), image), stylise(trained, image))
 
 
 def test_what_comes_out_can_be_changed_and_trained_towards(trained):
