@@ -24,6 +24,7 @@ pillow_heif.register_heif_opener()
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
 FORMATS = (*LOSSY, "PNG", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")  # that are looked for in folders and written
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+WHOLE = {"GIF": {"disposal": 2}, "WEBP": {"kmin": 0, "kmax": 1}}  # else frames shine through, or lose what is clear
 CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # that hold transparency
 TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # that hold EXIF and a profile
 QUALITY = 95  # of those that lose something
@@ -121,8 +122,8 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
         pictures = [Image.fromarray(np.rint(picture / 257).astype(np.uint8)) for picture in pictures]  # an animated PNG
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
-        if kind == "GIF" and any(picture.mode == "RGBA" for picture in pictures):
-            options["disposal"] = 2  # else what is clear lets the frame before it through
+        if any(picture.mode == "RGBA" for picture in pictures):
+            options |= WHOLE.get(kind, {})
         options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # which GIF says by silence
     write_atomically(path, _encoded(pictures[0], path, **options))
 

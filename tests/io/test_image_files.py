@@ -286,7 +286,7 @@ def test_in_an_animation_what_is_clear_stays_clear(tmp_path, darker, kind):
     for i, frame in enumerate(frames):
         frame.paste((200, 100, 50, 255), (16 * i, 8, 16 * i + 16, 24))
     source = tmp_path / f"a.{kind}"
-    frames[0].save(source, save_all=True, append_images=frames[1:], duration=40, disposal=2)
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=40, disposal=2, kmin=0, kmax=1)
     assert transform_files([source], tmp_path / f"b.{kind}", Transform(darker)) == []
     for i, frame in enumerate(load_frames(tmp_path / f"b.{kind}")):
         assert frame.alpha.sum() == 256
