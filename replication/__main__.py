@@ -197,7 +197,7 @@ class Upscale(Files):
     factor: int = 4
     """how many times as large: 4 or 8"""
     loss: Enlarging = "feature"
-    """that the network was trained with; feature_penalised, with a penalty of ours, leaves hardly any grid"""
+    """that the network was trained with; feature_penalised, with a penalty of ours, has less of its grid"""
     network: str | None = None
     """another network, .safetensors"""
     match_histogram: bool = True
