@@ -58,6 +58,7 @@ MODULES = {
     "io.images": ("jpeg", "load_image", "save_image", "square"),
     "io.photographs": ("load_photographs", "training_photographs"),
     "io.pictures": ("content_picture", "stand_ins", "style_picture", "subject_mask", "validation_pictures"),
+    "report.claims": ("mean_and_deviation",),
     "report.curves": ("objective_curves",),
     "report.figures": ("Panel", "Plot", "conclude", "panels", "save_figure"),
     "report.enlargements": ("beside_papers", "examples", "measures"),

@@ -2,8 +2,9 @@
 
 import math
 import re
+import statistics
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -196,6 +197,12 @@ def _finding(check: Check, measure: Measure, settings: Mapping[str, Any]) -> Fin
     if deviation and deviation[0]:  # of one there is none
         ours += f" (deviation {deviation[0]:{_format(check.ours).lstrip('+')}})"
     return Finding(check, ours, check.rule.verdict(value), "", value)
+
+
+def mean_and_deviation(values: Iterable[float]) -> Measure:
+    """Their mean and, of two or more, their sample standard deviation; None of none."""
+    found = [float(value) for value in values]
+    return (statistics.mean(found), statistics.stdev(found)) if len(found) > 1 else next(iter(found), None)
 
 
 def judge_record(record: dict[str, Any]) -> Judgement:

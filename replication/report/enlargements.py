@@ -191,6 +191,8 @@ def measures(factor: int, rows: Sequence[Row], found: dict[str, dict[str, Row]])
     own |= {f"details: {name}": _lead(place) for name, place in details.items()}
     feature = [place.get("feature") for place in sets]
     if factor == 8:
+        own |= {"PSNR against bicubic": _all(max, [_less(place, "psnr", "bicubic") for place in sets])}
+        own |= {"SSIM against bicubic": _all(min, [_less(place, "ssim", "bicubic") for place in sets])}
         return own | {"boundary against trees": _boundary(found.get("img_070"))}
     grids = [_less(place, "grid") for place in sets]
     shares = {m: places["BSD100"].get(m, {}).get("nearer_than_srcnn") for m in ("feature", "pixel")}
@@ -225,8 +227,8 @@ def _orders(key: str, differences: list[float | None], factor: int) -> dict[str,
     return {f"{key.upper()} order": _all(max, differences)}
 
 
-def _less(place: dict[str, Row], key: str) -> float | None:
-    return place["feature"][key] - place["pixel"][key] if place else None
+def _less(place: dict[str, Row], key: str, other: str = "pixel") -> float | None:
+    return place["feature"][key] - place[other][key] if place else None
 
 
 def _all(pick: Callable[[Sequence[float]], float], values: Sequence[float | None]) -> float | None:
