@@ -6,7 +6,6 @@ import signal
 import sys
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import pairwise
 from operator import or_
 from typing import Annotated, Any, Literal
 
@@ -15,10 +14,12 @@ from tyro import MISSING
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
 from replication.config import RECIPES, TILE_ENLARGED, TILE_STYLISED, StyleConfig, SuperResolutionConfig
+from replication.io.arguments import names_in, value_of, words
 from replication.io.files import ReplicationError, explained
 from replication.io.ranges import Enlarging, Precision, RangeError
 
 GO_ON = "the same command goes on"
+SEVERAL = {"figures": ("--parameter",), "stylise": ("--style",)}  # options that may be given more than once
 
 
 @dataclass(kw_only=True)
@@ -57,7 +58,7 @@ class Figures(Command):
     def run(self) -> int:
         from replication.report.runner import run_notebooks  # papermill takes a second to import
 
-        names = _names(self.only)
+        names = names_in(self.only) if self.only else []  # of make it is "" where nothing is asked for
         return 0 if run_notebooks(self.profile, names, dict(self.parameter), self.time_limit, self.resume) else 1
 
 
@@ -74,7 +75,7 @@ class Weights(Command):
 
 @dataclass(kw_only=True)
 class Readme(Command):
-    """Write the README's tables from the figures' files."""
+    """Write the README's tables from the figures' files, and today's text into the executed notebooks shown."""
 
     def run(self) -> None:
         from replication.report.readme import write_readme
@@ -140,7 +141,7 @@ class TrainAll(Command):
     """overnight, on two CPU cores, or paper, on a GPU; smoke and quick try it out"""
     out: str = "training"
     """a folder for networks, logs and states"""
-    only: str = ""
+    only: str | None = None
     """names, by commas; by default all"""
 
     interrupted = GO_ON
@@ -148,7 +149,7 @@ class TrainAll(Command):
     def run(self) -> None:
         from replication.report.recipes import train_all
 
-        train_all(self.images, self.profile, self.out, _names(self.only))
+        train_all(self.images, self.profile, self.out, [] if self.only is None else names_in(self.only))
 
 
 @dataclass(kw_only=True)
@@ -196,8 +197,8 @@ class Upscale(Files):
 
     factor: int = 4
     """how many times as large: 4 or 8"""
-    loss: Enlarging = "feature"
-    """that the network was trained with; feature_penalised, with a penalty of ours, has less of its grid"""
+    loss: Enlarging | None = None
+    """that the network was trained with, by default feature; feature_penalised, by ours, has less of its grid"""
     network: str | None = None
     """another network, .safetensors"""
     match_histogram: bool = True
@@ -230,12 +231,13 @@ class Export(Command):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 failed, 2 wrong options, 130 interrupted."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("replication").setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same orderly end as Ctrl-C
-    command, debug = None, "--debug" in arguments
+    command, debug = None, "--debug" in given
     try:
+        arguments = words(given, SEVERAL.get(given[0], ()) if given else ())
         command = tyro.cli(_commands(arguments), prog="python -m replication", args=arguments)
         if command.device:
             from replication.io.runtime import use_device
@@ -266,26 +268,21 @@ def _commands(arguments: list[str]) -> Any:
         "upscale": Upscale,
         "export": Export,
     }
-    defaults = {"train-style": {"default": _by_recipe(arguments)}} if arguments[:1] == ["train-style"] else {}
+    trains = [each.replace("_", "-") for each in arguments[:1]] == ["train-style"]
+    defaults = {"train-style": {"default": _by_recipe(arguments)}} if trains else {}
     return reduce(or_, (Annotated[kind, subcommand(name, **defaults.get(name, {}))] for name, kind in named.items()))
 
 
 def _by_recipe(arguments: list[str]) -> TrainStyle:
     """What `train-style` takes where it is not told: the paper's settings on a GPU, else the quick ones."""
-    words = [word for each in arguments for word in each.split("=", 1)]
-    asked = dict(pairwise(words))
-    given = asked.get("--recipe")
+    given = value_of("--recipe", arguments)
     if given is None:
         from replication.io.runtime import default_device
 
-        given = "quick" if asked.get("--device", default_device()) == "cpu" else "paper"
+        given = "quick" if (value_of("--device", arguments) or default_device()) == "cpu" else "paper"
     if given not in RECIPES:
         raise RangeError(f"recipe must be {' or '.join(RECIPES)}; got {given!r}")
     return TrainStyle(style=MISSING, images=MISSING, out=MISSING, recipe=given, config=RECIPES[given])
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
 
 
 def _told(failed: list[ReplicationError]) -> int:

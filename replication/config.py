@@ -75,7 +75,8 @@ class StyleConfig(TrainingConfig):
     fit: Fit = "stretch"
     """how a photograph becomes a square: stretch, as in the published code, or crop, at random"""
     style_size: int = 256
-    """pixels a side of the painting, which sets the size of its strokes"""
+    """pixels a side of the painting's largest square, which sets the size of its strokes; the published code keeps the
+    whole painting, and makes its longer side 256"""
     content_layer: str = "relu3_3"
     """of the feature reconstruction loss; relu2_2 in arXiv v1"""
     style_layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
@@ -85,7 +86,8 @@ class StyleConfig(TrainingConfig):
     style_weight: float = 5.0
     """of the style reconstruction loss at each layer"""
     tv_weight: float = 1e-6
-    """of the total variation, in the paper 1e-6 to 1e-4, chosen by style"""
+    """of the total variation, in the paper 1e-6 to 1e-4, chosen by style; of a batch the mean, where the published code
+    adds its images up"""
     style_form: StyleForm = "mean"
     """mean of the squared differences of two Gram matrices, as in the published code, or sum, equation 4"""
     warmup: int = 0
@@ -143,8 +145,9 @@ class SuperResolutionConfig(TrainingConfig):
         if self.blur is None:
             object.__setattr__(self, "blur", 0.0 if self.loss == "srcnn" else 1.0)
         super().__post_init__()
-        if self.kernels not in KERNELS:
-            raise RangeError(f"kernels must be 9 5 5 or 9 1 5; got {' '.join(map(str, self.kernels))}")
+        if self.kernels not in (KERNELS if self.loss == "srcnn" else KERNELS[:1]):
+            wanted = "9 5 5 or 9 1 5" if self.loss == "srcnn" else "left out, since they are srcnn's"
+            raise RangeError(f"kernels must be {wanted}; got {' '.join(map(str, self.kernels))}")
 
 
 PAPER = StyleConfig()  # section 4.1

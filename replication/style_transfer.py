@@ -16,12 +16,12 @@ from replication.io.image_files import Transform, is_file_name, transform_files
 from replication.io.images import square
 from replication.io.photographs import SHORT_SIDE, ImageDataset, training_photographs_on
 from replication.io.pictures import Picture, style_picture
-from replication.io.ranges import check
+from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
 from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
 from replication.tiles import check_evaluation, check_image, fill, padded, pieces, with_statistics
-from replication.training import Trainer, train_network
+from replication.training import Trainer, check_machine, train_network
 
 PRETRAINED = NETWORKS / "style"
 BASE = PRETRAINED / "great_wave_instance.safetensors"  # what other styles start from
@@ -46,7 +46,7 @@ def style_trainer(
     Raises:
         RangeError: a photograph is smaller than `size`.
         ValueError: an argument that the network or the objective does not take.
-        ReplicationError: the initial network is damaged.
+        ReplicationError: the initial network is damaged, or has other blocks.
     """
     photographs.check_crops(config.size)
     device, dtype = photographs.device, dtype_of(config.precision, photographs.device.type)
@@ -54,10 +54,7 @@ def style_trainer(
         logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, config.style_size)
     objective = Objective(square(style.image, config.style_size).to(device), dtype=dtype, **config.objective)
     torch.manual_seed(config.seed)
-    network = ImageTransformationNetwork(**config.network).to(device)
-    if initial := _initial(config):
-        weights = load_network(initial, ImageTransformationNetwork)[0].state_dict()
-        network.load_state_dict(weights, strict=False)  # only batch norm has statistics
+    network = _network(config).to(device)
 
     def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> dict[str, Tensor]:
         y_hat = predict(y_content)
@@ -72,7 +69,18 @@ def style_trainer(
         return photographs.batch(step, config.batch_size, config.size, config.seed, config.flip)
 
     inputs = {"style": style.provenance(), "photographs": photographs.record}
-    return Trainer(network, losses, batch, config, inputs, initial=initial, **options), objective
+    return Trainer(network, losses, batch, config, inputs, initial=_initial(config), **options), objective
+
+
+def _network(config: StyleConfig) -> ImageTransformationNetwork:
+    """A network of random weights, or of those of a file, whose norm may be the other one."""
+    network = ImageTransformationNetwork(**config.network)
+    if initial := _initial(config):
+        found, _ = load_network(initial, ImageTransformationNetwork)
+        if found.configuration | {"norm": config.norm} != network.configuration:
+            raise ReplicationError(f"{initial} has {found.configuration}; wanted is {network.configuration}")
+        network.load_state_dict(found.state_dict(), strict=False)  # only batch norm has statistics
+    return network
 
 
 def _initial(config: StyleConfig) -> Path | None:
@@ -100,11 +108,13 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
         out, config: see `train_style`.
 
     Raises:
+        RangeError, ValueError: an option that cannot be had.
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out, painting = network_path(out), style_picture(style)
-    if path := _initial(config):
-        load_network(path, ImageTransformationNetwork)  # damaged ones are named before photographs are decoded
+    check_machine(config)
+    _network(config)  # all that can be wrong is named before photographs are decoded
+    Objective(square(painting.image, config.style_size), **config.objective)
     side = config.size if config.fit == "stretch" else max(config.size, SHORT_SIDE)
     with training_photographs_on(images, side=side, fit=config.fit, least=config.size) as photographs:
         train_style(painting, photographs, out, config)
@@ -149,8 +159,8 @@ def stylise(
         tile: pixels a side, a multiple of 4; None for the whole image at once.
 
     Raises:
-        ValueError: a shape that the network does not take, a tile that is no multiple of 4, or batch norm in training
-            mode.
+        RangeError: a tile that is no multiple of 4.
+        ValueError: a shape that the network does not take, or batch norm in training mode.
         ReplicationError: there is no space for the temporary file.
     """
     check_image(image, tile)
@@ -199,6 +209,8 @@ def stylise_files(
     check(tile=tile, precision=precision, size=size, strength=strength)
     keep_freed_memory()
     device, styles = default_device(), [style] if isinstance(style, Path | str) else style
+    if not styles:
+        raise RangeError(f"style must name one at least, --style {style_names()[0]}")
     networks = {Path(each).name.removesuffix(".safetensors"): style_network(each)[0] for each in styles}
     if len(networks) < len(styles):
         raise ReplicationError(f"two styles have one name, and so one folder: {', '.join(map(str, styles))}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from replication.config import TILE_ENLARGED, SuperResolutionConfig
+from replication.histograms import histogram_matched
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
@@ -16,18 +17,18 @@ from replication.io.images import from_pixels, resize, to_pixels
 from replication.io.photographs import SHORT_SIDE, ImageDataset, training_photographs_on
 from replication.io.ranges import Enlarging, RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
+from replication.io.weights import vgg16_weights
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
 from replication.networks import SRCNN, SuperResolutionNetwork, for_inference
 from replication.tiles import check_evaluation, check_image, fill, pieces
-from replication.training import Trainer, train_network
+from replication.training import Trainer, check_machine, train_network
 
 PAPER = SuperResolutionConfig()
 PRETRAINED = NETWORKS / "super_resolution"
 LOSSES = ("feature", "pixel")
 FEATURE_LAYER = "relu2_2"  # section 4.2
 REACH = 14  # small pixels around a tile that have a say in it: 4 + 8 through the blocks, 2 behind them
-BAND = 256  # rows of a large image at a time, where it is taken in 8 bits
 LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # of red, green and blue in Y of BT.601, 16..235
 FROM_LUMINANCE = 255 / 219  # what red, green and blue gain with Y
 
@@ -102,7 +103,8 @@ def upscale(
         tile: pixels a side, a multiple of 4; None for the whole image at once.
 
     Raises:
-        ValueError: another shape, a tile that is no multiple of 4, or batch norm in training mode.
+        RangeError: a tile that is no multiple of 4.
+        ValueError: another shape, or batch norm in training mode.
     """
     check_image(small, tile)
     check_evaluation(network)
@@ -118,35 +120,6 @@ def upscale(
     fill(large, pieces(network, part, (height, width), tile, REACH, label=label))
     give_back_memory()
     return large
-
-
-def histogram_matched(large: Tensor, small: Tensor, dtype: type = np.uint8) -> Tensor:
-    """An enlarged image with the histograms of the small one, channel by channel: the paper's post-processing.
-
-    As scikit-image's `match_histograms`, which holds a large image several times over. Both are (1, 3, ...) in [0, 1],
-    taken in 8 bits, or in 16, uint16.
-    """
-    result = torch.empty_like(large)
-    tables = [_table(*counts) for counts in zip(_histograms(large, dtype), _histograms(small, dtype), strict=True)]
-    for matched, band in zip(result.split(BAND, 2), large.split(BAND, 2), strict=True):
-        pixels = to_pixels(band, dtype)
-        for i, table in enumerate(tables):
-            matched[0, i] = torch.from_numpy(table[pixels[..., i]])
-    return result
-
-
-def _table(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """What each value becomes, in [0, 1], so that the values that occur have the wanted quantiles."""
-    (values,) = np.nonzero(wanted)
-    quantiles = np.cumsum(wanted[values]) / wanted.sum()
-    return np.interp(np.cumsum(counts) / counts.sum(), quantiles, values) / (len(wanted) - 1)
-
-
-def _histograms(image: Tensor, dtype: type) -> np.ndarray:
-    """How often each value occurs in each channel, (3, 256) or (3, 65536)."""
-    bands = (to_pixels(band, dtype) for band in image.split(BAND, 2))
-    values = np.iinfo(dtype).max + 1
-    return sum(np.stack([np.bincount(band[..., i].ravel(), minlength=values) for i in range(3)]) for band in bands)
 
 
 def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
@@ -165,7 +138,7 @@ def upscale_files(
     out: Path | str,
     *,
     factor: int = 4,
-    loss: str = "feature",
+    loss: str | None = None,
     network: Path | str | None = None,
     match: bool = True,
     tile: int | None = TILE_ENLARGED,
@@ -176,8 +149,8 @@ def upscale_files(
 
     Args:
         inputs, out, overwrite: see `transform_files`, for the result as well.
-        factor, loss: see `pretrained_network`.
-        network: the file of another network, of the same factor; an SRCNN's will do.
+        factor, loss: see `pretrained_network`; the loss is "feature" by default.
+        network: in place of a loss the file of another network, of the same factor; an SRCNN's will do.
         match: whether the result gets the histograms of the input.
         tile: see `upscale`.
         precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
@@ -186,13 +159,15 @@ def upscale_files(
         ReplicationError: no such network, one of another factor, and see `transform_files`.
     """
     check(factor=factor, tile=tile, precision=precision)
+    if network and loss:
+        raise RangeError(f"a network has the loss that it was trained with; leave out {loss} or {network}")
     keep_freed_memory()
     device = default_device()
     if network:
         found, _ = load_network(network, (SuperResolutionNetwork, SRCNN))
         found = SRCNNUpscaler(found) if isinstance(found, SRCNN) else found
     else:
-        found, _ = pretrained_network(factor, loss)
+        found, _ = pretrained_network(factor, loss or "feature")
     if found.factor != factor:
         raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
     found = for_inference(found, dtype_of(precision, device)).to(device)
@@ -289,10 +264,14 @@ def train_super_resolution_from_files(images: str, out: Path | str, config: Supe
         out, config: see `train_super_resolution`.
 
     Raises:
+        RangeError, ValueError: an option that cannot be had.
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out = network_path(out)
-    _network(config)  # a damaged initial network is named before photographs are decoded
+    check_machine(config)
+    _network(config)  # all that can be wrong is named before photographs are decoded
+    if config.loss == "feature":
+        vgg16_weights()
     side = max(config.patch, SHORT_SIDE)
     with training_photographs_on(images, side=side, count=config.count, least=config.patch) as photographs:
         train_super_resolution(photographs, out, config)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -25,17 +26,30 @@ from replication.io.checkpoints import (
 )
 from replication.io.files import ReplicationError, rounded, sha256, write_atomically
 from replication.io.pictures import Picture
+from replication.io.processes import check_parts, first_process, part
 from replication.io.provenance import origin, provenance
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import compile_in_place, deterministic_cudnn, precision_of, progress_bar
+from replication.io.runtime import (
+    check_compilation,
+    compile_in_place,
+    default_device,
+    deterministic_cudnn,
+    precision_of,
+    progress_bar,
+)
 from replication.optimizers import Optimizers
 
 log = logging.getLogger(__name__)
 
+NEVER = 2**62  # past every step
+LOG_OF = re.compile(r"(\.state)?(\.safetensors)?$")  # what the name of a state has more than that of its log
 
-def first_process() -> bool:
-    """Whether this is the process that writes files and shows progress: under `torchrun` the first one."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+def check_machine(config: TrainingConfig) -> None:
+    """What can be known before photographs are decoded: that batches can be shared out, and networks compiled."""
+    check_parts(config.batch_size, getattr(config, "norm", ""))
+    if config.compiled:
+        check_compilation(config.compiled, default_device())
 
 
 class Trainer:
@@ -84,7 +98,7 @@ class Trainer:
         self.initial = load_network(initial, type(network))[1] if initial else None
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
-        self.log_path = self.path and self.path.with_suffix("").with_suffix(".jsonl")
+        self.log_path = self.path and self.path.with_name(f"{LOG_OF.sub('', self.path.name)}.jsonl")
         if config.compiled:
             compile_in_place(network, config.compiled)
         self.optimizers = Optimizers(network, config)
@@ -103,7 +117,8 @@ class Trainer:
         Raises:
             RangeError: `until` is not positive, or more than the steps.
             ReplicationError: the state file is damaged, or of another run or a longer one, or its log is gone.
-            FloatingPointError: the loss is not finite; the message names the step. The state file is the last good one.
+            FloatingPointError: the loss is not finite, or at the end a parameter; the message names the step. The state
+                file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
         check(until=until)
@@ -123,14 +138,15 @@ class Trainer:
                 images = self.advance()
                 last = self.step == steps
                 due = last or self.step % self.log_every == 0
-                stop = self._interrupted(interrupted(), due)
+                stop = self._agreed(interrupted(), due)
                 if due:
-                    self._check(label)
+                    self._check(label, last)
                     steps_per_second = (self.step - first) / (time.monotonic() - started)
                     loss = self._write_log(steps, steps_per_second, images)
                     bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
                 bar.update()
-                if stop or last or time.monotonic() - saved > self.save_every:
+                whole = due or not distributed.is_initialized()  # else the sums of the other processes would be lost
+                if stop or last or (whole and time.monotonic() - saved > self.save_every):
                     self._check(label)
                     self._save()
                     saved = time.monotonic()
@@ -143,7 +159,7 @@ class Trainer:
         """One step; returns the number of its images, on all processes together."""
         images = self.batch(self.step)
         self.network.zero_grad()  # first, so that no gradient outlives the graph that it came from
-        terms = self.losses(self._predict, _part(images), self.step)
+        terms = self.losses(self._predict, part(images), self.step)
         sum(term.mean() for term in terms.values()).backward()
         decay = self.config.lr_decay * self.config.steps  # steps, at the end
         self.optimizers.step(min(1, (self.config.steps - self.step) / decay) if decay else 1)
@@ -155,13 +171,16 @@ class Trainer:
         self.step += 1
         return len(images)
 
-    def _interrupted(self, here: bool, due: bool) -> bool:
-        """Whether to stop now. Several processes stop at the same step, one where a line is logged."""
+    def _agreed(self, here: bool, due: bool) -> bool:
+        """Whether to stop now. Several processes agree on that, and on what was not finite, where a line is logged."""
         if not distributed.is_initialized():
             return here
         flag = torch.tensor(here, dtype=torch.int32, device=self.device)
+        first = torch.where(self.bad < 0, NEVER, self.bad)
         if due:
             distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+            distributed.all_reduce(first, distributed.ReduceOp.MIN)
+            self.bad = torch.where(first == NEVER, -1, first)
         return due and bool(flag)
 
     def _note_origin(self, label: str) -> None:
@@ -175,11 +194,17 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             return self.parallel(images)
 
-    def _check(self, label: str) -> None:
-        """Stop if a loss was not finite. The device is waited for here and in the log, nowhere else."""
-        if (step := int(self.bad)) >= 0:
+    def _check(self, label: str, last: bool = False) -> None:
+        """Stop if a loss was not finite, or what it ends in. The device is waited for here and in the log alone."""
+        step, wrong = int(self.bad), "the loss is not finite at step"
+        if step < 0 and last and not self._finite():
+            step, wrong = self.step, "the parameters are not finite after step"
+        if step >= 0:
             kept = f"; the last good state is in {self.path}" if self.path and self.path.exists() else ""
-            raise FloatingPointError(f"{label}: the loss is not finite at step {step}{kept}")
+            raise FloatingPointError(f"{label}: {wrong} {step}{kept}")
+
+    def _finite(self) -> bool:
+        return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
 
     def _write_log(self, steps: int, steps_per_second: float, images: int) -> float:
         """Add a line to the log; returns the loss."""
@@ -202,7 +227,7 @@ class Trainer:
     def _save(self) -> None:
         if not self.path or not first_process():
             return
-        if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
+        if not self._finite():
             return  # the next loss will not be finite; the last good state stays
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizers.state().items()}
@@ -267,13 +292,3 @@ def train_network(
             record["initial"] = trainer.initial
         save_network(trainer.network, out, record)
     return lines
-
-
-def _part(images: Tensor) -> Tensor:
-    """This process's part of a batch."""
-    if not distributed.is_initialized():
-        return images
-    processes = distributed.get_world_size()
-    if len(images) % processes:
-        raise ReplicationError(f"a batch of {len(images)} cannot be shared out equally to {processes} processes")
-    return images.chunk(processes)[distributed.get_rank()]

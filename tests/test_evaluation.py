@@ -60,7 +60,7 @@ def test_rows_by_method_are_those_of_matched_histograms_where_there_are():
     assert {key: row["psnr"] for key, row in found.items()} == {(4, "set5", "bicubic"): 0, (4, "set5", "pixel"): 2}
 
 
-def test_the_deviation_is_that_over_the_images_and_the_authors_outputs_are_scored(tmp_path, monkeypatch):
+def test_the_deviation_is_that_over_the_images_and_the_authors_outputs_are_scored(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
     folder = tmp_path / "sr_reference" / "x4" / "set5" / "srcnn"
     folder.mkdir(parents=True)
@@ -70,6 +70,8 @@ def test_the_deviation_is_that_over_the_images_and_the_authors_outputs_are_score
     (row,) = score_rows(two, 4, {"bicubic": methods(4)["bicubic"]})[:1]
     each = [score_rows({"set5": [one]}, 4, {"bicubic": methods(4)["bicubic"]}) for one in two["set5"]]
     psnrs = [rows[0]["psnr"] for rows in each]
+    assert "images of the authors' SRCNN are missing, so it is left out" in caplog.text
+    assert AUTHORS not in {row["method"] for row in score_rows(two, 4, {"bicubic": methods(4)["bicubic"]})}
     assert row["psnr"] == pytest.approx(sum(psnrs) / 2)
     assert row["ssim"] == pytest.approx(sum(rows[0]["ssim"] for rows in each) / 2)
     assert row["psnr_sd"] == pytest.approx(abs(psnrs[0] - psnrs[1]) / 2)

@@ -125,11 +125,42 @@ def test_the_recipe_is_that_of_the_device_that_is_asked_for(monkeypatch, given, 
 
 
 @pytest.mark.parametrize("given", [["--recipe", "paper"], ["--recipe=paper"]])
-def test_the_defaults_of_the_help_are_those_of_the_recipe(given, capsys):
-    assert status("train-style", *given, "--help") == 0
+@pytest.mark.parametrize("command", ["train-style", "train_style"])
+def test_the_defaults_of_the_help_are_those_of_the_recipe(command, given, capsys):
+    assert status(command, *given, "--help") == 0
     said = capsys.readouterr().out
     assert "iterations (default: 40000)" in said
     assert "(default: quick)" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["upscale", "--out", "large"], "give an image, a video or a folder"),
+        (["stylise", "a.png", "--out", "large"], "style must name one at least"),
+        (["figures", "--only", "03", "--only", "04"], "--only is given 2 times"),
+        (["figures", "--profile", "none", "--only", ","], "only must name one at least"),
+        (["train-all", "--images", "nowhere", "--only", ""], "only must name one at least"),
+        (["train-style", *COMMANDS["train-style"], "--images", "b"], "--images is given 2 times"),
+        (["train_style", "--recipe", "slow"], "recipe must be paper or quick"),
+        (
+            ["upscale", "a.png", "-o", "b.png", "--network", "c.safetensors", "--loss", "pixel"],
+            "a network has the loss",
+        ),
+        (
+            ["train-super-resolution", *COMMANDS["train-super-resolution"], "--kernels", "9", "1", "5"],
+            "kernels must be",
+        ),
+        (
+            ["train-super-resolution", *COMMANDS["train-super-resolution"], "--loss=srcnn", "--upsampling=resize"],
+            "upsampling must be transposed for srcnn",
+        ),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(arguments, message, capsys):
+    assert status(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
 
 
 def test_where_an_error_came_from_is_shown_on_request(tmp_path):

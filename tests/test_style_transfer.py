@@ -22,8 +22,18 @@ from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, save_image, square
 from replication.io.photographs import photographs_of
 from replication.io.pictures import content_picture, style_picture
+from replication.io.ranges import RangeError
+from replication.losses import lattice
 from replication.networks import ImageTransformationNetwork, for_inference
-from replication.style_transfer import PRETRAINED, style_names, style_network, style_trainer, stylise, stylise_files
+from replication.style_transfer import (
+    PRETRAINED,
+    style_names,
+    style_network,
+    style_trainer,
+    stylise,
+    stylise_files,
+    train_style_from_files,
+)
 from replication.super_resolution import pretrained_network
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
@@ -250,9 +260,9 @@ def project(tmp_path):
     return tmp_path
 
 
-def train(project, steps, *more, launcher=()):
+def train(project, steps, *more, batch_size=2, launcher=()):
     arguments = ["--style", "great_wave", "--images", project / "in", "--out", project / "net.safetensors"]
-    size = ["--size", 64, "--batch-size", 2, "--style-size", 64, "--steps", steps]
+    size = ["--size", 64, "--batch-size", batch_size, "--style-size", 64, "--steps", steps]
     command = ["train-style", "--recipe", "paper", *map(str, [*arguments, *size, *more])]
     return run_command(*command, launcher=launcher, REPLICATION_CACHE=project / "cache")
 
@@ -302,8 +312,47 @@ def test_under_torchrun_two_processes_log_the_losses_of_one(project):
     assert done.returncode == 0, done.stderr
     (two,) = record_of(project)["log"]["style"]
     assert two == pytest.approx(one, rel=1e-3)
-    odd = train(project, 2, *options, "--batch-size", 3, "--out", project / "odd.safetensors", launcher=launcher)
+    for path in project.glob("net.*"):
+        path.unlink()
+    odd = train(project, 2, *options, batch_size=3, launcher=launcher)
     assert "a batch of 3 cannot be shared out equally to 2 processes" in odd.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"content_layer": "relu9_9"}, "relu9_9"),
+        ({"compiled": "graphs"}, "CUDA graphs need a GPU"),
+        ({"initial": "base", "residual": False}, "wanted is .*'residual': False"),
+        ({"initial": "base", "padding": "zero"}, "wanted is .*'padding': 'zero'"),
+    ],
+)
+def test_what_cannot_be_had_is_named_before_photographs_are_looked_for(tmp_path, options, message):
+    with pytest.raises((ValueError, ReplicationError), match=message):
+        train_style_from_files("great_wave", "nowhere", tmp_path / "a.safetensors", StyleConfig(**options))
+
+
+def test_batch_norm_wants_two_images_in_each_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(RangeError, match="batch_size must be 8 for 4 processes, or norm instance; got 4"):
+        train_style_from_files("great_wave", "nowhere", tmp_path / "a.safetensors", StyleConfig())
+
+
+def test_the_penalty_is_on_the_lattice_of_what_the_network_makes(photographs):
+    config = StyleConfig(**SMALL, steps=1, batch_size=2, norm="instance", lattice_weight=3.0)
+    trainer, _ = style_trainer(STYLE, photographs, config, log_every=1)
+    with torch.no_grad():
+        expected = 3 * lattice(trainer.network(photographs.batch(0, 2, 64, 0))).mean().item()
+    assert trainer.run()[0]["lattice"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_photographs_are_mirrored_where_that_is_asked_for(photographs):
+    for flip in (True, False):
+        trainer, _ = style_trainer(STYLE, photographs, StyleConfig(**SMALL, flip=flip))
+        batches = [trainer.batch(step) for step in range(4)]
+        assert all(torch.equal(each, photographs.batch(i, 4, 64, 0, flip)) for i, each in enumerate(batches))
+        assert not all(torch.equal(each, photographs.batch(i, 4, 64, 0, not flip)) for i, each in enumerate(batches))
 
 
 def test_the_command_names_what_it_cannot_take(project):

@@ -15,6 +15,7 @@ from skimage.filters import gaussian
 
 from replication.config import SuperResolutionConfig
 from replication.evaluation import mean_scores
+from replication.histograms import BAND, histogram_matched
 from replication.io.checkpoints import load_network, save_network, steps_trained, training_log
 from replication.io.files import ReplicationError, sha256
 from replication.io.images import load_image, resize, save_image, square, to_pixels
@@ -25,12 +26,10 @@ from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.super_resolution import (
-    BAND,
     PRETRAINED,
     SRCNNUpscaler,
     bicubic,
     cropped,
-    histogram_matched,
     low_resolution,
     luminance,
     pretrained_network,

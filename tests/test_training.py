@@ -1,9 +1,11 @@
 """The training engine: torch.optim.Adam's steps, a state that resumes exactly, and every way that a run can end."""
 
+import contextlib
 import json
 import resource
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,6 +166,24 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
     assert all(value.isfinite().all() for value in state.values())
 
 
+def test_a_gradient_that_is_not_finite_at_the_last_step_leaves_no_network(tmp_path):
+    """The loss is, and there is no next one that would tell."""
+
+    def broken(predict, images, step):
+        terms = losses(predict, images)
+        return terms | ({"level": (0 * terms["level"]).sqrt()} if step == 2 else {})
+
+    with pytest.raises(FloatingPointError, match="the parameters are not finite after step 3"):
+        trainer(tmp_path / "run.safetensors", losses=broken, steps=3).run()
+    assert not (tmp_path / "run.safetensors").exists()
+
+
+def test_each_state_has_its_own_log(tmp_path):
+    logs = [trainer(tmp_path / name, learning_rate=rate).run(until=4) for name, rate in (("a.1", 1e-3), ("a.2", 1e-4))]
+    gone_on = trainer(tmp_path / "a.1", learning_rate=1e-3).run(until=8)
+    assert gone_on[:1] == logs[0] != logs[1]
+
+
 def finish(state, folder, monkeypatch, sources):
     """The record of a training that goes on from `state` with these sources, at a commit of their name."""
     monkeypatch.setattr(provenance, "commit", lambda: sources)
@@ -255,6 +275,57 @@ def worker(rank, folder):
     gradients = {name: parameter.grad for name, parameter in parallel.network.named_parameters()}
     torch.save((gradients, log), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def broken_worker(rank, folder):
+    """One of two processes, of which the second finds a loss that is not finite, between two lines of the log."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+
+    def broken(predict, images, step):
+        terms = losses(predict, images)
+        return terms | {"pixel": terms["pixel"] * (torch.nan if (rank, step) == (1, 2) else 1)}
+
+    try:
+        trainer(norm="instance", losses=broken).run()
+    except FloatingPointError as error:
+        Path(folder, f"{rank}.txt").write_text(str(error))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_where_the_loss_of_one_is_not_finite(tmp_path):
+    torch.multiprocessing.spawn(broken_worker, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        assert (tmp_path / f"{rank}.txt").read_text() == "training: the loss is not finite at step 2"
+
+
+def resumed_worker(rank, folder, stops):
+    """One of two processes, which save whenever they may, and of which one may die after step 6."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/{stops}", rank=rank, world_size=2)
+
+    def dying(predict, images, step):
+        if stops and step == 6:
+            raise InterruptedError
+        return losses(predict, images)
+
+    parallel = trainer(f"{folder}/run.safetensors", norm="instance", losses=dying, save_every=0)
+    with contextlib.suppress(InterruptedError):
+        Path(folder, f"{rank}.json").write_text(json.dumps([line["pixel"] for line in parallel.run()]))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_to_the_log_of_an_undisturbed_run(tmp_path):
+    logs = []
+    for name, stops in (("whole", [0]), ("halves", [1, 0])):
+        (tmp_path / name).mkdir()
+        for stop in stops:
+            torch.multiprocessing.spawn(resumed_worker, (str(tmp_path / name), stop), nprocs=2)
+        logs.append([json.loads((tmp_path / name / f"{rank}.json").read_text()) for rank in range(2)])
+    assert logs[0] == logs[1]
+    assert len(logs[0][0]) == 3
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from replication.io.images import (
     resize,
     save_frames,
 )
+from replication.io.ranges import RangeError
 from replication.io.video import CONTAINERS, is_video, transform_video, video_size
 
 log = logging.getLogger(__name__)
@@ -119,8 +121,11 @@ def transform_files(
         What could not be done; all others are.
 
     Raises:
+        RangeError: no input.
         ReplicationError: several inputs and one output file, or no output could be written.
     """
+    if not inputs:
+        raise RangeError("give an image, a video or a folder at least")
     failed: list[ReplicationError] = []
 
     def leave_out(reason: str) -> None:
@@ -183,17 +188,23 @@ def _targets(
     for path in inputs:
         for source, name in _named(path, results, leave_out):
             names.setdefault(Path(os.path.realpath(source)), (source, name))
-    if len({name for _, name in names.values()}) < len(names):  # two of one name: with their folders they differ
+    if len({_folded(name) for _, name in names.values()}) < len(names):  # with their folders they differ
         above = Path(os.path.commonpath([os.path.abspath(source.parent) for source, _ in names.values()]))
         names = {key: (source, Path(os.path.abspath(source)).relative_to(above)) for key, (source, _) in names.items()}
     return [(source, Path(out) / name) for source, name in names.values()]
+
+
+def _folded(name: Path) -> str:
+    """What two names have in common that are one to a Mac's file system."""
+    return unicodedata.normalize("NFC", str(name)).casefold()
 
 
 def _named(path: Path, results: set[Path], leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
     """The image files of an input that are no results, each with its path below the output folder."""
     if not os.path.isdir(path):
         return [(path, Path(path.name))]
-    no_inputs = results - {path.resolve()}
+    whole = path.resolve()
+    no_inputs = {each for each in results if not whole.is_relative_to(each)}
     found = [each for each in image_files(path, leave_out) if no_inputs.isdisjoint(each.resolve().parents)]
     if not found:
         leave_out(f"{path} holds no images")

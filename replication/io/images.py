@@ -53,7 +53,7 @@ def load_image(path: Path | str) -> Tensor:
     """Read an image file; of one that holds several pictures, the first, with a word.
 
     Turned by its EXIF orientation, converted from its ICC profile to sRGB, transparency laid on white; grey, palette
-    and CMYK images become RGB. Of PNG and TIFF 16 bits are kept, unless the profile is more than curves and a matrix.
+    and CMYK images become RGB. Of PNG, TIFF and PGM 16 bits are kept.
 
     Returns:
         (1, 3, H, W), float32 in [0, 1].

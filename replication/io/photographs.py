@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from replication.io.downloads import cached, coco2014
 from replication.io.files import (
@@ -37,6 +36,7 @@ from replication.io.pictures import (
     given_photographs,
     stand_ins,
 )
+from replication.io.processes import together
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, keep_freed_memory, progress_bar
 
@@ -72,9 +72,9 @@ class ImageDataset:
         self.smallest = min(map(min, shapes))
 
     def to(self, device: str) -> "ImageDataset":
-        """The same with batches on `device`, and the pixels too, unless they take more than half of its free memory."""
-        shared = torch.device(device).type in ("cpu", "mps")  # whose memory is the machine's
-        fits = shared or self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2
+        """The same with batches on `device`; with CUDA the pixels, too, where half of what is free has room."""
+        kind = torch.device(device).type
+        fits = kind == "cpu" or (kind != "mps" and self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2)
         return ImageDataset(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 
     def batch(self, step: int, batch_size: int, size: int, seed: int, flip: bool = False) -> Tensor:
@@ -150,15 +150,8 @@ def training_photographs_on(images: str, **wanted: Any) -> Iterator[ImageDataset
     """
     keep_freed_memory()
     photographs = load_photographs(coco2014() if images == "coco2014" else images, **wanted)
-    if launched := distributed.is_torchelastic_launched():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
+    with together():
         yield photographs.to(default_device())
-    finally:
-        if launched:
-            distributed.destroy_process_group()
 
 
 def training_photographs(shown: str) -> tuple[ImageDataset, StandIns]:

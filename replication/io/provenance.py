@@ -104,7 +104,10 @@ def sources_digest(*more: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Of a Python file its syntax tree, without the strings that stand alone; of another its bytes."""
+    """Of Python its syntax tree, without the strings that stand alone, of a notebook the code, of others the bytes."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_bytes())["cells"]
+        return json.dumps(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]).encode()
     if path.suffix != ".py":
         return path.read_bytes()
     tree = ast.parse(path.read_bytes())

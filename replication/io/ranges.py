@@ -159,6 +159,7 @@ def _check_together(
     patch=None,
     blur=None,
     lattice_weight=None,
+    upsampling=None,
     sizes=None,
     counts=None,
     **others: Any,
@@ -175,6 +176,8 @@ def _check_together(
         raise RangeError(f"patch must be at least 32 + factor with a lattice_weight; got {patch}")
     if lattice_weight and loss == "srcnn":
         raise RangeError(f"lattice_weight must be 0 for srcnn, which makes no lattice; got {lattice_weight}")
+    if loss == "srcnn" and upsampling == "resize":
+        raise RangeError("upsampling must be transposed for srcnn, which has none")
     if None not in (sizes, counts) and len(sizes) != len(counts):
         raise RangeError(f"counts must have one value for each of sizes, {sizes}; got {counts}")
     weights = [others.get(name) for name in ("content_weight", "style_weight", "tv_weight")]

@@ -119,12 +119,8 @@ def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> t
     return _NotebookBar(**settings, ncols=80) if notebook else tqdm(**settings)
 
 
-def compile_in_place(network: nn.Module, mode: str) -> None:
-    """Let `torch.compile` join the operations of a network, on the device where it runs.
-
-    Args:
-        network: its first call takes long.
-        mode: "default", or "graphs" for CUDA graphs, which overwrite the results of the call before.
+def check_compilation(mode: str, device: str) -> None:
+    """Raise where `compile_in_place` cannot be had on a device.
 
     Raises:
         ValueError: an unknown mode, or graphs without a GPU.
@@ -132,8 +128,18 @@ def compile_in_place(network: nn.Module, mode: str) -> None:
     """
     if mode not in MODES:
         raise ValueError(f"a way to compile is {' or '.join(MODES)}; got {mode!r}")
-    if mode == "graphs" and next(network.parameters()).device.type != "cuda":
+    if mode == "graphs" and device != "cuda":
         raise ValueError("CUDA graphs need a GPU; compile with the default")
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compiled")
+
+
+def compile_in_place(network: nn.Module, mode: str) -> None:
+    """Let `torch.compile` join the operations of a network, on the device where it runs; see `check_compilation`.
+
+    Args:
+        network: its first call takes long.
+        mode: "default", or "graphs" for CUDA graphs, which overwrite the results of the call before.
+    """
+    check_compilation(mode, next(network.parameters()).device.type)
     network.compile(mode=MODES[mode], dynamic=False)

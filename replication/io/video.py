@@ -1,6 +1,7 @@
 """Video files: every picture through a function, the sound as it is."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -134,7 +135,7 @@ def _opened(path: Path | str) -> Iterator[Any]:
     import av  # 0.2 s to import
 
     try:
-        with av.open(str(path)) as file:
+        with av.open(os.path.abspath(path)) as file:  # so that FFmpeg takes no "1:2.mp4" for a protocol
             if not file.streams.video or not file.streams.video[0].codec_context:
                 raise ReplicationError(f"{path} holds no video that can be decoded; replace the file")
             yield file

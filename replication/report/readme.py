@@ -12,6 +12,7 @@ import pandas as pd
 from replication.evaluation import AUTHORS, NAMES, matched_rows
 from replication.io.downloads import SETS
 from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
+from replication.report.copies import retell
 from replication.report.runner import heading
 from replication.report.summary import overview, shown_profile
 
@@ -23,12 +24,16 @@ Record = dict[str, Any]
 def write_readme() -> None:
     """Write the README's tables anew, each between its two marks, from the figures of `shown_profile`.
 
+    Their executed notebooks get today's text.
+
     Raises:
         ReplicationError: the package alone is installed, or the file could not be written.
         ValueError: the README has no such marks.
     """
     need_checkout("readme")
     text, profile = README.read_text(), shown_profile()
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        retell(notebook, profile)
     tables = {"claims": _markdown(overview(profile)), "notebooks": gallery(profile)}
     tables |= {name: _table_of(FIGURES / profile / f"{file}.json", make) for name, (file, make) in TABLES.items()}
     for name, table in tables.items():

@@ -12,7 +12,7 @@ import pandas as pd
 from replication.baseline import ITERATIONS
 from replication.config import PAPER, QUICK, StyleConfig, SuperResolutionConfig, TrainingConfig
 from replication.io.checkpoints import NETWORKS
-from replication.io.files import ReplicationError, need_checkout, rounded, write_atomically
+from replication.io.files import ReplicationError, check_writable, need_checkout, rounded, write_atomically
 from replication.io.ranges import PROFILES
 from replication.report.curves import baseline_curves
 from replication.style_transfer import train_style_from_files
@@ -118,24 +118,28 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
     if profile not in QUEUES:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
     out, jobs = Path(out), _selected(QUEUES[profile], only)
+    for name in (name for name in jobs if "/" in name and profile in ("overnight", "paper")):
+        check_writable(NETWORKS / f"{name}.safetensors")
     print(pd.DataFrame([_plan(name, jobs, out) for name in jobs]).to_string(index=False), flush=True)
     for number, (name, job) in enumerate(jobs.items(), 1):
-        if _is_done(name, jobs, out):
-            continue
-        print(f"[{number}/{len(jobs)}] {name}", flush=True)
-        started = time.monotonic()
-        _work(name, job, images, out)
-        if "/" in name:
+        if not _is_done(name, jobs, out):
+            print(f"[{number}/{len(jobs)}] {name}", flush=True)
+            started = time.monotonic()
+            _work(name, job, images, out)
+            print(f"  done in {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+        if "/" in name and (out / f"{name}.safetensors").exists():
             _ship(name, profile, out)
-        print(f"  done in {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
 
 
 def _ship(name: str, profile: str, out: Path) -> None:
-    """Put a trained network among the project's, or say why not."""
+    """Put a trained network among the project's, where it is not yet, or say why not."""
     own = NETWORKS / f"{name}.safetensors"
+    files = {path: (out / path.relative_to(NETWORKS)).read_bytes() for path in (own, own.with_suffix(".json"))}
+    if all(path.exists() and path.read_bytes() == made for path, made in files.items()):
+        return
     if profile == "paper" or (profile == "overnight" and not own.exists()):
-        for path in (own, own.with_suffix(".json")):
-            write_atomically(path, (out / path.relative_to(NETWORKS)).read_bytes())
+        for path, made in files.items():
+            write_atomically(path, made)
     elif profile == "overnight":
         print(f"  {out / own.relative_to(NETWORKS)}: the project's own stays; put it in its place if it is better")
 

@@ -5,20 +5,15 @@ import json
 import logging
 import os
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
 import pandas as pd
 import papermill
 from nbclient.exceptions import CellTimeoutError
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
@@ -28,7 +23,6 @@ from replication.io.files import (
     ReplicationError,
     data_folder,
     kept_folder,
-    last_words,
     need_checkout,
     one_line,
     reason,
@@ -39,10 +33,11 @@ from replication.io.provenance import digests, environment
 from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
 from replication.report.claims import FOLDER
+from replication.report.copies import copy_of, metadata, retell
+from replication.report.kernels import ENGINE
 from replication.report.profiles import checked
 from replication.report.summary import sources
 
-ENGINE = "replication"  # papermill's name of ours
 SUMMARY = "10_paper_against_ours"  # reads the files of the other figures
 TIME_LIMIT = {"smoke": 300, "quick": 1800, "overnight": 6 * 3600, "paper": 24 * 3600}  # seconds a notebook
 
@@ -81,7 +76,9 @@ def run_notebooks(
     summary = []
     for number, (notebook, values) in enumerate(runs.items(), 1):
         result, seconds, made = "kept", 0.0, []
-        if not (resume and _is_done(notebook, profile, values)):
+        if resume and _is_done(notebook, profile, values):
+            retell(notebook, profile)
+        else:
             print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
             before, started = _files(profile), time.monotonic()
             error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
@@ -113,7 +110,7 @@ def heading(notebook: Path) -> str:
 
 def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str, Any]:
     """What papermill sets in a notebook: the profile, and what was given, as the notebook will take it."""
-    found = papermill.inspect_notebook(str(notebook))
+    found = papermill.inspect_notebook(_literal(notebook))
     known = {name: ast.literal_eval(about["default"]) for name, about in found.items()}
     if "profile" in given:
         raise ReplicationError(f"profile is no parameter; give --profile {given['profile']}")
@@ -127,15 +124,15 @@ def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     """Run one notebook; returns what went wrong in one line, or None."""
     before, had = _environment(notebook, profile, parameters), _files(profile)
-    done, failed, running = (_executed(notebook, profile, end) for end in ("", ".failed", ".running"))
+    done, failed, running = (copy_of(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
         done.parent.mkdir(parents=True, exist_ok=True)
         cells = nbformat.read(notebook, as_version=4).cells
         total = 1 + sum(cell.cell_type == "code" for cell in cells)  # with the one that papermill injects
         with tqdm(total=total, bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
             executed = papermill.execute_notebook(
-                notebook,
-                running,
+                _literal(notebook),
+                _literal(running),
                 parameters,
                 engine_name=ENGINE,
                 kernel_name="python3",
@@ -158,36 +155,34 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             running.replace(failed)
         return f"{notebook.stem} failed: {_describe(error, time_limit)}"
     running.replace(done)
+    retell(notebook, profile)
     failed.unlink(missing_ok=True)
     shutil.rmtree(kept_folder(notebook.stem, profile), ignore_errors=True)
     return None
 
 
-def _executed(notebook: Path, profile: str, end: str = "") -> Path:
-    return FIGURES / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
+def _literal(path: Path) -> str:
+    """A path for papermill, which takes what stands in braces for a parameter."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[dict[str, str | float | None]]:
     """One row a notebook: whether it will be run, and the minutes that it took the last time, and where."""
     rows = []
     for notebook, parameters in runs.items():
-        kept, had = resume and _is_done(notebook, profile, parameters), _metadata(notebook, profile)
+        kept, had = resume and _is_done(notebook, profile, parameters), metadata(notebook, profile)
         row = {"notebook": notebook.stem, "will be": "kept" if kept else "run"}
         row["minutes, last time"] = round(had["papermill"]["duration"] / 60, 2) if had else None
         rows.append(row | {"on": had.get("replication", {}).get("device", "")})
     return rows
 
 
-def _metadata(notebook: Path, profile: str) -> dict[str, Any]:
-    path = _executed(notebook, profile)
-    return nbformat.read(path, as_version=4).metadata if path.exists() else {}
-
-
 def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """What an executed copy depends on, beside its parameters; with the files that these name."""
     folder = data_folder()
     paths = image_files(folder) if folder else []
-    images = [[path.relative_to(folder).as_posix(), path.stat().st_size] for path in paths]
+    stats = [(path, path.stat()) for path in paths]
+    images = [[path.relative_to(folder).as_posix(), each.st_size, each.st_mtime_ns] for path, each in stats]
     values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
     named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
     claims = [path for path in (FOLDER / f"{notebook.stem}.toml",) if path.exists()]
@@ -200,7 +195,7 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
     """Whether a notebook was executed in the same environment, and what it made is there as it was."""
-    had = _metadata(notebook, profile)
+    had = metadata(notebook, profile)
     if not had or had["papermill"]["parameters"] != parameters:
         return False
     made = had.get("replication", {}).get("made", {})
@@ -226,73 +221,3 @@ def _files(profile: str) -> dict[Path, int]:
     """The files of a profile, relative to the project, with the time of their last change."""
     files = (FIGURES / profile).rglob("*")
     return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}
-
-
-class _Client(PapermillNotebookClient):
-    """papermill's client, which takes this Python's kernel, and shows the notebook's progress bar in the terminal."""
-
-    def __init__(self, manager: Any, bar: tqdm, folder: Path, **options: Any):
-        super().__init__(manager, on_cell_executed=self._count, **options)
-        self.bar, self.folder = bar, folder
-
-    def create_kernel_manager(self) -> Any:
-        """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path."""
-        self.kernel = super().create_kernel_manager()
-        specs = type(self.kernel.kernel_spec_manager)(kernel_dirs=[])
-        try:
-            specs.get_kernel_spec(self.kernel_name)
-        except KeyError as error:
-            advice = "pip install --force-reinstall ipykernel"
-            raise ReplicationError(f"{sys.executable} has no ipykernel, or a broken one; {advice}") from error
-        self.kernel.kernel_spec_manager, self.kernel.connection_file = specs, str(self.folder / "kernel.json")
-        return self.kernel
-
-    def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        """Pass on the text of displays that are rewritten in place, which is what a progress bar is."""
-        content = message["content"]
-        if message["msg_type"] in ("display_data", "update_display_data") and content.get("transient"):
-            self.bar.set_description_str(content["data"].get("text/plain", ""))
-        return super().process_message(message, cell, cell_index)
-
-    def _count(self, **_: Any) -> None:
-        self.bar.set_description_str("", refresh=False)
-        self.bar.update()
-
-
-class _Engine(Engine):
-    @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, **_: Any) -> Any:
-        with TemporaryDirectory() as folder, Path(folder, "stderr").open("wb") as errors:
-            client = _Client(
-                nb_man,
-                bar,
-                Path(folder),
-                kernel_name=kernel_name,
-                timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),
-                iopub_timeout=60,
-                shutdown_kernel="immediate",
-                extra_arguments=["--log-level=ERROR"],
-            )
-            try:
-                return client.execute(stderr=errors)
-            except ReplicationError:
-                raise
-            except RuntimeError as error:
-                raise ReplicationError(_cause(error, client.kernel.provisioner, Path(errors.name))) from error
-
-
-def _cause(error: Exception, provisioner: Any, errors: Path) -> str:
-    """Why a kernel did not start, or died."""
-    process = provisioner and provisioner.process
-    code = process.poll() if process else None
-    if code is None:
-        ended = f"its kernel failed ({reason(error)})"
-    elif code < 0:
-        advice = ", probably since memory ran out; free memory or lower `size`" if code == -signal.SIGKILL else ""
-        ended = f"its kernel died of {signal.Signals(-code).name}{advice}"
-    else:
-        ended = f"its kernel ended with exit code {code}"
-    return f"{ended}: {last_words(errors.read_text(errors='replace'))}".removesuffix(": ")
-
-
-papermill_engines.register(ENGINE, _Engine)

@@ -17,6 +17,7 @@ from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, image_files, transform_files
 from replication.io.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
 from replication.io.pictures import content_picture
+from replication.io.ranges import RangeError
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 48, 64)
 KINDS = ("jpg", "jpeg", "jfif", "png", "webp", "tif", "tiff", "bmp", "avif", "heic", "gif")
@@ -68,6 +69,25 @@ def test_files_of_one_name_keep_the_folders_that_tell_them_apart(here, darker):
     assert transform_files(["a/1.png", "b/1.png", "a/1.png"], "out", Transform(darker)) == []
     assert tree(here / "out") == ["a/1.png", "b/1.png"]
     assert len(darker.names) == 2
+
+
+def test_names_that_are_one_to_a_mac_keep_the_folders_that_tell_them_apart(here, darker):
+    photographs(here, "a/IMG_1.PNG", "b/img_1.png", "c/\u00e9.png", "d/e\u0301.png")
+    assert transform_files(["a/IMG_1.PNG", "b/img_1.png"], "out", Transform(darker)) == []
+    assert tree(here / "out") == ["a/IMG_1.PNG", "b/img_1.png"]
+    assert transform_files(["c/\u00e9.png", "d/e\u0301.png"], "other", Transform(darker)) == []
+    assert tree(here / "other") == ["c/\u00e9.png", "d/e\u0301.png"]
+
+
+def test_a_folder_may_be_written_into_the_one_that_holds_it(here, darker):
+    photographs(here, "in/a.png")
+    assert transform_files(["in"], ".", Transform(darker)) == []
+    assert tree(here) == ["a.png", "in/a.png"]
+
+
+def test_without_an_input_nothing_is_called_done(here, darker):
+    with pytest.raises(RangeError, match="give an image, a video or a folder"):
+        transform_files([], here / "out", Transform(darker))
 
 
 def test_the_output_folder_is_no_input_and_results_are_kept(tmp_path, darker, caplog):

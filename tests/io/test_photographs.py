@@ -11,7 +11,7 @@ from PIL import Image
 from replication.io import photographs as module
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import ImageDataset, load_photographs, photographs_of
+from replication.io.photographs import ImageDataset, load_photographs, photographs_of, training_photographs_on
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture, validation_pictures
 from replication.io.ranges import RangeError
 
@@ -110,6 +110,22 @@ def test_photographs_that_take_half_of_a_gpus_free_memory_stay_where_they_are(mo
     photographs = ImageDataset(torch.zeros(3 * 70 * 90, dtype=torch.uint8), [(70, 90)], {}).to("meta")
     assert photographs.pixels.is_meta == moved
     assert photographs.batch(0, 2, 64, seed=0).is_meta
+
+
+def test_a_mac_keeps_the_pixels_where_the_processor_maps_them():
+    pixels = torch.zeros(3 * 70 * 90, dtype=torch.uint8)
+    assert ImageDataset(pixels, [(70, 90)], {}).to("mps").pixels.data_ptr() == pixels.data_ptr()
+
+
+def test_processes_that_are_to_compute_on_the_cpu_meet_there_where_there_are_gpus(folder, monkeypatch):
+    begun = []
+    monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(torch.distributed, "init_process_group", begun.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: begun.append("ended"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with training_photographs_on(str(folder), side=48):
+        pass
+    assert begun == ["gloo", "ended"]
 
 
 def test_a_crop_larger_than_a_photograph_is_refused(folder):

@@ -46,6 +46,12 @@ def inverse(image, name):
     return 1 - image
 
 
+def test_a_name_with_a_colon_is_a_file_not_a_protocol(video, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    video.rename("12:30.mp4")
+    assert transform_files(["12:30.mp4"], "b.mp4", Transform(inverse)) == []
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".m4v"])
 def test_every_picture_is_transformed_and_the_sound_is_kept(video, tmp_path, suffix, capsys):
     target = tmp_path / f"b{suffix}"

@@ -5,11 +5,13 @@ import math
 import re
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
 from replication.io.files import FIGURES, ROOT
 from replication.report import claims as module
-from replication.report.claims import claims, judge, judge_record
+from replication.report.claims import claims, judge, judge_record, mean_and_deviation
 from replication.report.profiles import SETTINGS
 from replication.report.rules import NOT_RUN
 from replication.report.summary import shown_profile
@@ -172,3 +174,10 @@ def test_why_a_check_was_not_run(one_claim, settings, reason):
     assert f"not run at this scale: it is liked ({reason})" in judgement.verdict
     assert judgement.word == "replicated"  # it is a proxy
     assert ("In place of The Muse: wave." in judgement.caption) == ("stand_ins" in settings)
+
+
+def test_a_deviation_is_the_samples_and_one_number_has_none():
+    values = [1.0, 2.0, 4.0]
+    assert mean_and_deviation(torch.tensor(values)) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+    assert mean_and_deviation([3]) == 3
+    assert mean_and_deviation([]) is None

@@ -98,6 +98,7 @@ def test_each_measure_is_what_its_key_says():
     found = measures(8, rows(8), {})
     assert found["PSNR gain pixel Set14"] == 1
     assert found["SSIM gain feature Set14"] == pytest.approx(0.05)
+    assert (found["PSNR against bicubic"], found["SSIM against bicubic"]) == pytest.approx((0, 0.05))
     assert found["SSIM order, Set5 and Set14"] == pytest.approx(-0.05)
     worst = [*rows(4), row(4, "set14", f"feature{MATCHED}", psnr=26.5)]
     assert measures(4, worst, {})["PSNR order"] == 0.5

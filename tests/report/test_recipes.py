@@ -131,3 +131,22 @@ def test_every_network_of_the_project_has_a_recipe_that_a_stranger_can_run():
     assert {"style/great_wave", "style/great_wave_instance", "super_resolution/srcnn_x4"} <= QUEUES["paper"].keys()
     made = {name for profile in ("overnight", "paper") for name in QUEUES[profile]}
     assert {path.relative_to(NETWORKS).with_suffix("").as_posix() for path in NETWORKS.rglob("*.safetensors")} <= made
+
+
+def test_a_network_that_could_not_be_put_in_its_place_is_put_there_by_the_next_call(images, tmp_path, put, monkeypatch):
+    put(NETWORKS=tmp_path / "networks")
+    monkeypatch.setitem(QUEUES, "paper", {"super_resolution/third": SMALL})
+    kept, recipes.write_atomically = recipes.write_atomically, full_disk
+    with pytest.raises(ReplicationError, match="no space"):
+        train_all(str(images), "paper", tmp_path / "out")
+    monkeypatch.setattr(recipes, "write_atomically", kept)
+    train_all(str(images), "paper", tmp_path / "out")
+    made = [
+        (folder / "super_resolution" / "third.safetensors").read_bytes()
+        for folder in (tmp_path / "out", tmp_path / "networks")
+    ]
+    assert made[0] == made[1]
+
+
+def full_disk(path, data):
+    raise ReplicationError("no space")

@@ -96,6 +96,11 @@ def test_what_was_executed_in_the_same_environment_is_kept(project, capsys, monk
 
     assert told() == ["kept", "run", "kept", "done"]
     assert told() == ["kept", "kept", "kept", "kept"]
+    notebook = runner.ROOT / "notebooks" / "01_a.ipynb"
+    notebook.write_text(notebook.read_text().replace("# A test (Fig. 0)", "# Told anew, [code](../replication/a.py)"))
+    assert told() == ["kept", "kept", "kept", "kept"]
+    copy = nbformat.read(runner.FIGURES / "smoke" / "notebooks" / "01_a.ipynb", 4)
+    assert [cell.source for cell in copy.cells[::3]] == ["# Told anew, [code](../../../replication/a.py)", "x = 1"]
     project(_01_a="x = 2")
     assert told() == ["run", "kept", "done", "kept"]
     (runner.ROOT / "replication").mkdir()
@@ -112,11 +117,27 @@ def test_what_was_executed_in_the_same_environment_is_kept(project, capsys, monk
         assert told(only=["01"], parameters={"content": "me.jpg"}) == ["run", "done"]
         assert told(only=["01"], parameters={"content": "me.jpg"}) == ["kept", "kept"]
     monkeypatch.setenv("REPLICATION_DATA", str(runner.ROOT))
-    (runner.ROOT / "photograph.jpg").write_text("")
+    (runner.ROOT / "photograph.bmp").write_text("one")
+    assert told(only=["01"]) == ["run", "done"]
+    (runner.ROOT / "photograph.bmp").write_text("two")
     assert told(only=["01"]) == ["run", "done"]
     monkeypatch.setattr(provenance, "version", lambda name: "0")
     assert told(only=["01"]) == ["run", "done"]
     assert told(only=["01"]) == ["kept", "kept"]
+
+
+@pytest.mark.slow
+def test_braces_in_the_projects_path_and_a_damaged_copy_stop_nothing(project, put, tmp_path, caplog):
+    project(_01_a="x = 1")
+    root = tmp_path / "{work}"
+    (tmp_path / "notebooks").rename(root.mkdir() or root / "notebooks")
+    put(ROOT=root, DATA=root / "data", FIGURES=root / "figures")
+    copy = root / "figures" / "smoke" / "notebooks" / "01_a.ipynb"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("<<<<<<< HEAD")
+    assert runner.run_notebooks("smoke")
+    assert f"{copy} cannot be read" in caplog.text
+    assert nbformat.read(copy, 4).cells[-1].source == "x = 1"
 
 
 @pytest.mark.slow

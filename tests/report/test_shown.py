@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from replication.io.files import FIGURES, ROOT
+from replication.report.copies import retold
 from replication.report.summary import shown_profile
 
 FOLDER = FIGURES / shown_profile()
@@ -27,5 +28,9 @@ def test_all_records_are_of_one_commit_and_one_machine():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_executed_copy_has_the_code_of_its_notebook(path):
-    assert code(FOLDER / "notebooks" / path.name) == code(path)
+def test_the_executed_copy_has_the_code_and_the_text_of_its_notebook(path, tmp_path):
+    copy = FOLDER / "notebooks" / path.name
+    assert code(copy) == code(path)
+    before = copy.read_bytes()
+    (tmp_path / copy.name).write_bytes(before)
+    assert retold(path, tmp_path / copy.name) == before

@@ -1,0 +1,62 @@
+"""The executed copies of the notebooks: where each lies, what made it, and its text, which is its notebook's."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from replication.io.files import FIGURES, write_atomically
+
+log = logging.getLogger(__name__)
+
+UP = re.compile(r"\]\(\.\./")  # how a link out of notebooks/ begins
+DOWN = "](../../../"  # and one out of figures/<profile>/notebooks/
+INJECTED = "injected-parameters"  # papermill's tag
+
+
+def copy_of(notebook: Path, profile: str, end: str = "") -> Path:
+    """Where the executed copy of a notebook lies."""
+    return FIGURES / profile / "notebooks" / f"{notebook.stem}{end}.ipynb"
+
+
+def metadata(notebook: Path, profile: str) -> dict[str, Any]:
+    """What made the executed copy of a notebook; nothing where there is none, or where it is damaged."""
+    path = copy_of(notebook, profile)
+    try:
+        found = nbformat.read(path, as_version=4).metadata if path.exists() else {}
+    except ValueError as error:
+        log.warning("%s cannot be read (%s); it will be made anew", path, str(error).splitlines()[0])
+        return {}
+    return found if "papermill" in found else {}
+
+
+def retell(notebook: Path, profile: str) -> None:
+    """Give the executed copy of a notebook the notebook's text, if it is there and of the same code."""
+    path = copy_of(notebook, profile)
+    if metadata(notebook, profile) and (text := retold(notebook, path)) != path.read_bytes():
+        write_atomically(path, text)
+
+
+def retold(notebook: Path, copy: Path) -> bytes:
+    """What an executed copy becomes with the notebook's text, whose links lead to where the notebook's do.
+
+    It stays as it is where its code is not that of the notebook.
+    """
+    told, found = (nbformat.read(path, as_version=4) for path in (notebook, copy))
+    cells = [cell for cell in found.cells if cell.cell_type == "code"]
+    ran, injected = ([cell for cell in cells if _tagged(cell, INJECTED) == wanted] for wanted in (False, True))
+    if [cell.source for cell in ran] != [cell.source for cell in told.cells if cell.cell_type == "code"]:
+        return copy.read_bytes()
+    found.cells, left = [], iter(ran)
+    for cell in told.cells:
+        is_code = cell.cell_type == "code"
+        found.cells.append(next(left) if is_code else NotebookNode(cell | {"source": UP.sub(DOWN, cell.source)}))
+        found.cells += injected if _tagged(cell, "parameters") else []
+    return f"{nbformat.writes(found)}\n".encode()
+
+
+def _tagged(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", ())
