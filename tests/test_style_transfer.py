@@ -335,7 +335,7 @@ def test_what_cannot_be_had_is_named_before_photographs_are_looked_for(tmp_path,
 def test_batch_norm_wants_two_images_in_each_process(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(RangeError, match="batch_size must be 8 for 4 processes, or norm instance; got 4"):
+    with pytest.raises(RangeError, match="batch_size must be two for each of 4 processes, or norm instance"):
         train_style_from_files("great_wave", "nowhere", tmp_path / "a.safetensors", StyleConfig())
 
 
