@@ -15,7 +15,7 @@ STYLES := $(patsubst $(TRAINED)/%_instance.safetensors,%,$(wildcard $(TRAINED)/*
 .PHONY: figures test lint lab page clean
 
 figures: $(VENV)/.ready
-	$(RUN) replication figures --profile "$(PROFILE)" --only "$(ONLY)" $(ARGS)
+	$(RUN) replication figures --profile "$(PROFILE)" $(if $(ONLY),--only "$(ONLY)") $(ARGS)
 
 test: $(VENV)/.ready
 	$(RUN) pytest $(ARGS)

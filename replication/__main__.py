@@ -42,7 +42,7 @@ class Figures(Command):
 
     profile: str = "quick"
     """smoke, quick, overnight or paper"""
-    only: str = ""
+    only: str | None = None
     """numbers or names of notebooks, by commas; by default all"""
     parameter: Annotated[list[tuple[str, str]], arg(aliases=["-p"], metavar="NAME VALUE"), UseAppendAction] = field(
         default_factory=list
@@ -58,8 +58,11 @@ class Figures(Command):
     def run(self) -> int:
         from replication.report.runner import run_notebooks  # papermill takes a second to import
 
-        names = names_in(self.only) if self.only else []  # of make it is "" where nothing is asked for
-        return 0 if run_notebooks(self.profile, names, dict(self.parameter), self.time_limit, self.resume) else 1
+        parameters = dict(self.parameter)
+        if len(parameters) < len(self.parameter):
+            raise RangeError(f"a parameter is given twice: {' '.join(name for name, _ in self.parameter)}")
+        names = [] if self.only is None else names_in(self.only)
+        return 0 if run_notebooks(self.profile, names, parameters, self.time_limit, self.resume) else 1
 
 
 @dataclass(kw_only=True)

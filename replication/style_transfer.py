@@ -14,10 +14,11 @@ from replication.io.checkpoints import NETWORKS, load_network, network_path, sta
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, is_file_name, transform_files
 from replication.io.images import square
-from replication.io.photographs import SHORT_SIDE, ImageDataset, training_photographs_on
+from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, training_photographs_on
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
+from replication.loss_network import MIN_SIZE
 from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
 from replication.tiles import check_evaluation, check_image, fill, padded, pieces, with_statistics
@@ -40,13 +41,13 @@ def style_trainer(
 
     Args:
         style: the painting; its largest centred square is taken, and enlarged with a word where it is too small.
-        config: the initial network's norm may be the other one.
+        config: the initial network's norm and padding may be the other ones.
         options: `state`, `save_every` and `log_every` of `Trainer`.
 
     Raises:
         RangeError: a photograph is smaller than `size`.
         ValueError: an argument that the network or the objective does not take.
-        ReplicationError: the initial network is damaged, or has other blocks.
+        ReplicationError: the initial network is damaged, or of the two it alone has shortcuts, or has none.
     """
     photographs.check_crops(config.size)
     device, dtype = photographs.device, dtype_of(config.precision, photographs.device.type)
@@ -73,12 +74,13 @@ def style_trainer(
 
 
 def _network(config: StyleConfig) -> ImageTransformationNetwork:
-    """A network of random weights, or of those of a file, whose norm may be the other one."""
+    """A network of random weights, or of those of a file, whose norm and padding may be the other ones."""
     network = ImageTransformationNetwork(**config.network)
     if initial := _initial(config):
         found, _ = load_network(initial, ImageTransformationNetwork)
-        if found.configuration | {"norm": config.norm} != network.configuration:
-            raise ReplicationError(f"{initial} has {found.configuration}; wanted is {network.configuration}")
+        if found.configuration["residual"] != config.residual:
+            has = "" if found.configuration["residual"] else "no "
+            raise ReplicationError(f"{initial} has {has}shortcuts; give --initial None to start without it")
         network.load_state_dict(found.state_dict(), strict=False)  # only batch norm has statistics
     return network
 
@@ -112,9 +114,10 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out, painting = network_path(out), style_picture(style)
+    check_folder(images)  # what can be wrong is named before photographs are fetched and decoded
     check_machine(config)
-    _network(config)  # all that can be wrong is named before photographs are decoded
-    Objective(square(painting.image, config.style_size), **config.objective)
+    _network(config)
+    Objective(square(painting.image, MIN_SIZE), **config.objective)
     side = config.size if config.fit == "stretch" else max(config.size, SHORT_SIDE)
     with training_photographs_on(images, side=side, fit=config.fit, least=config.size) as photographs:
         train_style(painting, photographs, out, config)
@@ -203,7 +206,7 @@ def stylise_files(
         precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
 
     Raises:
-        RangeError: a number is outside of its range.
+        RangeError: a number is outside of its range, or no style.
         ReplicationError: no such style, two of one name, and see `transform_files`.
     """
     check(tile=tile, precision=precision, size=size, strength=strength)

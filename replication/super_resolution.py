@@ -14,7 +14,7 @@ from replication.io.checkpoints import NETWORKS, load_network, network_path, sta
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import from_pixels, resize, to_pixels
-from replication.io.photographs import SHORT_SIDE, ImageDataset, training_photographs_on
+from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, training_photographs_on
 from replication.io.ranges import Enlarging, RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
 from replication.io.weights import vgg16_weights
@@ -156,6 +156,7 @@ def upscale_files(
         precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
 
     Raises:
+        RangeError: a number is outside of its range, or a loss beside a network.
         ReplicationError: no such network, one of another factor, and see `transform_files`.
     """
     check(factor=factor, tile=tile, precision=precision)
@@ -268,8 +269,9 @@ def train_super_resolution_from_files(images: str, out: Path | str, config: Supe
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out = network_path(out)
+    check_folder(images)  # what can be wrong is named before photographs are fetched and decoded
     check_machine(config)
-    _network(config)  # all that can be wrong is named before photographs are decoded
+    _network(config)
     if config.loss == "feature":
         vgg16_weights()
     side = max(config.patch, SHORT_SIDE)

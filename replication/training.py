@@ -46,7 +46,7 @@ LOG_OF = re.compile(r"(\.state)?(\.safetensors)?$")  # what the name of a state 
 
 
 def check_machine(config: TrainingConfig) -> None:
-    """What can be known before photographs are decoded: that batches can be shared out, and networks compiled."""
+    """Raise where batches cannot be shared out, or networks not compiled; see `check_parts`, `check_compilation`."""
     check_parts(config.batch_size, getattr(config, "norm", ""))
     if config.compiled:
         check_compilation(config.compiled, default_device())
@@ -66,8 +66,8 @@ class Trainer:
         config: steps, optimizer, precision and compilation; the parameters stay in float32.
         inputs: what else has to be the same for a state file to be of this run, as JSON takes it.
         initial: the file of the network that the training starts from, which has to be the same as well.
-        state: the file, written every `save_every` seconds, on Ctrl-C and SIGTERM, and at the end. Beside it lies the
-            log, of suffix .jsonl.
+        state: the file, written every `save_every` seconds (with several processes at the next line of the log), on
+            Ctrl-C and SIGTERM, and at the end. Beside it lies the log, of suffix .jsonl.
         log_every: steps. A line of the log holds the mean of each term since the last, the learning rate, images a
             second and the seconds left.
 

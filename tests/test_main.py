@@ -140,6 +140,8 @@ def test_the_defaults_of_the_help_are_those_of_the_recipe(command, given, capsys
         (["stylise", "a.png", "--out", "large"], "style must name one at least"),
         (["figures", "--only", "03", "--only", "04"], "--only is given 2 times"),
         (["figures", "--profile", "none", "--only", ","], "only must name one at least"),
+        (["figures", "--profile", "none", "-p", "size", "64", "-p", "size", "128"], "a parameter is given twice: size"),
+        (["upscale", "a.png", "-oa.png", "--out", "b.png"], "--out is given 2 times"),
         (["train-all", "--images", "nowhere", "--only", ""], "only must name one at least"),
         (["train-style", *COMMANDS["train-style"], "--images", "b"], "--images is given 2 times"),
         (["train_style", "--recipe", "slow"], "recipe must be paper or quick"),

@@ -48,5 +48,5 @@ def names_in(text: str) -> list[str]:
 
 def _name(argument: str) -> str:
     """The option that an argument gives, in the spelling of the help."""
-    name = argument.partition("=")[0]
-    return SHORT.get(name, name).replace("_", "-").replace("--no-", "--")
+    name = SHORT.get(argument[:2], argument.partition("=")[0])  # "-oa.png" is short for "-o a.png"
+    return name.replace("_", "-").replace("--no-", "--")

@@ -110,7 +110,8 @@ def transform_files(
     The folders within a folder are mirrored, and animations give animations where the format of the result allows.
 
     Args:
-        inputs: files and folders, of whose files the images are taken. What lies in the output folder is no input.
+        inputs: files and folders, of whose files the images are taken. Of an input folder what lies in an output folder
+            within it is no input.
         out: a folder, where each result has the name of its input; or, for one file, a file. What is no folder yet and
             has a suffix is a file, unless it ends in a slash.
         transform: see there.
@@ -188,7 +189,8 @@ def _targets(
     for path in inputs:
         for source, name in _named(path, results, leave_out):
             names.setdefault(Path(os.path.realpath(source)), (source, name))
-    if len({_folded(name) for _, name in names.values()}) < len(names):  # with their folders they differ
+    found = [(os.path.dirname(source), _folded(name)) for source, name in names.values()]
+    if len({name for _, name in found}) < len(set(found)):  # with their folders they differ
         above = Path(os.path.commonpath([os.path.abspath(source.parent) for source, _ in names.values()]))
         names = {key: (source, Path(os.path.abspath(source)).relative_to(above)) for key, (source, _) in names.items()}
     return [(source, Path(out) / name) for source, name in names.values()]

@@ -129,8 +129,7 @@ def load_photographs(
     wanted = Wanted(side, fit, least)
     check(side=side, fit=fit, count=count, least=least)
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ReplicationError(f"{folder} is not a folder; give one with the photographs to train on")
+    check_folder(folder)
     paths = image_files(folder)[:count]
     if not paths:
         raise ReplicationError(f"{folder} holds no photographs")
@@ -138,6 +137,12 @@ def load_photographs(
     key = sha256(json.dumps([DECODER, stats, wanted]).encode())[:16]
     decode = partial(_decode, folder, paths, wanted)
     return cached(cache_folder() / "photographs" / f"{key}.json", _mapped, decode)
+
+
+def check_folder(images: Path | str) -> None:
+    """Raise ReplicationError where a command's photographs are in no folder; see `training_photographs_on`."""
+    if images != "coco2014" and not Path(images).is_dir():
+        raise ReplicationError(f"{images} is not a folder; give one with the photographs to train on")
 
 
 @contextmanager

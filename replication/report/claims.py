@@ -2,13 +2,14 @@
 
 import math
 import re
-import statistics
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from replication.report.rules import EXCEEDED, NOT_RUN, REPLICATED, Rule, rule, verdict_on
 
@@ -202,7 +203,7 @@ def _finding(check: Check, measure: Measure, settings: Mapping[str, Any]) -> Fin
 def mean_and_deviation(values: Iterable[float]) -> Measure:
     """Their mean and, of two or more, their sample standard deviation; None of none."""
     found = [float(value) for value in values]
-    return (statistics.mean(found), statistics.stdev(found)) if len(found) > 1 else next(iter(found), None)
+    return (float(np.mean(found)), float(np.std(found, ddof=1))) if len(found) > 1 else next(iter(found), None)
 
 
 def judge_record(record: dict[str, Any]) -> Judgement:

@@ -28,7 +28,7 @@ def metadata(notebook: Path, profile: str) -> dict[str, Any]:
     try:
         found = nbformat.read(path, as_version=4).metadata if path.exists() else {}
     except ValueError as error:
-        log.warning("%s cannot be read (%s); it will be made anew", path, str(error).splitlines()[0])
+        log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])
         return {}
     return found if "papermill" in found else {}
 

@@ -118,8 +118,9 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
     if profile not in QUEUES:
         raise ReplicationError(f"unknown profile {profile!r}; choose {', '.join(PROFILES)}")
     out, jobs = Path(out), _selected(QUEUES[profile], only)
-    for name in (name for name in jobs if "/" in name and profile in ("overnight", "paper")):
-        check_writable(NETWORKS / f"{name}.safetensors")
+    for name in jobs:
+        if _ships(name, profile) and not _is_done(name, jobs, out):
+            check_writable(NETWORKS / f"{name}.safetensors")
     print(pd.DataFrame([_plan(name, jobs, out) for name in jobs]).to_string(index=False), flush=True)
     for number, (name, job) in enumerate(jobs.items(), 1):
         if not _is_done(name, jobs, out):
@@ -127,21 +128,24 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
             started = time.monotonic()
             _work(name, job, images, out)
             print(f"  done in {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
-        if "/" in name and (out / f"{name}.safetensors").exists():
+        if "/" in name and _is_of(out / f"{name}.json", job) and not _is_of(NETWORKS / f"{name}.json", job):
             _ship(name, profile, out)
 
 
 def _ship(name: str, profile: str, out: Path) -> None:
-    """Put a trained network among the project's, where it is not yet, or say why not."""
+    """Put a trained network among the project's, or say why not."""
     own = NETWORKS / f"{name}.safetensors"
-    files = {path: (out / path.relative_to(NETWORKS)).read_bytes() for path in (own, own.with_suffix(".json"))}
-    if all(path.exists() and path.read_bytes() == made for path, made in files.items()):
-        return
-    if profile == "paper" or (profile == "overnight" and not own.exists()):
-        for path, made in files.items():
-            write_atomically(path, made)
+    if _ships(name, profile):
+        for path in (own, own.with_suffix(".json")):  # the record last, which says that both are there
+            write_atomically(path, (out / path.relative_to(NETWORKS)).read_bytes())
     elif profile == "overnight":
         print(f"  {out / own.relative_to(NETWORKS)}: the project's own stays; put it in its place if it is better")
+
+
+def _ships(name: str, profile: str) -> bool:
+    """Whether a network of this name becomes the project's."""
+    there = (NETWORKS / f"{name}.json").exists()
+    return "/" in name and (profile == "paper" or (profile == "overnight" and not there))
 
 
 def _work(name: str, job: Job, images: str, out: Path) -> None:
@@ -171,12 +175,16 @@ def _is_done(name: str, jobs: dict[str, Job], out: Path) -> bool:
     job = jobs[name]
     if isinstance(job, BaselineCurves):
         return False  # `baseline_curves` itself keeps what is done
-    wanted = _compared(json.loads(json.dumps(asdict(_config(job)))))
-    paths = (out / f"{name}.json", NETWORKS / f"{name}.json")
-    if any(_compared(json.loads(path.read_text()).get("config", {})) == wanted for path in paths if path.exists()):
+    if any(_is_of(folder / f"{name}.json", job) for folder in (out, NETWORKS)):
         return True
     later = [other for other in jobs if isinstance(jobs[other], Style) and _config(jobs[other]).initial == name]
     return bool(later) and all(_is_done(other, jobs, out) for other in later)
+
+
+def _is_of(record: Path, job: Job) -> bool:
+    """Whether the record of a network is there, and of this recipe."""
+    wanted = _compared(json.loads(json.dumps(asdict(_config(job))))) if not isinstance(job, BaselineCurves) else None
+    return record.exists() and _compared(json.loads(record.read_text()).get("config", {})) == wanted
 
 
 def _compared(config: dict[str, Any]) -> dict[str, Any]:

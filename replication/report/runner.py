@@ -1,4 +1,4 @@
-"""The notebooks through papermill: each figure and table from one command, and of what a kernel died if one did."""
+"""The notebooks through papermill: each figure and table from one command."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ from replication.io.provenance import digests, environment
 from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
 from replication.report.claims import FOLDER
-from replication.report.copies import copy_of, metadata, retell
+from replication.report.copies import copy_of, metadata, retell, retold
 from replication.report.kernels import ENGINE
 from replication.report.profiles import checked
 from replication.report.summary import sources
@@ -146,6 +146,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
         made = [path for path in changed if path.parent.name == profile]
         executed.metadata["replication"] = before | {"made": digests(made)}
         nbformat.write(executed, running)
+        running.write_bytes(retold(notebook, running))
     except BaseException as error:
         if _interrupted(error):
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # tasks that the kernel's end leaves behind
@@ -155,7 +156,6 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             running.replace(failed)
         return f"{notebook.stem} failed: {_describe(error, time_limit)}"
     running.replace(done)
-    retell(notebook, profile)
     failed.unlink(missing_ok=True)
     shutil.rmtree(kept_folder(notebook.stem, profile), ignore_errors=True)
     return None

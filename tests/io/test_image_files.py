@@ -77,6 +77,9 @@ def test_names_that_are_one_to_a_mac_keep_the_folders_that_tell_them_apart(here,
     assert tree(here / "out") == ["a/IMG_1.PNG", "b/img_1.png"]
     assert transform_files(["c/\u00e9.png", "d/e\u0301.png"], "other", Transform(darker)) == []
     assert tree(here / "other") == ["c/\u00e9.png", "d/e\u0301.png"]
+    photographs(here, "e/x/A.png", "e/x/a.png")
+    assert transform_files(["e"], "third", Transform(darker)) == []
+    assert tree(here / "third") == ["x/A.png", "x/a.png"]  # with their folders they would be one as well
 
 
 def test_a_folder_may_be_written_into_the_one_that_holds_it(here, darker):

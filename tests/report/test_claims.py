@@ -179,5 +179,6 @@ def test_why_a_check_was_not_run(one_claim, settings, reason):
 def test_a_deviation_is_the_samples_and_one_number_has_none():
     values = [1.0, 2.0, 4.0]
     assert mean_and_deviation(torch.tensor(values)) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+    assert np.isnan(mean_and_deviation([1.0, math.nan])).all()
     assert mean_and_deviation([3]) == 3
     assert mean_and_deviation([]) is None

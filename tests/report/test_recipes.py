@@ -136,16 +136,39 @@ def test_every_network_of_the_project_has_a_recipe_that_a_stranger_can_run():
 def test_a_network_that_could_not_be_put_in_its_place_is_put_there_by_the_next_call(images, tmp_path, put, monkeypatch):
     put(NETWORKS=tmp_path / "networks")
     monkeypatch.setitem(QUEUES, "paper", {"super_resolution/third": SMALL})
-    kept, recipes.write_atomically = recipes.write_atomically, full_disk
-    with pytest.raises(ReplicationError, match="no space"):
-        train_all(str(images), "paper", tmp_path / "out")
-    monkeypatch.setattr(recipes, "write_atomically", kept)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "write_atomically", full_disk)
+        with pytest.raises(ReplicationError, match="no space"):
+            train_all(str(images), "paper", tmp_path / "out")
     train_all(str(images), "paper", tmp_path / "out")
     made = [
         (folder / "super_resolution" / "third.safetensors").read_bytes()
         for folder in (tmp_path / "out", tmp_path / "networks")
     ]
     assert made[0] == made[1]
+
+
+def test_a_finished_network_of_the_project_is_not_replaced_by_one_of_another_recipe(images, tmp_path, put):
+    put(NETWORKS=tmp_path / "networks")
+    name = "super_resolution/third"
+    for profile, folder, seed in (("overnight", "old", 0), ("paper", "new", 1), ("paper", "old", 1)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(QUEUES, profile, {name: replace(SMALL, seed=seed)})
+            train_all(str(images), profile, tmp_path / folder)
+    assert tree(tmp_path / "networks") == {
+        path: made for path, made in tree(tmp_path / "new").items() if path in (f"{name}.json", f"{name}.safetensors")
+    }
+
+
+def test_where_the_projects_networks_cannot_be_written_is_told_before_one_is_trained(
+    images, tmp_path, put, monkeypatch
+):
+    (tmp_path / "networks").write_text("no folder")
+    put(NETWORKS=tmp_path / "networks")
+    monkeypatch.setitem(QUEUES, "paper", {"super_resolution/third": SMALL})
+    with pytest.raises(ReplicationError, match=r"networks.* cannot be written"):
+        train_all(str(images), "paper", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def full_disk(path, data):
