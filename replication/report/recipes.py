@@ -45,6 +45,7 @@ ENLARGING = SuperResolutionConfig(
 SHARPENING = replace(
     ENLARGING, loss="feature", steps=3000, batch_size=1, patch=288, optimizer="adam", initial="x4_pixel"
 )
+LEVELLING = replace(BATCH, steps=130, seed=1, learning_rate=5e-4, kernel_rate=2.5e-3, lattice_weight=2400.0)
 PAINTINGS = (
     "poppies",
     "village_street_in_auvers",
@@ -62,7 +63,13 @@ OVERNIGHT: dict[str, Job] = {
     "great_wave_256b": Style("great_wave", replace(BATCH, steps=900, initial="great_wave_128b", seed=1)),
     "great_wave_256c": Style("great_wave", replace(BATCH, steps=1200, initial="great_wave_256b", seed=2)),
     "style/great_wave": Style("great_wave", replace(BATCH, steps=5400, initial="great_wave_256c", seed=3)),
-    **{f"style/{painting}": Style(painting, replace(BATCH, steps=500, initial="great_wave")) for painting in PAINTINGS},
+    "ejiri_500b": Style("ejiri", replace(BATCH, steps=500, initial="great_wave")),
+    "style/ejiri": Style("ejiri", replace(LEVELLING, initial="ejiri_500b")),
+    **{
+        f"style/{painting}": Style(painting, replace(BATCH, steps=500, initial="great_wave"))
+        for painting in PAINTINGS
+        if painting != "ejiri"
+    },
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": SHARPENING,
     "super_resolution/x4_feature_penalised": replace(SHARPENING, steps=1500, lattice_weight=150.0),
