@@ -114,9 +114,9 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out, painting = network_path(out), style_picture(style)
-    check_folder(images)  # what can be wrong is named before photographs are fetched and decoded
-    check_machine(config)
+    check_machine(config)  # what can be wrong is named before photographs are decoded
     _network(config)
+    check_folder(images)
     Objective(square(painting.image, MIN_SIZE), **config.objective)
     side = config.size if config.fit == "stretch" else max(config.size, SHORT_SIDE)
     with training_photographs_on(images, side=side, fit=config.fit, least=config.size) as photographs:

@@ -269,9 +269,9 @@ def train_super_resolution_from_files(images: str, out: Path | str, config: Supe
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out = network_path(out)
-    check_folder(images)  # what can be wrong is named before photographs are fetched and decoded
-    check_machine(config)
+    check_machine(config)  # what can be wrong is named before photographs are decoded
     _network(config)
+    check_folder(images)
     if config.loss == "feature":
         vgg16_weights()
     side = max(config.patch, SHORT_SIDE)

@@ -329,8 +329,6 @@ def test_under_torchrun_two_processes_log_the_losses_of_one(project):
 def test_what_cannot_be_had_is_named_before_photographs_are_decoded(tmp_path, options, message):
     with pytest.raises((ValueError, ReplicationError), match=message):
         train_style_from_files("great_wave", str(tmp_path), tmp_path / "a.safetensors", StyleConfig(**options))
-    with pytest.raises(ReplicationError, match="nowhere is not a folder"):
-        train_style_from_files("great_wave", "nowhere", tmp_path / "a.safetensors", StyleConfig(**options))
 
 
 def test_batch_norm_wants_two_images_in_each_process(tmp_path, monkeypatch):
