@@ -53,7 +53,8 @@ def retold(notebook: Path, copy: Path) -> bytes:
     found.cells, left = [], iter(ran)
     for cell in told.cells:
         is_code = cell.cell_type == "code"
-        found.cells.append(next(left) if is_code else NotebookNode(cell | {"source": UP.sub(DOWN, cell.source)}))
+        shown = next(left) | {"id": cell.id} if is_code else cell | {"source": UP.sub(DOWN, cell.source)}
+        found.cells.append(NotebookNode(shown))
         found.cells += injected if _tagged(cell, "parameters") else []
     return f"{nbformat.writes(found)}\n".encode()
 
