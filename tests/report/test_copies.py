@@ -37,7 +37,7 @@ def test_the_text_is_todays_and_the_rest_is_what_ran(notebook):
     assert [cell.source for cell in found.cells] == sources
     assert found.cells[3].outputs[0].text == "2\n"
     told = [cell.id for cell in nbformat.read(notebook, 4).cells]
-    assert [cell.id for cell in found.cells if not cell.metadata.get("tags") == INJECTED["tags"]] == told
+    assert [cell.id for cell in found.cells if cell.metadata.get("tags") != INJECTED["tags"]] == told
     assert found.metadata.papermill.duration == 1
     assert retold(notebook, copy) == copy.read_bytes()
 
