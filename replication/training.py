@@ -175,13 +175,14 @@ class Trainer:
         """Whether to stop now. Several processes agree on that, and on what was not finite, where a line is logged."""
         if not distributed.is_initialized():
             return here
+        if not due:
+            return False
         flag = torch.tensor(here, dtype=torch.int32, device=self.device)
         first = torch.where(self.bad < 0, NEVER, self.bad)
-        if due:
-            distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-            distributed.all_reduce(first, distributed.ReduceOp.MIN)
-            self.bad = torch.where(first == NEVER, -1, first)
-        return due and bool(flag)
+        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+        distributed.all_reduce(first, distributed.ReduceOp.MIN)
+        self.bad = torch.where(first == NEVER, -1, first)
+        return bool(flag)
 
     def _note_origin(self, label: str) -> None:
         """Add what computes now, where it is another than before; a commit alone makes no difference."""
