@@ -43,7 +43,7 @@ def shown(folder, notebook):
 
 THREE = "astronaut, coffee, rocket (scikit-image"
 PLACES = {
-    "style_training": {"MS-COCO train2014": THREE},
+    "style_training": {"MS-COCO train2014": THREE, VALIDATION: "astronaut, chelsea"},
     "fig5_objective": {VALIDATION: "astronaut, chelsea (scikit-image", "The Muse": "great_wave (data/styles"},
     "super_resolution_training": {"MS-COCO train2014": THREE, "Set5": "chelsea (scikit-image"},
     "table_super_resolution": {"Set5": "astronaut (scikit-image"},
