@@ -46,7 +46,7 @@ SHARPENING = replace(
     ENLARGING, loss="feature", steps=3000, batch_size=1, patch=288, optimizer="adam", initial="x4_pixel"
 )
 FROM_WAVE = replace(BATCH, steps=500, initial="great_wave")
-LEVELLING = replace(BATCH, steps=130, seed=1, learning_rate=5e-4, kernel_rate=2.5e-3, lattice_weight=2400.0)
+LEVELLING = replace(BATCH, steps=200, seed=1, learning_rate=5e-4, kernel_rate=2.5e-3, lattice_weight=2400.0)
 PAINTINGS = (
     "poppies",
     "village_street_in_auvers",
@@ -56,7 +56,7 @@ PAINTINGS = (
     "the_harvesters",
     "summertime",
 )
-LEVELLED = ("ejiri",)  # those whose lattice stood out after FROM_WAVE
+LEVELLED = ("poppies", "ejiri")  # those whose lattice stood out after FROM_WAVE
 OVERNIGHT: dict[str, Job] = {
     "base_128": Style("great_wave", SMALL),
     "style/great_wave_instance": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
