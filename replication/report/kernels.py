@@ -1,5 +1,6 @@
 """A notebook's kernel under papermill: its progress in the terminal, its time limit, and of what it died if it did."""
 
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from replication.io.files import ReplicationError, last_words, reason
 
 ENGINE = "replication"  # papermill's name of ours
+LONGEST = 80  # characters of a folder with sockets; a socket's path has at most 104 on a Mac and 108 on Linux
 
 
 class _Client(PapermillNotebookClient):
@@ -24,7 +26,11 @@ class _Client(PapermillNotebookClient):
         self.bar, self.folder = bar, folder
 
     def create_kernel_manager(self) -> Any:
-        """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path."""
+        """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path.
+
+        It is spoken to through files where the system has sockets that are files and their path is short enough: a
+        port that is free when the manager looks may be another program's when the kernel opens it.
+        """
         self.kernel = super().create_kernel_manager()
         specs = type(self.kernel.kernel_spec_manager)(kernel_dirs=[])
         try:
@@ -33,6 +39,8 @@ class _Client(PapermillNotebookClient):
             advice = "pip install --force-reinstall ipykernel"
             raise ReplicationError(f"{sys.executable} has no ipykernel, or a broken one; {advice}") from error
         self.kernel.kernel_spec_manager, self.kernel.connection_file = specs, str(self.folder / "kernel.json")
+        if os.name == "posix" and len(str(self.folder)) < LONGEST:
+            self.kernel.transport = "ipc"
         return self.kernel
 
     def process_message(self, message: dict[str, Any], cell: Any, cell_index: int) -> Any:

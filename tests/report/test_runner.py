@@ -1,7 +1,9 @@
 """The runner, with real kernels: what is refused, what is kept, and what happens when things go wrong."""
 
+import os
 import re
 import sys
+import tempfile
 import time
 
 import nbformat
@@ -235,6 +237,21 @@ def test_another_kernel_of_its_name_is_not_taken(run, tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
     assert run("import sys; print(sys.executable)") == f"{sys.executable}\n"
+
+
+TRANSPORT = "import ipykernel, json; print(json.load(open(ipykernel.get_connection_file()))['transport'])"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no sockets that are files")
+def test_a_kernel_opens_no_port_that_another_program_could_take_first(run):
+    assert run(TRANSPORT) == "ipc\n"
+
+
+def test_a_long_folder_of_temporary_files_stops_no_kernel(run, tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    assert run(TRANSPORT) == "tcp\n"
 
 
 @pytest.mark.parametrize(
