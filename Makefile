@@ -1,16 +1,20 @@
-# make figures                        every figure and table, profile quick: 2 CPU cores, minutes
+# make figures                        every figure and table, profile quick: 2 CPU cores, half an hour
 # make figures PROFILE=paper ONLY=01  the paper's settings, chosen notebooks; ARGS=--resume keeps finished ones
 # make test                           the tests; some of them: make test ARGS="-m data"
 # make lab                            JupyterLab on the notebooks (as root: make lab ARGS=--allow-root)
 # make page                           what docs/index.html needs: networks as ONNX, onnxruntime-web by npm
 PYTHON ?= python3
-PROFILE ?= quick
-ONLY ?=
-ARGS ?=
+PROFILE = quick
+ONLY =
+ARGS =
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+PIP := $(RUN) pip install --no-user --disable-pip-version-check
 TRAINED := data/checkpoints/style
 STYLES := $(patsubst $(TRAINED)/%_instance.safetensors,%,$(wildcard $(TRAINED)/*_instance.safetensors))
+
+# what a shell sets for other projects: packages of theirs, and where pip puts its own
+unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .PHONY: figures test lint lab page clean
 
@@ -25,7 +29,7 @@ lint: $(VENV)/.ready
 	$(RUN) ruff format --check
 
 lab: $(VENV)/.ready
-	$(RUN) jupyterlab $(ARGS) notebooks
+	PYTHONPATH="$(CURDIR)" $(RUN) jupyterlab $(ARGS) notebooks
 
 page: docs/ort $(STYLES:%=docs/models/%.onnx) docs/models/sample.jpg
 
@@ -46,11 +50,13 @@ docs/models/sample.jpg: $(VENV)/.ready
 	$(VENV)/bin/python -c "from replication import content_picture, save_image; save_image(content_picture('chelsea').image, '$@')"
 
 clean:
-	rm -rf $(VENV) docs/ort docs/models figures/quick figures/smoke
+	rm -rf $(VENV) build dist *.egg-info docs/ort docs/models figures/quick figures/smoke
 
+# pip keeps all it fetches in TMPDIR until the end: gigabytes, where /tmp is often memory
 $(VENV)/.ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % v[:2])'
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --disable-pip-version-check --requirement requirements.txt
-	$(RUN) pip install --disable-pip-version-check --no-deps --editable .
-	@touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 15) or sys.exit("error: Python 3.11 to 3.14 is needed, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv --clear $(VENV)
+	@mkdir $(VENV)/tmp
+	TMPDIR="$(CURDIR)/$(VENV)/tmp" $(PIP) --requirement requirements.txt
+	TMPDIR="$(CURDIR)/$(VENV)/tmp" $(PIP) --no-deps --no-build-isolation --editable .
+	@rm -r $(VENV)/tmp && touch $@

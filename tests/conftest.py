@@ -18,10 +18,16 @@ OUT_OF_REACH = "http://127.0.0.1:9"  # a proxy that is not there
 
 
 def pytest_configure():
-    """One thread of a CPU for each worker and what it starts; the data folder out of sight of all but marked tests."""
+    """One thread of a CPU for each worker and what it starts; the data folder out of sight of all but marked tests.
+
+    Notebooks and commands run in other folders, so paths are made absolute.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
     os.environ["REPLICATION_DEVICE"] = "cpu"  # what needs a GPU asks for it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in a shell's background jobs
+    for name in ("REPLICATION_CACHE", "REPLICATION_VGG16"):
+        if path := os.environ.get(name):
+            os.environ[name] = os.path.abspath(path)
     if folder := os.environ.pop("REPLICATION_DATA", ""):
         os.environ[MARKED] = os.path.abspath(folder)
 
