@@ -7,5 +7,6 @@ FOLDERS = ["replication.shipped", *(f"replication.shipped.{folder}" for folder i
 setup(
     packages=[*find_packages(include=["replication*"]), *FOLDERS],
     package_dir={"replication.shipped": "data"},
-    package_data={folder: ["*"] for folder in FOLDERS} | {"replication.report": ["claims/*.toml"]},
+    package_data={folder: ["*"] for folder in FOLDERS}
+    | {"replication": ["py.typed"], "replication.report": ["claims/*.toml"]},
 )

@@ -7,22 +7,26 @@ from importlib import import_module
 from typing import Any
 
 MODULES = {
-    "config": ("PAPER", "QUICK", "StyleConfig", "SuperResolutionConfig"),
-    "loss_network": ("LossNetwork",),
+    "config": ("PAPER", "QUICK", "StyleConfig", "SuperResolutionConfig", "TrainingConfig"),
+    "loss_network": ("LAYERS", "LossNetwork"),
     "losses": (
         "Objective",
+        "Terms",
         "feature_reconstruction_loss",
         "gram_matrix",
+        "lattice",
         "lattice_peak",
         "style_reconstruction_loss",
         "total_variation",
     ),
     "networks": ("SRCNN", "ImageTransformationNetwork", "SuperResolutionNetwork", "for_inference", "receptive_field"),
     "lbfgs": ("LBFGS",),
-    "baseline": ("Adam", "gatys", "iterations_to", "optimise_image", "white_noise"),
+    "baseline": ("Adam", "Result", "gatys", "iterations_to", "optimise_image", "white_noise"),
     "style_transfer": ("painting_of", "style_names", "style_network", "style_trainer", "stylise", "train_style"),
     "super_resolution": (
+        "SRCNNUpscaler",
         "bicubic",
+        "cropped",
         "low_resolution",
         "luminance",
         "pretrained_network",
@@ -30,6 +34,9 @@ MODULES = {
         "train_super_resolution",
         "upscale",
     ),
+    "training": ("Trainer", "train_network"),
+    "optimizers": ("Muon",),
+    "histograms": ("histogram_matched",),
     "metrics": (
         "checkerboard_energy",
         "colour_difference",
@@ -54,9 +61,10 @@ MODULES = {
         "style_scores",
     ),
     "io.checkpoints": ("load_network", "save_network", "training_log"),
-    "io.files": ("kept_folder",),
-    "io.images": ("jpeg", "load_image", "save_image", "square"),
-    "io.photographs": ("load_photographs", "training_photographs"),
+    "io.files": ("ReplicationError", "kept_folder"),
+    "io.ranges": ("RangeError",),
+    "io.images": ("from_pixels", "jpeg", "load_image", "save_image", "square"),
+    "io.photographs": ("ImageDataset", "load_photographs", "training_photographs"),
     "io.pictures": ("content_picture", "stand_ins", "style_picture", "subject_mask", "validation_pictures"),
     "report.claims": ("mean_and_deviation",),
     "report.curves": ("objective_curves",),
@@ -73,10 +81,13 @@ MODULES = {
     "report.timing": ("convolution_cost", "interleaved", "peak_memory"),
 }
 _HOMES = {name: module for module, names in MODULES.items() for name in names}
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    """A name, from its module."""
+    """A name, from its module, or a module."""
+    if name in MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

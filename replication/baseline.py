@@ -13,7 +13,7 @@ from replication.io.files import ReplicationError, check_writable, sha256
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import deterministic_cudnn, progress_bar
 from replication.lbfgs import HISTORY, LBFGS
-from replication.losses import Objective, Terms, finite
+from replication.losses import Objective, Terms, in_range
 
 REPORT = 0.5  # seconds between two looks at the losses, the only time that the device is waited for
 ITERATIONS = 500  # section 4.1
@@ -84,6 +84,7 @@ def optimise_image(
     return method.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()
 
 
+@torch.enable_grad()
 def descend(
     loss: Callable[[Tensor], Tensor],
     method: LBFGS | Adam,
@@ -163,7 +164,7 @@ def gatys(
 
     Raises:
         RangeError: a number is outside of its range, or `keep`.
-        ValueError: images that the loss network does not take or that have pixels that are not finite.
+        ValueError: images that the loss network or `LBFGS` does not take, or far out of [0, 1].
         FloatingPointError: the objective is not finite; the message names the iteration.
         ReplicationError: the checkpoint is damaged, belongs to another run or cannot be written.
         KeyboardInterrupt: after the checkpoint was written.
@@ -172,7 +173,7 @@ def gatys(
     if not set(keep) <= set(range(iterations + 1)):
         raise RangeError(f"keep must lie in 0 to {iterations}; got {list(keep)}")
     function = Objective(style, **objective)
-    target = function.content_target(finite(content, "content image"))
+    target = function.content_target(in_range(content, "content image"))
     noise = white_noise(tuple(content.shape[2:]), seed).to(content)
     method = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
     losses = method.x.new_full((iterations + 1, len(content), len(Terms._fields)), torch.nan)

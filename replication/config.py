@@ -61,7 +61,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check, and put values into their canonical form."""
-        check(**vars(self))
+        check("compiled", **vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,17 +43,22 @@ def export_network(name: Path | str, out: Path | str) -> None:
         raise ReplicationError("export needs onnxscript; pip install onnxscript") from None
     least = getattr(network, "smallest", 2)
     sides = {2: Dim("height", min=least, max=MOST), 3: Dim("width", min=least, max=MOST)}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    program = torch.onnx.export(
-        for_inference(network).to(memory_format=torch.contiguous_format),
-        (torch.rand(1, 3, SIDE, SIDE + 4),),
-        input_names=["image"],
-        output_names=["result"],
-        dynamic_shapes={"image": sides},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        program = torch.onnx.export(
+            for_inference(network).to(memory_format=torch.contiguous_format),
+            (torch.rand(1, 3, SIDE, SIDE + 4),),
+            input_names=["image"],
+            output_names=["result"],
+            dynamic_shapes={"image": sides},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    finally:
+        logger.setLevel(level)
     model = program.model_proto
     about = {"network": path.stem, "sha256": sha256(path.read_bytes()), "commit": record["provenance"]["commit"]}
     onnx.helper.set_model_props(model, about)

@@ -27,10 +27,13 @@ class LBFGS:
 
     Raises:
         RangeError: `history` is not positive.
+        ValueError: `x` has another precision.
     """
 
     def __init__(self, x: Tensor, history: int = HISTORY, bounds: tuple[float, float] | None = None):
         check(history=history)
+        if x.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"L-BFGS takes float32 or float64; got {x.dtype}")
         self.history, self.bounds, self.iterations = history, bounds, 0
         self.x = x.detach().clone(memory_format=torch.contiguous_format)
         batch, size = len(x), x[0].numel()

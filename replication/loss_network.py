@@ -22,7 +22,8 @@ class LossNetwork(nn.Module):
         dtype: precision of the convolutions, float32 or bfloat16 (float64 for gradient checks). The mean is subtracted
             before the rounding to it; choose it here rather than by `.to(dtype)`.
 
-    The parameters need no gradients. The convolutions run in channels_last.
+    The parameters need no gradients. The convolutions run in channels_last, and a hook on one of them sees its output
+    after the ReLU, which works in place. Pooling rounds sizes up, as in Caffe.
 
     Raises:
         ValueError: no layer or an unknown one.
@@ -45,12 +46,12 @@ class LossNetwork(nn.Module):
             convolution = nn.Conv2d(*weight.shape[1::-1], kernel_size=3, padding=1, device="meta")
             convolution.load_state_dict({"weight": weight, "bias": bias.to(dtype)}, assign=True)
             self.convolutions[layer] = convolution
-        mean = torch.tensor(MEAN, dtype=torch.promote_types(dtype, torch.float32)).view(1, 3, 1, 1)
+        mean = torch.tensor(MEAN, dtype=torch.promote_types(dtype, torch.float32), device="cpu").view(1, 3, 1, 1)
         self.register_buffer("mean", mean, persistent=False)
         self.requires_grad_(False)
 
     def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Features (B, C, H', W') by layer name, in the network's precision.
+        """Features (B, C, H', W') by layer name, in the network's precision, or autocast's.
 
         Args:
             image: (B, 3, H, W), RGB in [0, 1], at least 32 pixels a side.
@@ -67,7 +68,7 @@ class LossNetwork(nn.Module):
         features = {}
         for layer, convolution in self.convolutions.items():
             if layer.endswith("_1") and layer != "relu1_1":
-                x = F.max_pool2d(x, kernel_size=2)
+                x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
             x = F.relu(convolution(x), inplace=True)
             if layer in wanted:
                 features[layer] = x

@@ -1,5 +1,6 @@
 """The losses of section 3.2, equations 2 to 5, a value for each image of the batch; and a penalty on lattices, ours."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch.nn.grad import conv2d_weight
 from replication.config import PAPER
 from replication.io.ranges import check
 from replication.loss_network import LossNetwork
+from replication.networks import check_images
 
 WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
 BINS = 2  # of a spectrum, around a frequency
@@ -22,7 +24,11 @@ def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distance of two feature maps over C*H*W (paper, equation 2).
 
     Of features (B, C, H, W) at one layer of the loss network, where `y` may have batch 1, the loss of each image, (B,).
+
+    Raises:
+        ValueError: the shapes differ otherwise.
     """
+    _check_shapes(y_hat, y, 4, "features (B, C, H, W)")
     return F.mse_loss(_full(y_hat), _full(y).expand_as(y_hat), reduction="none").mean(dim=(1, 2, 3))
 
 
@@ -30,7 +36,11 @@ def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrix of feature maps, psi psi^T / (C H W) with psi of shape C x HW (paper, equation 3).
 
     Of features (B, C, H, W) it is (B, C, C), symmetric; float32 or better, inside autocast too.
+
+    Raises:
+        ValueError: another shape.
     """
+    _check_shapes(features, features, 4, "features (B, C, H, W)")
     return _GramMatrix.apply(features)
 
 
@@ -39,16 +49,25 @@ def style_reconstruction_loss(gram_hat: Tensor, gram: Tensor) -> Tensor:
 
     Of matrices (B, C, C), where `gram` may have batch 1, the loss of each image, (B,). The published code takes the
     mean over the C*C entries instead: this over C^2.
+
+    Raises:
+        ValueError: other shapes.
     """
+    _check_shapes(gram_hat, gram, 3, "Gram matrices (B, C, C)")
     return (gram_hat - gram).square().sum(dim=(1, 2))
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Total variation regulariser (section 3.2), (B,), of images (B, 3, H, W) in [0, 1], as in the published code.
+    """Total variation regulariser (section 3.2), (B,), of images (B, 3, H, W) in [0, 1].
 
     Half the sum of the squared differences of neighbouring pixels, on the scale 0..255, so that the paper's strengths
-    (1e-6 to 1e-4, section 4.1) apply as printed.
+    (1e-6 to 1e-4, section 4.1) apply as printed. As in the published code, but for the differences inside the last row
+    and the last column, which that leaves out.
+
+    Raises:
+        ValueError: another shape, or whole numbers.
     """
+    check_images(image, 1, "total variation")
     image = 255 * _full(image)
     down, right = image.diff(dim=2), image.diff(dim=3)
     return (down.square().sum(dim=(1, 2, 3)) + right.square().sum(dim=(1, 2, 3))) / 2
@@ -60,9 +79,14 @@ class _GramMatrix(Function):
     On the CPU both are 1x1 convolutions.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        ctx.save_for_backward(features)
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def forward(features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             return _inner_products(_full(features)) / features[0].numel()
 
@@ -74,6 +98,11 @@ class _GramMatrix(Function):
             if features.dtype == torch.float16:  # to which the mixing would underflow
                 return _mixed(_full(features), mixing).to(features.dtype)
             return _mixed(features, mixing.to(features.dtype))
+
+
+def _check_shapes(x: Tensor, target: Tensor, axes: int, wanted: str) -> None:
+    if x.ndim != axes or target.shape[1:] != x.shape[1:] or len(target) not in (1, len(x)):
+        raise ValueError(f"the loss takes {wanted}; got {tuple(x.shape)} and {tuple(target.shape)}")
 
 
 def _inner_products(psi: Tensor) -> Tensor:
@@ -127,7 +156,7 @@ class Objective(nn.Module):
 
     Raises:
         RangeError: a weight that is negative or not finite, or all of them are 0; an unknown form.
-        ValueError: an unknown layer, or a style image that the loss network does not take.
+        ValueError: an unknown layer, or a style image that the loss network does not take, or is far out of [0, 1].
     """
 
     def __init__(
@@ -153,7 +182,7 @@ class Objective(nn.Module):
         self.style_form = style_form
         self.network = LossNetwork([content_layer, *style_layers], dtype).to(y_style.device)
         with torch.no_grad():
-            features = self.network(finite(y_style, "style image"), self.style_layers)
+            features = self.network(in_range(y_style, "style image"), self.style_layers)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", gram_matrix(features[layer]), persistent=False)
 
@@ -195,10 +224,16 @@ class Objective(nn.Module):
         )
 
 
-def finite(image: Tensor, name: str) -> Tensor:
-    """`image` itself, or a ValueError with its name; this waits for the device."""
-    if not image.isfinite().all():
+def in_range(image: Tensor, name: str) -> Tensor:
+    """`image` itself, or a ValueError with its name where it is not finite, or cannot be in [0, 1].
+
+    Half of the range is left on either side for what overshoots. This waits for the device.
+    """
+    least, most = (value.item() for value in image.detach().aminmax())
+    if not math.isfinite(least + most):
         raise ValueError(f"the {name} has pixels that are not finite")
+    if least < -0.5 or most > 1.5:
+        raise ValueError(f"the {name} has values from {least:.3g} to {most:.3g}; images are in [0, 1]")
     return image
 
 
@@ -212,11 +247,13 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
 
     Args:
         image: (B, 3, H, W) in [0, 1], or a difference of such images, of at least 32 pixels a side and the period.
-        period: 2 to the number of transposed convolutions of stride 2; at most 8.
+        period: 2 to the number of transposed convolutions of stride 2: 2, 4 or 8.
 
     Raises:
-        ValueError: a smaller image.
+        ValueError: a smaller image, or another period.
     """
+    if period not in (2, 4, 8):
+        raise ValueError(f"the period of a lattice is 2, 4 or 8 pixels; got {period}")
     if min(image.shape[2:]) < WINDOW + period:
         raise ValueError(f"a lattice shows in {WINDOW + period} pixels a side and more; got {tuple(image.shape)}")
     pixels = 255 * image.flatten(0, 1)[:, None]

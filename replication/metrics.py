@@ -1,4 +1,7 @@
-"""How alike two images are, and what is alike in them; float64, scikit-image where it has the measure."""
+"""How alike two images are, and what is alike in them; float64, scikit-image where it has the measure.
+
+Luminance is that of `skimage.color.rgb2gray`, BT.709, but in `luminance_scores`, which has the paper's, Y of BT.601.
+"""
 
 from functools import cache
 from importlib.util import find_spec

@@ -239,7 +239,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        if len(x) > 1 or torch.compiler.is_exporting():  # as ONNX has it, one operation
+        if torch.compiler.is_exporting() or len(x) > 1:  # as ONNX has it, one operation
             return super().forward(x)
         return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 

@@ -38,7 +38,7 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         """One step along the gradients."""
         for group in self.param_groups:
-            for kernel in group["params"]:
+            for kernel in (each for each in group["params"] if each.grad is not None):
                 gradient = kernel.grad.transpose(0, group["outputs"]).flatten(1)
                 state = self.state[kernel]
                 mean = state.setdefault("momentum_buffer", torch.zeros_like(gradient)).lerp_(gradient, 1 - MOMENTUM)

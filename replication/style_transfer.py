@@ -17,7 +17,7 @@ from replication.io.images import square
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, training_photographs_on
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
+from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
 from replication.loss_network import MIN_SIZE
 from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
@@ -54,8 +54,8 @@ def style_trainer(
     if (side := min(style.image.shape[2:])) < config.style_size:
         logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, config.style_size)
     objective = Objective(square(style.image, config.style_size).to(device), dtype=dtype, **config.objective)
-    torch.manual_seed(config.seed)
-    network = _network(config).to(device)
+    with seeded(config.seed):
+        network = _network(config).to(device)
 
     def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> dict[str, Tensor]:
         y_hat = predict(y_content)
@@ -209,7 +209,7 @@ def stylise_files(
         RangeError: a number is outside of its range, or no style.
         ReplicationError: no such style, two of one name, and see `transform_files`.
     """
-    check(tile=tile, precision=precision, size=size, strength=strength)
+    check("tile", "size", tile=tile, precision=precision, size=size, strength=strength)
     keep_freed_memory()
     device, styles = default_device(), [style] if isinstance(style, Path | str) else style
     if not styles:

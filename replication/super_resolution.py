@@ -16,7 +16,7 @@ from replication.io.image_files import Transform, transform_files
 from replication.io.images import from_pixels, resize, to_pixels
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, training_photographs_on
 from replication.io.ranges import Enlarging, RangeError, check
-from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory
+from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
 from replication.io.weights import vgg16_weights
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
@@ -35,6 +35,8 @@ FROM_LUMINANCE = 255 / 219  # what red, green and blue gain with Y
 
 def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
     """Images as many times smaller, rounded to 8 bits: Gaussian blur, then antialiased bicubic (a = -0.5) resampling.
+
+    The rounding has no gradient.
 
     Args:
         y: (B, 3, H, W) in [0, 1], the sides multiples of the factor.
@@ -159,7 +161,7 @@ def upscale_files(
         RangeError: a number is outside of its range, or a loss beside a network.
         ReplicationError: no such network, one of another factor, and see `transform_files`.
     """
-    check(factor=factor, tile=tile, precision=precision)
+    check("tile", factor=factor, tile=tile, precision=precision)
     if network and loss:
         raise RangeError(f"a network has the loss that it was trained with; leave out {loss} or {network}")
     keep_freed_memory()
@@ -202,8 +204,8 @@ def super_resolution_trainer(
     """
     photographs.check_crops(config.patch)
     device = photographs.device
-    torch.manual_seed(config.seed)
-    network = _network(config).to(device)
+    with seeded(config.seed):
+        network = _network(config).to(device)
     phi = None
     if config.loss == "feature":
         phi = LossNetwork([FEATURE_LAYER], dtype=dtype_of(config.precision, device.type)).to(device)

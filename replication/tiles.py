@@ -10,6 +10,7 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import fuse_conv_bn_weights
 from tqdm import tqdm
 
@@ -27,14 +28,14 @@ Piece = tuple[slice, slice, Tensor]  # rows and columns of a result, in pixels, 
 
 def check_image(image: Tensor, tile: int | None) -> None:
     """Refuse all but one image (1, 3, H, W), and a tile that is no multiple of 4."""
-    check(tile=tile)
+    check("tile", tile=tile)
     if image.shape[:-2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
 
 
 def check_evaluation(network: nn.Module) -> None:
     """Refuse a batch norm in training mode, which would take the statistics of each tile, and keep them."""
-    if any(module.training for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
+    if any(module.training for module in network.modules() if isinstance(module, _BatchNorm)):
         raise ValueError("the network is in training mode; take what `for_inference` makes of it, or call .eval()")
 
 

@@ -16,10 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from replication.config import TrainingConfig
 from replication.io.checkpoints import (
+    check_network,
     deferred_interrupts,
     load_checkpoint,
     load_network,
     load_origins,
+    network_path,
     recorded,
     save_checkpoint,
     save_network,
@@ -36,6 +38,7 @@ from replication.io.runtime import (
     deterministic_cudnn,
     precision_of,
     progress_bar,
+    training_mode,
 )
 from replication.optimizers import Optimizers
 
@@ -108,11 +111,14 @@ class Trainer:
         self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
 
     def run(self, label: str = "training", until: int | None = None) -> list[dict[str, Any]]:
-        """Train, going on from the state file where there is one; returns the lines of the log, from the first step on.
+        """Train, going on from the state file where there is one, and leave the network in the mode that it was in.
 
         Args:
             label: what the progress bar says.
             until: the number of steps after which to stop; None for all. A later call goes on.
+
+        Returns:
+            The lines of the log, from the first step on.
 
         Raises:
             RangeError: `until` is not positive, or more than the steps.
@@ -121,7 +127,7 @@ class Trainer:
                 file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
-        check(until=until)
+        check("until", until=until)
         steps = until or self.config.steps
         if steps > self.config.steps:
             raise RangeError(f"until must be at most steps, {self.config.steps}; got {steps}")
@@ -129,11 +135,9 @@ class Trainer:
         self._load(steps)
         if self.step < steps:
             self._note_origin(label)
-        self.network.train()
-        first, started = self.step, time.monotonic()
-        saved = started
-        bar = progress_bar(steps, label, self.step, first_process())
-        with deterministic_cudnn(), deferred_interrupts() as interrupted, bar:
+        first, bar = self.step, progress_bar(steps, label, self.step, first_process())
+        saved = started = time.monotonic()
+        with deterministic_cudnn(), deferred_interrupts() as interrupted, training_mode(self.network), bar:
             while self.step < steps:
                 images = self.advance()
                 last = self.step == steps
@@ -155,6 +159,7 @@ class Trainer:
                     raise KeyboardInterrupt(f"stopped after {self.step} steps{advice}")
         return self.log
 
+    @torch.enable_grad()
     def advance(self) -> int:
         """One step; returns the number of its images, on all processes together."""
         images = self.batch(self.step)
@@ -226,10 +231,8 @@ class Trainer:
         return sum(terms.values())
 
     def _save(self) -> None:
-        if not self.path or not first_process():
+        if not (self.path and first_process() and self._finite()):  # what is lost to NaN replaces no good state
             return
-        if not self._finite():
-            return  # the next loss will not be finite; the last good state stays
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizers.state().items()}
         tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
@@ -273,7 +276,7 @@ def train_network(
     """Run a training to its end, and write the network; the same call goes on with a run that was stopped.
 
     Args:
-        trainer: of a network that `save_network` takes.
+        trainer: of a network that `check_network` takes.
         out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
             training, .state.safetensors.
         command, phi, inputs: for the provenance: its name, the loss network, and what else went in beside photographs.
@@ -284,10 +287,11 @@ def train_network(
     Raises:
         ReplicationError, FloatingPointError, KeyboardInterrupt: see `Trainer.run` and `save_network`.
     """
+    check_network(trainer.network, network_path(out))  # before the first step
     lines, config = trainer.run(out.stem), trainer.config
     if first_process():
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed, origins=trainer.origins)
-        run.photographs, run.precision = trainer.inputs["photographs"], trainer.precision
+        run.photographs, run.precision = trainer.inputs.get("photographs"), trainer.precision
         record = recorded(config, lines, provenance(run, phi, inputs))
         if trainer.initial:
             record["initial"] = trainer.initial

@@ -242,6 +242,14 @@ def test_what_it_cannot_take_is_refused(photograph, y_style):
         gatys(photograph, y_style, iterations=5, keep=(0, 6))
     with pytest.raises(ValueError, match="the content image has pixels that are not finite"):
         gatys(photograph * torch.nan, y_style, iterations=1)
+    with pytest.raises(ValueError, match="the content image has values from"):
+        gatys(255 * photograph, y_style, iterations=1)
+
+
+def test_it_runs_where_gradients_are_off(photograph, y_style):
+    expected = gatys(photograph, y_style, iterations=2).image
+    with torch.no_grad():
+        assert torch.equal(gatys(photograph, y_style, iterations=2).image, expected)
 
 
 def test_an_objective_that_turns_nan_is_reported_and_the_last_good_state_kept(

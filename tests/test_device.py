@@ -46,7 +46,7 @@ def gpu(monkeypatch, painting):
         return module
 
     monkeypatch.setattr(nn.Module, "_apply", convert)
-    monkeypatch.setattr("replication.losses.finite", lambda image, name: image)  # this and the next ask for values
+    monkeypatch.setattr("replication.losses.in_range", lambda image, name: image)  # this and the next ask for values
     monkeypatch.setattr("replication.io.pictures.pixel_digest", lambda image: "")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     mode = FakeTensorMode(allow_non_fake_inputs=True)  # weights and paintings come from files

@@ -141,6 +141,11 @@ def test_on_a_gpu_nothing_waits_and_the_steps_are_those_of_the_cpu():
     assert deviation(points.cpu(), expected) < 1e-6
 
 
+def test_a_lesser_precision_is_refused():
+    with pytest.raises(ValueError, match="L-BFGS takes float32 or float64; got torch.bfloat16"):
+        LBFGS(torch.zeros(1, 2, dtype=torch.bfloat16))
+
+
 def test_its_state_goes_on_elsewhere():
     x = start(2, 6)
     expected = ours(rosenbrock, LBFGS(x, 5), 20)

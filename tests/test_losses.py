@@ -56,6 +56,36 @@ def test_total_variation_is_on_the_scale_of_the_published_code():
     assert total_variation(image).item() == pytest.approx((2**2 + 2**2) / 2)
 
 
+@pytest.mark.parametrize(
+    ("loss", "shapes", "message"),
+    [
+        (gram_matrix, [(5, 4, 6)], r"features \(B, C, H, W\); got \(5, 4, 6\)"),
+        (feature_reconstruction_loss, [(2, 5, 4, 6), (2, 5, 1, 1)], r"got \(2, 5, 4, 6\) and \(2, 5, 1, 1\)"),
+        (feature_reconstruction_loss, [(3, 5, 4, 6), (2, 5, 4, 6)], r"got \(3, 5, 4, 6\) and \(2, 5, 4, 6\)"),
+        (style_reconstruction_loss, [(2, 5, 4, 6), (2, 5, 4, 6)], r"Gram matrices \(B, C, C\); got \(2, 5, 4, 6\)"),
+        (total_variation, [(2, 5, 4, 6)], r"total variation takes images \(B, 3, H, W\)"),
+    ],
+)
+def test_other_shapes_are_refused(loss, shapes, message):
+    with pytest.raises(ValueError, match=message):
+        loss(*map(torch.zeros, shapes))
+
+
+def test_pixels_have_no_total_variation():
+    with pytest.raises(ValueError, match="takes images in \\[0, 1\\]; got torch.uint8; see `from_pixels`"):
+        total_variation(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_the_gram_matrix_goes_through_the_transforms_of_torch(features):
+    (x, _), weight = features, torch.rand(2, 5, 5, dtype=torch.float64)
+    leaf = x.clone().requires_grad_()
+    (gram_matrix(leaf) * weight).sum().backward()
+    gradient = torch.func.grad(lambda x: (gram_matrix(x) * weight).sum())(x)
+    assert torch.equal(gradient, leaf.grad)
+    each = torch.func.vmap(lambda x: gram_matrix(x[None])[0])(x)
+    torch.testing.assert_close(each, gram_matrix(x), rtol=1e-12, atol=1e-12)
+
+
 def test_gradients_agree_with_finite_differences(features):
     a, b = (x[:1].clone().requires_grad_() for x in features)
     gram = gram_matrix(b.detach())
@@ -230,6 +260,8 @@ def test_images_it_cannot_take_are_refused(photograph, y_style):
         Objective(y_style[..., :20, :20])
     with pytest.raises(ValueError, match="the style image has pixels that are not finite"):
         Objective(y_style / 0)
+    with pytest.raises(ValueError, match=r"the style image has values from [\d.]+ to 2\d\d; images are in \[0, 1\]"):
+        Objective(255 * y_style)
     objective = Objective(y_style)
     with pytest.raises(ValueError, match="at least 32 x 32 pixels"):
         objective.content_target(photograph[..., :31])
@@ -282,6 +314,11 @@ def test_ramps_other_periods_and_grain_hardly_count():
     assert lattice(of_grey(100.0 + x + y / 2)).item() < 1e-9
     assert lattice(of_grey(128 + 10 * torch.cos(2 * torch.pi * x / 5))).item() < 50 / 40
     assert lattice(of_grey(128 + 10 * grain)).item() < 100 / 40  # the mean of 64 pixels has a 64th of their variance
+
+
+def test_another_period_is_refused():
+    with pytest.raises(ValueError, match="the period of a lattice is 2, 4 or 8 pixels; got 16"):
+        lattice(torch.zeros(1, 3, 100, 100), 16)
 
 
 def test_an_image_that_is_too_small_is_refused():

@@ -93,6 +93,15 @@ def test_with_instance_norm_an_image_alone_has_the_gradient_that_it_has_in_a_bat
         torch.testing.assert_close(gradients[1][name], expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
+def test_with_instance_norm_it_is_exported_for_any_number_of_images():
+    network, images = ImageTransformationNetwork(norm="instance").eval(), torch.rand(3, 3, 44, 44)
+    batch = {"image": {0: torch.export.Dim("batch", min=1, max=8)}}
+    exported = torch.export.export(network, (images[:2],), dynamic_shapes=batch).module()
+    for part in (images, images[:1]):
+        torch.testing.assert_close(exported(part), network(part), rtol=0, atol=1e-5)
+
+
 def test_with_batch_norm_evaluation_goes_by_running_statistics():
     network = ImageTransformationNetwork()
     images = torch.rand(3, 3, 48, 48)

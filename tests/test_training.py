@@ -70,6 +70,43 @@ def test_a_step_is_one_of_torchs_adam_on_the_mean_of_the_sum_of_the_terms():
         assert found == pytest.approx([sum(column) / len(rows) for column in zip(*rows, strict=True)], rel=1e-5)
 
 
+def test_the_network_is_left_in_the_mode_that_it_was_in():
+    for training in (True, False):
+        run = trainer(steps=1)
+        run.network.train(training)
+        run.run()
+        assert run.network.training is training
+
+
+def test_it_trains_where_gradients_are_off():
+    expected = trainer(steps=2).run()[-1]["pixel"]
+    with torch.no_grad():
+        assert trainer(steps=2).run()[-1]["pixel"] == expected
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_frozen_layer_stays_as_it_is(optimizer):
+    run = trainer(steps=2, optimizer=optimizer)
+    first, second, *_ = (layer for layer in run.network.layers if isinstance(layer, torch.nn.Conv2d))
+    first.requires_grad_(False)
+    before = first.weight.clone(), second.weight.clone()
+    run.run()
+    assert torch.equal(first.weight, before[0])
+    assert not torch.equal(second.weight, before[1])
+
+
+@pytest.mark.parametrize("out", ["a.pt", "a.safetensors"])
+def test_a_network_that_could_not_be_written_is_named_before_the_first_step(tmp_path, out):
+    class Plain(torch.nn.Conv2d):
+        """Without `configuration`."""
+
+    run = Trainer(Plain(3, 3, 1), losses, batch, TrainingConfig(steps=5))
+    message = "the suffix" if out == "a.pt" else "`configuration` has to hold the arguments of Plain"
+    with pytest.raises(ReplicationError, match=message):
+        train_network(run, tmp_path / out, "mine", None)
+    assert run.step == 0
+
+
 def test_the_learning_rate_falls_linearly_over_the_last_share_of_the_steps(tmp_path):
     log = trainer(tmp_path / "a", steps=16, lr_decay=0.5, learning_rate=0.01).run()
     assert [line["learning_rate"] for line in log] == pytest.approx([0.01, 0.01, 0.01 * 5 / 8, 0.01 / 8])
@@ -310,9 +347,17 @@ def resumed_worker(rank, folder, stops):
             raise InterruptedError
         return losses(predict, images)
 
+    began = []
+
+    def first(step):
+        began.append(step)
+        return batch(step)
+
     parallel = trainer(f"{folder}/run.safetensors", norm="instance", losses=dying, save_every=0)
+    parallel.batch = first
     with contextlib.suppress(InterruptedError):
         Path(folder, f"{rank}.json").write_text(json.dumps([line["pixel"] for line in parallel.run()]))
+    Path(folder, f"{rank}.{stops}.began").write_text(str(began[0]))
     torch.distributed.destroy_process_group()
 
 
@@ -324,8 +369,36 @@ def test_two_processes_go_on_to_the_log_of_an_undisturbed_run(tmp_path):
         for stop in stops:
             torch.multiprocessing.spawn(resumed_worker, (str(tmp_path / name), stop), nprocs=2)
         logs.append([json.loads((tmp_path / name / f"{rank}.json").read_text()) for rank in range(2)])
+        assert [(tmp_path / name / f"{rank}.0.began").read_text() for rank in range(2)] == [str(4 * len(stops[1:]))] * 2
     assert logs[0] == logs[1]
     assert len(logs[0][0]) == 3
+
+
+def interrupted_worker(rank, folder):
+    """One of two processes, of which the second gets Ctrl-C between two lines of the log."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+
+    def signalled(step):
+        if (rank, step) == (1, 2):
+            signal.raise_signal(signal.SIGINT)
+        return batch(step)
+
+    parallel = trainer(f"{folder}/run.safetensors", norm="instance")
+    parallel.batch = signalled
+    try:
+        parallel.run()
+    except KeyboardInterrupt as error:
+        Path(folder, f"{rank}.txt").write_text(str(error))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_where_one_is_interrupted(tmp_path):
+    torch.multiprocessing.spawn(interrupted_worker, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        assert (tmp_path / f"{rank}.txt").read_text().startswith("stopped after 4 steps")
+    assert load_file(tmp_path / "run.safetensors")["step"] == 4
 
 
 @pytest.mark.slow

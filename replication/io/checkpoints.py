@@ -115,22 +115,36 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
     """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
 
     Raises:
-        ReplicationError: the suffix is not .safetensors, the network lacks its batch norms, which `for_inference`
-            folds, or a file could not be written.
+        ReplicationError: the suffix is not .safetensors, `load_network` could not read the network again, or a file
+            could not be written.
     """
     path, record = network_path(path), rounded(json.loads(_json(record)))
-    network = getattr(network, "_orig_mod", network)  # of one that torch.compile has wrapped
+    network = check_network(network, path)
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    with torch.device("meta"):
-        differing = type(network)(**network.configuration).state_dict().keys() ^ tensors.keys()
-    if differing:
-        raise ReplicationError(f"{path}: without its batch norms, which `for_inference` folds, it cannot be read again")
     stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
     kind, configuration = type(network).__name__, network.configuration
     header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}
     content = safetensors.torch.save(stored, header)
     write_atomically(path, content)
     write_json(path.with_suffix(".json"), {"network": configuration, "sha256": sha256(content)} | record)
+
+
+def check_network(network: nn.Module, path: Path | str) -> nn.Module:
+    """The network, without what torch.compile wraps it in, where `load_network` can read it again, which takes this.
+
+    Its `configuration` holds the arguments of its class. ReplicationError where one of the like has other tensors, as
+    after `for_inference`, which folds batch norms.
+    """
+    network = getattr(network, "_orig_mod", network)
+    name = type(network).__name__
+    try:
+        with torch.device("meta"):
+            like = type(network)(**network.configuration)
+    except (AttributeError, TypeError) as error:
+        raise ReplicationError(f"{path}: `configuration` has to hold the arguments of {name}; {error}") from error
+    if like.state_dict().keys() != network.state_dict().keys():
+        raise ReplicationError(f"{path}: without its batch norms, which `for_inference` folds, it cannot be read again")
+    return network
 
 
 def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ...]) -> tuple[Network, dict[str, Any]]:
@@ -151,7 +165,8 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
             if found not in kinds:
                 wanted = " or ".join(kinds)
                 raise ReplicationError(f"{path} holds another kind of network, {found}; wanted is {wanted}")
-            network = kinds[found](**json.loads(header["network"]))
+            with torch.device("cpu"):
+                network = kinds[found](**json.loads(header["network"])).float()
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except ReplicationError:
         raise

@@ -169,7 +169,7 @@ def _encoded(picture: Image.Image, path: Path | str, **options: Any) -> bytes:
 def from_pixels(pixels: np.ndarray) -> Tensor:
     """Pixels (H, W, C) of 8 or 16 bits as an image (1, C, H, W) in [0, 1]."""
     height, width, channels = pixels.shape
-    image = torch.empty(1, channels, height, width)
+    image = torch.empty(1, channels, height, width, dtype=torch.float32, device="cpu")
     image[0] = torch.tensor(pixels).permute(2, 0, 1)
     return image.div_(np.iinfo(pixels.dtype).max)  # in place: of a large image each copy counts
 

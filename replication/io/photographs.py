@@ -127,7 +127,7 @@ def load_photographs(
             be read. Fewer are named in the log and left out.
     """
     wanted = Wanted(side, fit, least)
-    check(side=side, fit=fit, count=count, least=least)
+    check("count", side=side, fit=fit, count=count, least=least)
     folder = Path(folder)
     check_folder(folder)
     paths = image_files(folder)[:count]

@@ -119,13 +119,14 @@ SEVERAL = {  # lists, and dictionaries by layer, and what each of their values i
 }
 
 
-def check(**values: Any) -> None:
+def check(*optional: str, **values: Any) -> None:
     """Raise RangeError for the first value that is outside of its range, or does not go with another.
 
     Args:
-        values: by name; what has no range passes, and so does None, which stands for a default.
+        optional: the names whose value may be None, which stands for a default.
+        values: by name; what has no range passes.
     """
-    given = {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None or name not in optional}
     for name, value in given.items():
         if name in RANGES:
             _check(name, value, RANGES[name])

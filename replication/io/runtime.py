@@ -109,9 +109,29 @@ def deterministic_cudnn() -> Iterator[None]:
         torch.backends.cudnn.deterministic = before
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The CPU's random generator begins at a seed, and is as before afterwards; no GPU's is touched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def training_mode(network: nn.Module) -> Iterator[None]:
+    """A network is in training mode, and afterwards in the mode that it was in."""
+    mode = network.training
+    network.train()
+    try:
+        yield
+    finally:
+        network.train(mode)
+
+
 def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> tqdm:
     """A tqdm bar, for a `with` statement, over `total` iterations, `done` of them before now; hidden, not `shown`."""
-    settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5, "disable": not shown}
+    settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5}
+    settings |= {} if shown else {"disable": True}  # else TQDM_DISABLE decides
     try:
         notebook = get_ipython().__class__.__name__ == "ZMQInteractiveShell"
     except NameError:

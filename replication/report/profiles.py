@@ -163,7 +163,7 @@ def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str
     settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
     if missing := [name for name, value in settings.items() if value is None and name not in defaults]:
         raise ReplicationError(f"{missing[0]} must have a value; got None")
-    check(**settings)
+    check(*defaults, **settings)
     for name in settings.keys() & {"baselines", "large_baselines"}:  # each painting has one at most
         settings[name] = min(settings[name], len(settings["styles"]))
     styles = STYLES.get(notebook, [])

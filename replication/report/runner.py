@@ -69,7 +69,7 @@ def run_notebooks(
             that does not fit, or no VGG-16 weights.
     """
     need_checkout("figures")
-    check(time_limit=time_limit)
+    check("time_limit", time_limit=time_limit)
     runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in _selected(only)}
     print(f"VGG-16 weights: {vgg16_weights().source}")
     print(f"\n{_text(_plan(runs, profile, resume))}")

@@ -37,9 +37,11 @@ def wrong_values(name):
 def test_every_parameter_of_a_notebook_has_its_range(path):
     parameters = papermill.inspect_notebook(str(path))
     assert parameters.keys() - {"profile"} <= RANGES.keys() | SEVERAL.keys()
-    check(**{name: ast.literal_eval(about["default"]) for name, about in parameters.items()})
+    values = {name: ast.literal_eval(about["default"]) for name, about in parameters.items()}
+    check(*values, **values)
     for profile in PROFILES:
-        check(**profile_settings(path.stem, profile))
+        settings = profile_settings(path.stem, profile)
+        check(*settings, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,8 @@ def test_every_function_refuses_numbers_out_of_their_range_before_it_does_anythi
     for function, call in calls:
         numbers = {each.name for each in signature(function).parameters.values() if each.annotation in NUMBERS}
         for name in numbers:
-            for wrong in wrong_values(name):
+            never = [None] * (signature(function).parameters[name].annotation in (int, float))
+            for wrong in wrong_values(name) + never:
                 with pytest.raises(RangeError, match=f"{name} must be "):
                     call(**{name: wrong})
                 tried += 1
@@ -108,6 +111,7 @@ def test_the_message_names_parameter_range_and_value(values, message):
 
 
 def test_what_is_in_its_range_passes_and_so_does_what_has_none():
-    check(steps=1, lr_decay=1, warmup=0, tv_weight=0, style_weight=1e-9, seed=2**63 - 1, blur=None, tile=4, size=44)
+    check(steps=1, lr_decay=1, warmup=0, tv_weight=0, style_weight=1e-9, seed=2**63 - 1, tile=4, size=44)
     check(steps=np.int64(3), learning_rate=np.float32(0.5), content_weight=2, images=1, nothing=-1, flip=True)
+    check("blur", blur=None)
     check(sizes=[256, 512], counts=[4, 4], precisions=("float32",), tv_strength={"relu1_1": 0, "relu2_1": 0})
