@@ -81,7 +81,7 @@ MODULES = {
     "report.timing": ("convolution_cost", "interleaved", "peak_memory"),
 }
 _HOMES = {name: module for module, names in MODULES.items() for name in names}
-__all__ = [*_HOMES]
+__all__ = [*_HOMES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

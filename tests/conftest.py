@@ -24,6 +24,9 @@ def pytest_configure():
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
     os.environ["REPLICATION_DEVICE"] = "cpu"  # what needs a GPU asks for it
+    os.environ["COLUMNS"] = "80"  # of the terminal, in which help and errors are set
+    for name in ("no_proxy", "NO_PROXY"):  # what is out of reach stays so
+        os.environ.pop(name, None)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in a shell's background jobs
     for name in ("REPLICATION_CACHE", "REPLICATION_VGG16"):
         if path := os.environ.get(name):
@@ -35,6 +38,13 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     """The slow ones begin, so that the workers end together."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """The same random numbers, whatever the worker ran before."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

@@ -57,7 +57,7 @@ def installed(environment, *words, cwd):
 def contents(environment):
     """The files of the installed package, with the time of their last change."""
     (package,) = environment.glob("lib/*/site-packages/replication")
-    files = (path for path in package.rglob("*") if path.suffix != ".pyc")
+    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
     return {path: path.stat().st_mtime_ns for path in files}
 
 

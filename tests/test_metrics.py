@@ -10,7 +10,7 @@ from skimage.color import rgb2gray
 from skimage.filters import sobel
 
 from replication.baseline import white_noise
-from replication.io.images import resize
+from replication.io.images import resize, to_pixels
 from replication.io.pictures import content_picture, subject_mask
 from replication.metrics import (
     checkerboard_energy,
@@ -210,6 +210,7 @@ def test_the_sharpness_falls_with_blur_and_is_that_of_a_region():
 
 def test_the_perceptual_distance_grows_with_blur():
     pytest.importorskip("stlpips_pytorch")
+    pytest.importorskip("torchsummary")
     distances = [perceptual_distance(bicubic(resize(PHOTOGRAPH, 96 // n, 128 // n), n), PHOTOGRAPH) for n in (1, 2, 4)]
     assert distances[0] == pytest.approx(0, abs=1e-3)
     assert np.all(np.diff(distances) > 0)
@@ -235,3 +236,12 @@ def test_a_mask_of_numbers_is_one_of_truths(photograph):
     noise = torch.rand(photograph.shape, generator=torch.Generator().manual_seed(0))
     found = gradient_correlation(noise, photograph, mask=mask)
     assert found == gradient_correlation(noise, photograph, mask=mask.bool())
+
+
+def test_of_a_grey_image_the_mean_of_the_channels_is_measured(photograph):
+    grey = photograph.mean(1, keepdim=True).expand_as(photograph)
+    wanted, found = (to_pixels(image).mean(-1) for image in (grey, 0.9 * grey))
+    error = ((wanted - found) ** 2).mean()
+    expected = 10 * np.log10(255**2 / error)
+    assert luminance_scores(0.9 * grey, grey, 0, grey=True)["psnr"] == pytest.approx(expected)
+    assert luminance_scores(0.9 * grey, grey, 0)["psnr"] != pytest.approx(expected, abs=0.5)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 import websocket
+from commands import TIMEOUT
 from conftest import copy_project
 from PIL import Image
 
@@ -106,12 +108,14 @@ def pixels(file):
 @pytest.fixture(scope="module")
 def site(once):
     """The address of what `make page` made, of one style."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, which is not installed")
     if shutil.which("npm") is None:
         pytest.skip("needs npm, which is not installed")
     reached = subprocess.run(
-        ["npm", "ping", "--fetch-retries=0", "--loglevel=error"], check=False, capture_output=True, text=True
+        ["npm", "ping", "--fetch-retries=0", "--loglevel=error"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     if reached.returncode:
         pytest.skip(f"npm does not reach its registry: {one_line(reached.stderr)}")
@@ -124,7 +128,7 @@ def site(once):
             shutil.copy(path, folder / "docs")
         ready = f"{sys.prefix}/.ready"
         command = ["make", "page", f"VENV={sys.prefix}", "STYLES=great_wave", "--old-file", ready]
-        made = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
+        made = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
         assert made.returncode == 0, made.stdout + made.stderr
 
     class Quiet(SimpleHTTPRequestHandler):
@@ -141,10 +145,20 @@ def site(once):
 @pytest.fixture
 def browser(site, tmp_path):
     """With the page."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium, which is not installed")
     with closing(Browser(tmp_path)) as it:
         it.call("Page.navigate", url=site)
         it.said("Choose a painting.")
         yield it
+
+
+@pytest.mark.slow
+def test_what_the_page_asks_for_is_made(site):
+    asked = ["index.html", "page.js", "models/great_wave.onnx", "models/great_wave.jpg", "models/sample.jpg"]
+    for name in (*asked, "ort/ort.wasm.min.mjs", "ort/ort.webgpu.min.mjs"):
+        with urllib.request.urlopen(f"{site}{name}") as answer:
+            assert len(answer.read()) > 1000
 
 
 def differences(found, wanted):

@@ -18,7 +18,7 @@ from replication.report.summary import shown_profile
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-MAX_CODE_CELLS = 20
+MAX_CODE_CELLS, MAX_CELL_LINES = 20, 25
 MAX_HELPER_LINES = 3
 
 
@@ -84,6 +84,7 @@ def test_a_notebook_is_a_story(path):
     assert path.stem in SETTINGS
     assert not any(cell.outputs or cell.execution_count for cell in code), "stored with outputs"
     assert len(code) <= MAX_CODE_CELLS
+    assert all(len(cell.source.splitlines()) <= MAX_CELL_LINES for cell in code)
     assert re.search(r"(Fig\.|Table) \d", cells[0].source)
     assert all(f"`{profile}`" in cells[0].source for profile in PROFILES)
     (parameters,) = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
@@ -144,6 +145,26 @@ def test_what_the_texts_name_is_there():
             path.read_text(),
         ):
             assert (ROOT / "".join(name)).exists(), (path, name)
+
+
+def texts():
+    """What readers follow links in: the file, and its text."""
+    for path in tracked("*.md", "*.ipynb"):
+        if path.suffix == ".md":
+            yield path, path.read_text()
+        else:
+            yield path, "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    followed = 0
+    for path, text in texts():
+        links = re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", text)
+        for link in filter(None, (("".join(each)).split("#")[0] for each in links)):
+            if not re.match(r"[a-z]+:", link):
+                assert (path.parent / link).exists(), (path, link)
+                followed += 1
+    assert followed > 100
 
 
 def test_every_name_that_the_package_gives_is_there():

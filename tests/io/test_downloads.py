@@ -231,10 +231,10 @@ def test_what_cannot_be_downloaded_is_one_error_that_names_the_sources(small_set
 def test_a_server_that_does_not_answer_is_one_line_and_not_asked_again(small_set, monkeypatch):
     monkeypatch.setattr(module, "TIMEOUT", (1, 1))
     monkeypatch.setattr(module, "UNREACHED", {})
-    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen, so that no one else gets its port
         silent_url, closed_url = (f"http://127.0.0.1:{each.getsockname()[1]}/x.tar" for each in (silent, closed))
         monkeypatch.setattr(module, "SOURCES", (silent_url, closed_url))
-        closed.close()
         messages = []
         for _ in range(2):
             start = time.monotonic()

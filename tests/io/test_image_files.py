@@ -77,7 +77,8 @@ def test_names_that_are_one_to_a_mac_keep_the_folders_that_tell_them_apart(here,
     assert tree(here / "out") == ["a/IMG_1.PNG", "b/img_1.png"]
     assert transform_files(["c/\u00e9.png", "d/e\u0301.png"], "other", Transform(darker)) == []
     assert tree(here / "other") == ["c/\u00e9.png", "d/e\u0301.png"]
-    photographs(here, "e/x/A.png", "e/x/a.png")
+    if len(image_files(photographs(here, "e/x/A.png", "e/x/a.png") / "e")) == 1:
+        return  # this is a Mac
     assert transform_files(["e"], "third", Transform(darker)) == []
     assert tree(here / "third") == ["x/A.png", "x/a.png"]  # with their folders they would be one as well
 
@@ -253,9 +254,13 @@ def forbidden():
         modes = {folder: 0o755, folder / "closed": 0o000, folder / "locked": 0o555}
         for path, mode in modes.items():
             path.chmod(mode)
+        (folder / "a.png").chmod(0o644)
         user = os.geteuid()
         if user == 0:
-            os.seteuid(65534)
+            try:
+                os.seteuid(65534)
+            except OSError:
+                pytest.skip("root alone is a user here")
         try:
             yield folder
         finally:

@@ -64,6 +64,22 @@ def test_every_picture_is_transformed_and_the_sound_is_kept(video, tmp_path, suf
     assert sound(target) == sound(video)
 
 
+def test_webm_is_vp9(video, tmp_path):
+    silent = tmp_path / "silent.mkv"
+    with av.open(str(video)) as source, av.open(str(silent), "w") as file:
+        given = source.streams.video[0]
+        stream = file.add_stream_from_template(given)
+        for packet in source.demux(given):
+            if packet.dts is not None:
+                packet.stream = stream
+                file.mux(packet)
+    assert transform_files([silent], tmp_path / "b.webm", Transform(inverse)) == []
+    with av.open(str(tmp_path / "b.webm")) as file:
+        assert file.streams.video[0].codec_context.name == "vp9"
+    for (_, given), (_, made) in zip(pictures(video), pictures(tmp_path / "b.webm"), strict=True):
+        assert np.abs(made - (255 - given)).mean() < 3
+
+
 def test_a_picture_may_become_larger_and_odd_sides_lose_a_row(video, tmp_path):
     larger = Transform(lambda image, _: resize(image, 131, 193), 2)
     assert transform_files([video], tmp_path / "b.mp4", larger) == []

@@ -40,7 +40,7 @@ def verdict(figure, check, value, **changed):
     measures = dict.fromkeys((each.key for each in claims()[figure].checks), None) | {check.key: value}
     needed = {name: wanted for each in claims()[figure].checks for name, wanted in each.needs.items()}
     findings = judge(figure, measures, needed | dict(check.needs) | changed).findings
-    return next(found.verdict for found in findings if found.check is check)
+    return next(found.verdict for found in findings if found.check == check)
 
 
 @pytest.mark.parametrize(("figure", "check"), CHECKS, ids=IDS)

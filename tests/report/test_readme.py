@@ -104,3 +104,16 @@ def test_the_readme_says_on_what_it_was_measured_or_that_it_was_not(readme, monk
     assert "Measured on: NVIDIA X; float32 rounds to TF32.\n\n| image |" in text
     assert "\n| 256 x 256 | float32 | 0.4 | 200 | 0.1 | 400, 1200, 2000 | 2500 |\n" in text
     assert text.count("Not run yet.") == len(TABLES) - 1
+
+
+@pytest.mark.slow
+def test_the_code_that_the_readme_shows_runs(tmp_path, monkeypatch, weights):
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+    small = re.sub(r"\b256\b", "64", code).replace("iterations=100", "iterations=2")
+    assert code.count("256)") == small.count("64)") > 1
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(small, "README.md", "exec"), found := {})
+    assert found["loss"].isfinite()
+    assert found["y_hat"].grad.any()
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "chelsea.png", "chelsea.safetensors"}

@@ -190,7 +190,7 @@ def test_the_plan_says_what_the_last_time_took_and_what_was_kept_is_removed(proj
     ("source", "limit", "message"),
     [
         (KILLED, None, "its kernel died of SIGKILL"),
-        ("import time; time.sleep(100)", 5, "it took longer than its limit of 5 s; raise it with --time-limit"),
+        ("import time; time.sleep(1000)", 5, "it took longer than its limit of 5 s; raise it with --time-limit"),
     ],
 )
 def test_a_dead_kernel_and_a_slow_one_are_noticed(project, capsys, source, limit, message):
@@ -198,7 +198,7 @@ def test_a_dead_kernel_and_a_slow_one_are_noticed(project, capsys, source, limit
     start = time.monotonic()
     assert not runner.run_notebooks("smoke", time_limit=limit)
     assert f"01_a failed: {message}" in capsys.readouterr().out
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 300
 
 
 def test_an_error_on_the_way_out_of_an_interrupt_is_an_interrupt(project, monkeypatch):
@@ -243,7 +243,8 @@ TRANSPORT = "import ipykernel, json; print(json.load(open(ipykernel.get_connecti
 
 
 @pytest.mark.skipif(os.name != "posix", reason="has no sockets that are files")
-def test_a_kernel_opens_no_port_that_another_program_could_take_first(run):
+def test_a_kernel_opens_no_port_that_another_program_could_take_first(run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
     assert run(TRANSPORT) == "ipc\n"
 
 
