@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import torch
 import websocket
-from commands import TIMEOUT
 from conftest import copy_project
 from PIL import Image
 
@@ -111,7 +110,7 @@ def site(once):
     if shutil.which("npm") is None:
         pytest.skip("needs npm, which is not installed")
     reached = subprocess.run(
-        ["npm", "ping", "--fetch-retries=0", "--loglevel=error"],
+        ["npm", "ping", "--fetch-retries=0", "--fetch-timeout=30000", "--loglevel=error"],
         check=False,
         capture_output=True,
         text=True,
