@@ -25,7 +25,9 @@ from replication.report.tables import checked
 DPI = 150
 COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
 DASHES = ("-", "--", "-.", ":")
+TERMS = {"total": 0, "objective": 0, "content": 1, "style": 2, "total variation": 3}  # of COLORS, in every figure
 GREYS = ("0.25", "0.5", "0.4", "0.6")
+WIDTH = 256 / DPI  # inches of an image of the paper's size, whose pixels are then those of the figure
 GAP, LINE, HEADING = 0.07, 0.165, 0.42  # inches: between images, of a line of text, of the title
 STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 12, "figure.titleweight": "bold"}
 
@@ -64,7 +66,7 @@ def panels(
     plots: Sequence[Plot] = (),
     *,
     names: Sequence[str] = (),
-    panel: float = 1.9,
+    panel: float = WIDTH,
 ) -> Figure:
     """Images in rows, the figure's title on top, curves and the caption below.
 
@@ -98,7 +100,7 @@ def panels(
             for cell, plot in zip(grid, plots, strict=True):
                 _draw(figure.add_subplot(cell), plot)
         figure.suptitle(title, y=1 - 0.12 / height, va="top")
-        figure.text(0.5, foot / height - 0.08 / height, text, ha="center", va="top")
+        figure.text(0.5, foot / height - 0.08 / height, text, ha="center", va="top", multialignment="left")
     return figure
 
 
@@ -136,9 +138,13 @@ def _draw_row(
 
 def _draw(ax: Axes, plot: Plot) -> None:
     colors = {}
-    for (label, (x, y)), color, dashes in zip(plot.curves.items(), cycle(COLORS), cycle(DASHES), strict=False):
-        marker = "o" if plot.points else None
-        (line,) = ax.plot(x, y, label=label, color=color, linestyle=dashes, marker=marker, linewidth=1.6)
+    places = (
+        TERMS if plot.curves.keys() <= TERMS.keys() else dict(zip(plot.curves, cycle(range(len(COLORS))), strict=False))
+    )
+    for label, (x, y) in plot.curves.items():
+        place, marker = places[label], "o" if plot.points else None
+        style = {"color": COLORS[place], "linestyle": DASHES[place], "marker": marker, "linewidth": 1.6}
+        (line,) = ax.plot(x, y, label=label, **style)
         colors[label] = line.get_color()
     first, _ = next(iter(plot.curves.values()))
     for (label, height), color, dashes in zip(plot.lines.items(), cycle(GREYS), DASHES[1:], strict=False):
@@ -155,7 +161,7 @@ def _draw(ax: Axes, plot: Plot) -> None:
         known = sorted({*first, *(at for x, _ in plot.marks.values() for at in x)})
         ax.set_xticks(known, map(str, known))
         ax.set_xlim(right=4 * known[-1])  # room for the legend
-    if plot.bands and not plot.linear:
+    if (plot.bands or plot.lines) and not plot.linear:
         low, high = ax.get_ylim()
         ax.set_ylim(top=low * (high / low) ** (1 + 0.035 * len(ax.get_legend_handles_labels()[0])))  # room for it
     ax.set(title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel)
@@ -173,7 +179,7 @@ def conclude(
     rows: Sequence[Row] = (),
     plots: Sequence[Plot] = (),
     names: Sequence[str] = (),
-    panel: float = 1.9,
+    panel: float = WIDTH,
     caption: str = "",
     network: nn.Module | None = None,
     inputs: Sequence[Picture] = (),

@@ -1,6 +1,7 @@
 """One picture of the numbers that the paper gives, of headline claims: ours beside them, in tolerances."""
 
 from collections.abc import Iterable
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -41,10 +42,10 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
     with plt.rc_context(STYLE):
         ax = figure.add_axes((0.36, 0.9 / figure.get_figheight(), 0.61, 1 - 1.4 / figure.get_figheight()))
         ax.axvspan(-1, 1, color="0.85", label="within the tolerance")
-        for verdict in dict.fromkeys(row["verdict"] for row in rows):
+        for verdict, marker in zip(dict.fromkeys(row["verdict"] for row in rows), cycle("osXD"), strict=False):
             those = [row for row in rows if row["verdict"] == verdict]
             x = [max(-MOST, min(MOST, row["tolerances"])) for row in those]
-            ax.plot(x, _heights(those, titles), "o", color=colour_of(verdict), markeredgecolor="0.3", label=verdict)
+            ax.plot(x, _heights(those, titles), marker, color=colour_of(verdict), markeredgecolor="0.3", label=verdict)
         ax.set_xscale("symlog", linthresh=2)
         ax.set(xlim=(-1.2 * MOST, 1.2 * MOST), ylim=(len(titles) - 0.5, -0.5))
         ax.xaxis.set_major_formatter("{x:g}")

@@ -1,5 +1,6 @@
 """The README's tables, written from the figures' files."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from replication.evaluation import AUTHORS, NAMES, matched_rows
 from replication.io.downloads import SETS
@@ -17,6 +19,7 @@ from replication.report.runner import heading
 from replication.report.summary import overview, shown_profile
 
 README = ROOT / "README.md"
+THUMBNAIL = 480  # pixels, of the longer side
 
 Record = dict[str, Any]
 
@@ -24,7 +27,7 @@ Record = dict[str, Any]
 def write_readme() -> None:
     """Write the README's tables anew, each between its two marks, from the figures of `shown_profile`.
 
-    Their executed notebooks get today's text.
+    Their executed notebooks get today's text, and their figures small copies.
 
     Raises:
         ReplicationError: the package alone is installed, or the file could not be written.
@@ -32,6 +35,7 @@ def write_readme() -> None:
     """
     need_checkout("readme")
     text, profile = README.read_text(), shown_profile()
+    _write_thumbnails(profile)
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         retell(notebook, profile)
     tables = {"claims": _markdown(overview(profile)), "notebooks": gallery(profile)}
@@ -114,16 +118,32 @@ def speed_table(rows: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def thumbnail_of(picture: Path) -> Path:
+    """Where the small copy of a figure lies, figures/<profile>/thumbnails/<name>.jpg."""
+    return picture.with_name("thumbnails") / f"{picture.stem}.jpg"
+
+
+def _write_thumbnails(profile: str) -> None:
+    """The top of each figure, three quarters as high as it is wide at most, so that a page is not of megabytes."""
+    for path in sorted((FIGURES / profile).glob("*.png")):
+        with Image.open(path) as figure:
+            top = figure.convert("RGB").crop((0, 0, figure.width, min(figure.height, 3 * figure.width // 4)))
+        top.thumbnail((THUMBNAIL, THUMBNAIL))
+        top.save(content := io.BytesIO(), "JPEG", quality=85)
+        thumbnail_of(path).parent.mkdir(exist_ok=True)
+        write_atomically(thumbnail_of(path), content.getvalue())
+
+
 def gallery(profile: str) -> str:
     """A row a notebook: a picture that it made, what it is about, its source, its executed copy, and its minutes."""
     rows = ["| | notebook | minutes |", "|---|---|---|"]
     pictures = {}
     for path in sorted((FIGURES / profile).glob("*.png")):
         notebook = json.loads(path.with_suffix(".json").read_text())["provenance"]["notebook"]
-        pictures.setdefault(notebook, path.relative_to(ROOT).as_posix())
+        pictures.setdefault(notebook, path.relative_to(ROOT))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         copy, shown = FIGURES / profile / "notebooks" / path.name, pictures.get(path.stem)
-        picture = f'<img src="{shown}" width="240" alt="">' if shown else ""
+        picture = f'<a href="{shown}"><img src="{thumbnail_of(shown)}" width="240" alt=""></a>' if shown else ""
         minutes, links = "", f"[source](notebooks/{path.name})"
         if copy.exists():
             seconds = nbformat.read(copy, as_version=4).metadata["papermill"]["duration"]

@@ -16,7 +16,7 @@ from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
 from replication.report import figures
 from replication.report.claims import claims
-from replication.report.figures import Panel, Plot, conclude, panels, save_figure
+from replication.report.figures import DPI, Panel, Plot, conclude, panels, save_figure
 from replication.report.profiles import run_settings
 
 
@@ -111,7 +111,8 @@ def test_images_stand_apart_in_their_own_proportions(photograph):
     width, height = figure.get_size_inches()
     boxes = [ax.get_position() for ax in figure.axes[:3]]
     sizes = [(round(box.width * width, 3), round(box.height * height, 3)) for box in boxes]
-    assert sizes == [(1.9, 1.9), (1.9, 1.9), (3.8, 1.9)]
+    side = round(256 / DPI, 3)  # so that pixels of the paper's size are those of the figure
+    assert sizes == [(side, side), (side, side), (round(512 / DPI, 3), side)]
     assert boxes[0].x1 < boxes[1].x0
     assert boxes[2].y1 < boxes[0].y0
     texts = [text.get_text() for text in figure.texts]

@@ -36,7 +36,8 @@ def readme(monkeypatch, tmp_path):
     copy = tmp_path / "README.md"
     copy.write_text(text)
     monkeypatch.setattr(module, "README", copy)
-    monkeypatch.setattr(module, "retell", lambda notebook, profile: None)  # which writes, too
+    monkeypatch.setattr(module, "retell", lambda notebook, profile: None)  # which writes, too, and so does the next
+    monkeypatch.setattr(module, "_write_thumbnails", lambda profile: None)
     return copy
 
 
