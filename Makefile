@@ -10,6 +10,7 @@ ARGS =
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 PIP := $(RUN) pip install --no-user --disable-pip-version-check
+VERSION := -c "import sys; print(sys.version_info[:2])"
 TRAINED := data/checkpoints/style
 STYLES := $(patsubst $(TRAINED)/%_instance.safetensors,%,$(wildcard $(TRAINED)/*_instance.safetensors))
 
@@ -55,8 +56,8 @@ clean:
 # pip keeps all it fetches in TMPDIR until the end: gigabytes, where /tmp is often memory
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 15) or sys.exit("error: Python 3.11 to 3.14 is needed, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % v[:2])'
-	$(PYTHON) -m venv $$([ "$$($(VENV)/bin/python -V 2>&1)" = "$$($(PYTHON) -V)" ] || echo --clear) $(VENV)
-	@mkdir -p $(VENV)/tmp
-	TMPDIR="$(CURDIR)/$(VENV)/tmp" $(PIP) --requirement requirements.txt
-	TMPDIR="$(CURDIR)/$(VENV)/tmp" $(PIP) --no-deps --no-build-isolation --editable .
+	$(PYTHON) -m venv $$([ "$$($(VENV)/bin/python $(VERSION) 2>&1)" = "$$($(PYTHON) $(VERSION))" ] || echo --clear) $(VENV)
+	@rm -rf $(VENV)/tmp && mkdir $(VENV)/tmp
+	TMPDIR="$$(cd $(VENV)/tmp && pwd)" $(PIP) --requirement requirements.txt
+	TMPDIR="$$(cd $(VENV)/tmp && pwd)" $(PIP) --no-deps --no-build-isolation --editable .
 	@rm -r $(VENV)/tmp && touch $@

@@ -85,9 +85,7 @@ __all__ = [*_HOMES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    """A name, from its module, or a module."""
-    if name in MODULES:
-        return import_module(f"{__name__}.{name}")
+    """A name, from its module."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

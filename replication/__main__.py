@@ -78,7 +78,7 @@ class Weights(Command):
 
 @dataclass(kw_only=True)
 class Readme(Command):
-    """Write the README's tables from the figures' files, and today's text into the executed notebooks shown."""
+    """Write the README's tables and small figures from the figures' files, and today's text into executed notebooks."""
 
     def run(self) -> None:
         from replication.report.readme import write_readme

@@ -49,7 +49,7 @@ def export_network(name: Path | str, out: Path | str) -> None:
     try:
         program = torch.onnx.export(
             for_inference(network).to(memory_format=torch.contiguous_format),
-            (torch.rand(1, 3, SIDE, SIDE + 4),),
+            (torch.zeros(1, 3, SIDE, SIDE + 4),),
             input_names=["image"],
             output_names=["result"],
             dynamic_shapes={"image": sides},

@@ -102,7 +102,8 @@ class _GramMatrix(Function):
 
 def _check_shapes(x: Tensor, target: Tensor, axes: int, wanted: str) -> None:
     if x.ndim != axes or target.shape[1:] != x.shape[1:] or len(target) not in (1, len(x)):
-        raise ValueError(f"the loss takes {wanted}; got {tuple(x.shape)} and {tuple(target.shape)}")
+        second = "" if target is x else f" and {tuple(target.shape)}"
+        raise ValueError(f"expected {wanted}; got {tuple(x.shape)}{second}")
 
 
 def _inner_products(psi: Tensor) -> Tensor:
@@ -229,6 +230,8 @@ def in_range(image: Tensor, name: str) -> Tensor:
 
     Half of the range is left on either side for what overshoots. This waits for the device.
     """
+    if not image.is_floating_point():
+        raise ValueError(f"the {name} has {image.dtype}; images are in [0, 1], see `from_pixels`")
     least, most = (value.item() for value in image.detach().aminmax())
     if not math.isfinite(least + most):
         raise ValueError(f"the {name} has pixels that are not finite")

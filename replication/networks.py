@@ -163,14 +163,13 @@ def _transformed(layers: nn.Sequential, image: Tensor) -> Tensor:
     return (1 + torch.tanh(_applied(layers, 2 * image - 1))) / 2
 
 
-def check_images(image: Tensor, smallest: int, network: str = "network") -> None:
+def check_images(image: Tensor, smallest: int, what: str = "network") -> None:
     """Refuse what is no batch of RGB images (B, 3, H, W) in [0, 1], or smaller than so many pixels a side."""
     if not image.is_floating_point():
-        raise ValueError(f"the {network} takes images in [0, 1]; got {image.dtype}; see `from_pixels`")
+        raise ValueError(f"the {what} takes images in [0, 1]; got {image.dtype}; see `from_pixels`")
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < smallest:
         raise ValueError(
-            f"the {network} takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; "
-            f"got {tuple(image.shape)}"
+            f"the {what} takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; got {tuple(image.shape)}"
         )
 
 

@@ -171,10 +171,8 @@ class _Features:
         need = math.prod(self.shape) * self.dtype.itemsize
         with tempfile.NamedTemporaryFile() as file:
             try:
-                if hasattr(os, "posix_fallocate"):
+                if hasattr(os, "posix_fallocate"):  # macOS has none
                     os.posix_fallocate(file.fileno(), 0, need)
-                else:  # macOS
-                    os.ftruncate(file.fileno(), need)
             except OSError as error:
                 raise ReplicationError(
                     f"{name or 'the image'} takes {need / 1e9:.1f} GB of disk space for a while, which "

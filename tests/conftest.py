@@ -25,8 +25,6 @@ def pytest_configure():
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
     os.environ["REPLICATION_DEVICE"] = "cpu"  # what needs a GPU asks for it
     os.environ["COLUMNS"] = "80"  # of the terminal, in which help and errors are set
-    for name in ("no_proxy", "NO_PROXY"):  # what is out of reach stays so
-        os.environ.pop(name, None)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in a shell's background jobs
     for name in ("REPLICATION_CACHE", "REPLICATION_VGG16"):
         if path := os.environ.get(name):
@@ -42,7 +40,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _seed():
-    """The same random numbers, whatever the worker ran before."""
+    """The same random numbers in a test, whatever the worker ran before."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
 
@@ -161,7 +159,7 @@ def smoke(once, weights, worker_id):
             patch.delenv("REPLICATION_DATA", raising=False)
             patch.setenv("PYTHONPATH", str(folder))
             command = ("figures", "--profile", "smoke", "--only", number)
-            result = run_command(*command, cwd=folder, https_proxy=OUT_OF_REACH, no_proxy="")
+            result = run_command(*command, cwd=folder, https_proxy=OUT_OF_REACH, no_proxy="", NO_PROXY="")
         assert result.returncode == 0, result.stdout + result.stderr
         (made / "said.txt").write_text(result.stdout)
 

@@ -1,6 +1,7 @@
 """Tiles: they see what has a say in them and no more, with the statistics of the whole image and one tile's memory."""
 
 import copy
+import os
 import resource
 import tempfile
 
@@ -146,6 +147,7 @@ def test_an_image_that_fits_into_a_tile_is_taken_whole(trained):
     assert torch.equal(stylise(network, image, 128), network(image))
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system does not reserve space for a file")
 def test_the_temporary_file_goes_and_its_lack_is_named(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     network, image = for_inference(trained), resize(PHOTOGRAPH, 64, 96)

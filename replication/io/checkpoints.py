@@ -24,6 +24,7 @@ from replication.io.files import (
     write_atomically,
     write_json,
 )
+from replication.io.runtime import seeded
 
 NETWORKS = DATA / "checkpoints"  # those that come with the project
 Network = TypeVar("Network", bound=nn.Module)
@@ -130,10 +131,10 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
 
 
 def check_network(network: nn.Module, path: Path | str) -> nn.Module:
-    """The network, without what torch.compile wraps it in, where `load_network` can read it again, which takes this.
+    """The network without torch.compile's wrapper; ReplicationError where `load_network` could not read it again.
 
-    Its `configuration` holds the arguments of its class. ReplicationError where one of the like has other tensors, as
-    after `for_inference`, which folds batch norms.
+    It makes one of the same class by `configuration`, the arguments, which has to have the same tensors; after
+    `for_inference`, which folds batch norms, it has not.
     """
     network = getattr(network, "_orig_mod", network)
     name = type(network).__name__
@@ -165,7 +166,7 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
             if found not in kinds:
                 wanted = " or ".join(kinds)
                 raise ReplicationError(f"{path} holds another kind of network, {found}; wanted is {wanted}")
-            with torch.device("cpu"):
+            with seeded(0):  # of weights that are read in the next line
                 network = kinds[found](**json.loads(header["network"])).float()
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except ReplicationError:

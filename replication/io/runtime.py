@@ -111,8 +111,8 @@ def deterministic_cudnn() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The CPU's random generator begins at a seed, and is as before afterwards; no GPU's is touched."""
-    with torch.random.fork_rng(devices=[]):
+    """What is made without a device is made on the CPU, by a generator that begins at a seed and is then as before."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
 

@@ -120,7 +120,7 @@ class Judgement(NamedTuple):
     def caption(self) -> str:
         """The paper's claim, ours, the verdict, and what took the place of the paper's input."""
         hold, ran = self.held
-        first = f"{self.first.ours} ({self.first.verdict}; claimed: {self.first.check.statement})"
+        first = f"{self.first.ours}, {self.first.verdict} (claimed: {self.first.check.statement})"
         ours = f"Ours: {first}; {hold} of {ran} claims hold." if ran else ""
         claim = f"Paper ({self.claim.section}): {self.claim.text}"
         return " ".join(filter(None, [claim, ours, f"Verdict: {self.word}.", *self._places]))

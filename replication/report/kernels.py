@@ -1,7 +1,7 @@
 """A notebook's kernel under papermill: its progress in the terminal, its time limit, and of what it died if it did."""
 
-import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -15,7 +15,6 @@ from tqdm import tqdm
 from replication.io.files import ReplicationError, last_words, reason
 
 ENGINE = "replication"  # papermill's name of ours
-LONGEST = 80  # characters of a folder with sockets; a socket's path has at most 104 on a Mac and 108 on Linux
 
 
 class _Client(PapermillNotebookClient):
@@ -28,8 +27,8 @@ class _Client(PapermillNotebookClient):
     def create_kernel_manager(self) -> Any:
         """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path.
 
-        It is spoken to through files where the system has sockets that are files and their path is short enough: a
-        port that is free when the manager looks may be another program's when the kernel opens it.
+        It is spoken to through files where the folder takes sockets: a port that is free when the manager looks may be
+        another program's when the kernel opens it.
         """
         self.kernel = super().create_kernel_manager()
         specs = type(self.kernel.kernel_spec_manager)(kernel_dirs=[])
@@ -39,7 +38,7 @@ class _Client(PapermillNotebookClient):
             advice = "pip install --force-reinstall ipykernel"
             raise ReplicationError(f"{sys.executable} has no ipykernel, or a broken one; {advice}") from error
         self.kernel.kernel_spec_manager, self.kernel.connection_file = specs, str(self.folder / "kernel.json")
-        if os.name == "posix" and len(str(self.folder)) < LONGEST:
+        if _takes_sockets(self.folder):
             self.kernel.transport = "ipc"
         return self.kernel
 
@@ -53,6 +52,18 @@ class _Client(PapermillNotebookClient):
     def _count(self, **_: Any) -> None:
         self.bar.set_description_str("", refresh=False)
         self.bar.update()
+
+
+def _takes_sockets(folder: Path) -> bool:
+    """Whether sockets can be files there: not on Windows, in a folder of a long name, and on some file systems."""
+    name = folder / "kernel-ipc-5"  # the longest that there will be
+    try:
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.bind(str(name))
+    except (AttributeError, OSError):
+        return False
+    name.unlink()
+    return True
 
 
 class _Engine(Engine):

@@ -123,27 +123,37 @@ def thumbnail_of(picture: Path) -> Path:
     return picture.with_name("thumbnails") / f"{picture.stem}.jpg"
 
 
-def _write_thumbnails(profile: str) -> None:
-    """The top of each figure, three quarters as high as it is wide at most, so that a page is not of megabytes."""
+def thumbnail(picture: Path) -> Image.Image:
+    """The top of a figure, at most three quarters as high as it is wide, so that the page is not of megabytes."""
+    with Image.open(picture) as figure:
+        top = figure.convert("RGB").crop((0, 0, figure.width, min(figure.height, 3 * figure.width // 4)))
+    top.thumbnail((THUMBNAIL, THUMBNAIL))
+    return top
+
+
+def pictures(profile: str) -> dict[str, Path]:
+    """The first figure of each notebook, by the notebook's name."""
+    found: dict[str, Path] = {}
     for path in sorted((FIGURES / profile).glob("*.png")):
-        with Image.open(path) as figure:
-            top = figure.convert("RGB").crop((0, 0, figure.width, min(figure.height, 3 * figure.width // 4)))
-        top.thumbnail((THUMBNAIL, THUMBNAIL))
-        top.save(content := io.BytesIO(), "JPEG", quality=85)
-        thumbnail_of(path).parent.mkdir(exist_ok=True)
+        found.setdefault(json.loads(path.with_suffix(".json").read_text())["provenance"]["notebook"], path)
+    return found
+
+
+def _write_thumbnails(profile: str) -> None:
+    for path in pictures(profile).values():
+        thumbnail(path).save(content := io.BytesIO(), "JPEG", quality=85)
         write_atomically(thumbnail_of(path), content.getvalue())
 
 
 def gallery(profile: str) -> str:
     """A row a notebook: a picture that it made, what it is about, its source, its executed copy, and its minutes."""
     rows = ["| | notebook | minutes |", "|---|---|---|"]
-    pictures = {}
-    for path in sorted((FIGURES / profile).glob("*.png")):
-        notebook = json.loads(path.with_suffix(".json").read_text())["provenance"]["notebook"]
-        pictures.setdefault(notebook, path.relative_to(ROOT))
+    found = pictures(profile)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        copy, shown = FIGURES / profile / "notebooks" / path.name, pictures.get(path.stem)
-        picture = f'<a href="{shown}"><img src="{thumbnail_of(shown)}" width="240" alt=""></a>' if shown else ""
+        copy, picture = FIGURES / profile / "notebooks" / path.name, ""
+        if shown := found.get(path.stem):
+            small = f"figures/{profile}/thumbnails/{thumbnail_of(shown).name}"
+            picture = f'<a href="figures/{profile}/{shown.name}"><img src="{small}" width="240" alt=""></a>'
         minutes, links = "", f"[source](notebooks/{path.name})"
         if copy.exists():
             seconds = nbformat.read(copy, as_version=4).metadata["papermill"]["duration"]

@@ -116,7 +116,7 @@ def _plain_features(dtype: torch.dtype, device: torch.device) -> Callable[[Tenso
         weight, bias = (tensors[f"{layer.replace('relu', 'conv')}.{part}"] for part in ("weight", "bias"))
         convolution = nn.Conv2d(*weight.shape[1::-1], kernel_size=3, padding=1)
         convolution.load_state_dict({"weight": weight, "bias": bias})
-        pool = [nn.MaxPool2d(2)] if layer.endswith("_1") and layer != LAYERS[0] else []
+        pool = [nn.MaxPool2d(2, ceil_mode=True)] if layer.endswith("_1") and layer != LAYERS[0] else []
         modules[layer] = nn.Sequential(*pool, convolution, nn.ReLU(inplace=True))
     modules.requires_grad_(False).to(device, dtype)
     mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)

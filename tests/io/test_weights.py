@@ -201,6 +201,8 @@ def test_what_pip_says_of_its_failure(said, expected):
 def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, "")
         monkeypatch.setattr(module, "TIMEOUT", 0.2)
         with pytest.raises(ReplicationError, match="timed out"):
             module._fetch_torchvision(tmp_path)

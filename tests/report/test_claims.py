@@ -150,7 +150,7 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
         "PSNR of bicubic: 28.40 dB (28.43 ± 0.10)",
         "exceeded: PSNR of pixel: 29.00 dB (28.40 ± 0.10)",
     ]
-    ours = "Ours: 4.0 dB (deviation 0.5) (replicated; claimed: it is large); 3 of 3 claims hold."
+    ours = "Ours: 4.0 dB (deviation 0.5), replicated (claimed: it is large); 3 of 3 claims hold."
     assert judgement.caption == f"Paper (4.1): It is fast. {ours} Verdict: replicated."
 
 

@@ -99,7 +99,8 @@ def data(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("REPLICATION_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("REPLICATION_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("https_proxy", OUT_OF_REACH)
+    for name, value in {"https_proxy": OUT_OF_REACH, "no_proxy": "", "NO_PROXY": ""}.items():
+        monkeypatch.setenv(name, value)
     return tmp_path / "data"
 
 

@@ -3,7 +3,9 @@
 import json
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from replication.evaluation import NO_SET
 from replication.io.files import FIGURES, ROOT
@@ -11,7 +13,10 @@ from replication.report import readme as module
 from replication.report.readme import (
     README,
     TABLES,
+    pictures,
     super_resolution_table,
+    thumbnail,
+    thumbnail_of,
     write_readme,
 )
 from replication.report.summary import overview, shown_profile
@@ -105,6 +110,15 @@ def test_the_readme_says_on_what_it_was_measured_or_that_it_was_not(readme, monk
     assert "Measured on: NVIDIA X; float32 rounds to TF32.\n\n| image |" in text
     assert "\n| 256 x 256 | float32 | 0.4 | 200 | 0.1 | 400, 1200, 2000 | 2500 |\n" in text
     assert text.count("Not run yet.") == len(TABLES) - 1
+
+
+def test_the_small_copies_are_of_the_figures_that_are_shown():
+    found = pictures(shown_profile())
+    assert len(found) == 11
+    for path in found.values():
+        with Image.open(thumbnail_of(path)) as copy:
+            small = [np.asarray(each.resize((60, 45)), float) for each in (copy, thumbnail(path))]
+        assert np.abs(small[0] - small[1]).mean() < 2, f"{path.name} is another now; run `python -m replication readme`"
 
 
 @pytest.mark.slow
