@@ -46,7 +46,7 @@ SHARPENING = replace(
     ENLARGING, loss="feature", steps=3000, batch_size=1, patch=288, optimizer="adam", initial="x4_pixel"
 )
 FROM_WAVE = replace(BATCH, steps=500, initial="great_wave")
-LEVELLING = replace(BATCH, steps=200, seed=1, learning_rate=5e-4, kernel_rate=2.5e-3, lattice_weight=2400.0)
+LEVELLING = replace(BATCH, seed=1, learning_rate=5e-4, kernel_rate=2.5e-3, lattice_weight=2400.0)
 PAINTINGS = (
     "poppies",
     "village_street_in_auvers",
@@ -56,7 +56,7 @@ PAINTINGS = (
     "the_harvesters",
     "summertime",
 )
-LEVELLED = ("poppies", "ejiri")  # those whose lattice stood out after FROM_WAVE
+LEVELLED = {"poppies": 200, "ejiri": 130}  # steps of those whose lattice stood out after FROM_WAVE
 OVERNIGHT: dict[str, Job] = {
     "base_128": Style("great_wave", SMALL),
     "style/great_wave_instance": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
@@ -66,7 +66,10 @@ OVERNIGHT: dict[str, Job] = {
     "great_wave_256c": Style("great_wave", replace(BATCH, steps=1200, initial="great_wave_256b", seed=2)),
     "style/great_wave": Style("great_wave", replace(BATCH, steps=5400, initial="great_wave_256c", seed=3)),
     **{f"{painting}_500b": Style(painting, FROM_WAVE) for painting in LEVELLED},
-    **{f"style/{painting}": Style(painting, replace(LEVELLING, initial=f"{painting}_500b")) for painting in LEVELLED},
+    **{
+        f"style/{painting}": Style(painting, replace(LEVELLING, steps=steps, initial=f"{painting}_500b"))
+        for painting, steps in LEVELLED.items()
+    },
     **{f"style/{painting}": Style(painting, FROM_WAVE) for painting in PAINTINGS if painting not in LEVELLED},
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": SHARPENING,
