@@ -56,7 +56,7 @@ PAINTINGS = (
     "the_harvesters",
     "summertime",
 )
-LEVELLED = {"poppies": 200, "ejiri": 130}  # steps of those whose lattice stood out after FROM_WAVE
+LEVELLED = ("poppies", "ejiri")  # those whose lattice stood out after FROM_WAVE
 OVERNIGHT: dict[str, Job] = {
     "base_128": Style("great_wave", SMALL),
     "style/great_wave_instance": Style("great_wave", replace(QUICK, steps=5000, initial="base_128", seed=1)),
@@ -66,10 +66,9 @@ OVERNIGHT: dict[str, Job] = {
     "great_wave_256c": Style("great_wave", replace(BATCH, steps=1200, initial="great_wave_256b", seed=2)),
     "style/great_wave": Style("great_wave", replace(BATCH, steps=5400, initial="great_wave_256c", seed=3)),
     **{f"{painting}_500b": Style(painting, FROM_WAVE) for painting in LEVELLED},
-    **{
-        f"style/{painting}": Style(painting, replace(LEVELLING, steps=steps, initial=f"{painting}_500b"))
-        for painting, steps in LEVELLED.items()
-    },
+    "style/poppies": Style("poppies", replace(LEVELLING, steps=200, initial="poppies_500b")),
+    "ejiri_630b": Style("ejiri", replace(LEVELLING, steps=130, initial="ejiri_500b")),
+    "style/ejiri": Style("ejiri", replace(LEVELLING, steps=60, lattice_weight=9600.0, seed=2, initial="ejiri_630b")),
     **{f"style/{painting}": Style(painting, FROM_WAVE) for painting in PAINTINGS if painting not in LEVELLED},
     "super_resolution/x4_pixel": ENLARGING,
     "super_resolution/x4_feature": SHARPENING,
