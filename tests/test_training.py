@@ -303,10 +303,24 @@ def test_graphs_without_a_gpu_and_unknown_ways_to_compile_are_refused():
         trainer(compiled="fast")
 
 
+def join(rank, file):
+    """Be one of two processes, on one thread, which meet in a file."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+
+
+def stopped(run, file):
+    """Run a training that stops, and write why."""
+    try:
+        run.run()
+    except (FloatingPointError, KeyboardInterrupt) as error:
+        Path(file).write_text(str(error))
+    torch.distributed.destroy_process_group()
+
+
 def worker(rank, folder):
     """One of two processes, each with half of the batch."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    join(rank, f"{folder}/meet")
     parallel = trainer(f"{folder}/run.safetensors", norm="instance", dtype=torch.float64)
     log = parallel.run(until=2)
     gradients = {name: parameter.grad for name, parameter in parallel.network.named_parameters()}
@@ -316,18 +330,13 @@ def worker(rank, folder):
 
 def broken_worker(rank, folder):
     """One of two processes, of which the second finds a loss that is not finite, between two lines of the log."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    join(rank, f"{folder}/meet")
 
     def broken(predict, images, step):
         terms = losses(predict, images)
         return terms | {"pixel": terms["pixel"] * (torch.nan if (rank, step) == (1, 2) else 1)}
 
-    try:
-        trainer(norm="instance", losses=broken).run()
-    except FloatingPointError as error:
-        Path(folder, f"{rank}.txt").write_text(str(error))
-    torch.distributed.destroy_process_group()
+    stopped(trainer(norm="instance", losses=broken), f"{folder}/{rank}.txt")
 
 
 @pytest.mark.slow
@@ -339,8 +348,7 @@ def test_two_processes_stop_together_where_the_loss_of_one_is_not_finite(tmp_pat
 
 def resumed_worker(rank, folder, stops):
     """One of two processes, which save whenever they may, and of which one may die after step 6."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/{stops}", rank=rank, world_size=2)
+    join(rank, f"{folder}/{stops}")
 
     def dying(predict, images, step):
         if stops and step == 6:
@@ -376,8 +384,7 @@ def test_two_processes_go_on_to_the_log_of_an_undisturbed_run(tmp_path):
 
 def interrupted_worker(rank, folder):
     """One of two processes, of which the second gets Ctrl-C between two lines of the log."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    join(rank, f"{folder}/meet")
 
     def signalled(step):
         if (rank, step) == (1, 2):
@@ -386,11 +393,7 @@ def interrupted_worker(rank, folder):
 
     parallel = trainer(f"{folder}/run.safetensors", norm="instance")
     parallel.batch = signalled
-    try:
-        parallel.run()
-    except KeyboardInterrupt as error:
-        Path(folder, f"{rank}.txt").write_text(str(error))
-    torch.distributed.destroy_process_group()
+    stopped(parallel, f"{folder}/{rank}.txt")
 
 
 @pytest.mark.slow

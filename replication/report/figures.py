@@ -25,7 +25,7 @@ from replication.report.tables import checked
 DPI = 150
 COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
 DASHES = ("-", "--", "-.", ":")
-TERMS = {"total": 0, "objective": 0, "content": 1, "style": 2, "total variation": 3}  # of COLORS, in every figure
+TERMS = {"total": 0, "content": 1, "style": 2, "total variation": 3}  # of COLORS, in every figure
 GREYS = ("0.25", "0.5", "0.4", "0.6")
 WIDTH = 256 / DPI  # inches of an image of the paper's size, whose pixels are then those of the figure
 GAP, LINE, HEADING = 0.07, 0.165, 0.42  # inches: between images, of a line of text, of the title
@@ -138,9 +138,8 @@ def _draw_row(
 
 def _draw(ax: Axes, plot: Plot) -> None:
     colors = {}
-    places = (
-        TERMS if plot.curves.keys() <= TERMS.keys() else dict(zip(plot.curves, cycle(range(len(COLORS))), strict=False))
-    )
+    in_turn = {label: number % len(COLORS) for number, label in enumerate(plot.curves)}
+    places = TERMS if plot.curves.keys() <= TERMS.keys() else in_turn
     for label, (x, y) in plot.curves.items():
         place, marker = places[label], "o" if plot.points else None
         style = {"color": COLORS[place], "linestyle": DASHES[place], "marker": marker, "linewidth": 1.6}

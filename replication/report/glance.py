@@ -1,7 +1,6 @@
 """One picture of the numbers that the paper gives, of headline claims: ours beside them, in tolerances."""
 
 from collections.abc import Iterable
-from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,9 +8,10 @@ from matplotlib.figure import Figure
 
 from replication.report.claims import Finding, Judgement
 from replication.report.figures import STYLE
-from replication.report.rules import REPLICATED
+from replication.report.rules import DIFFERS, EXCEEDED, NOT_REPLICATED, REPLICATED
 from replication.report.tables import colour_of
 
+MARKERS = {REPLICATED: "X", EXCEEDED: "D", DIFFERS: "o", NOT_REPLICATED: "s"}  # told apart in grey
 MOST = 100  # tolerances, where the axis ends
 
 
@@ -42,10 +42,17 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
     with plt.rc_context(STYLE):
         ax = figure.add_axes((0.36, 0.9 / figure.get_figheight(), 0.61, 1 - 1.4 / figure.get_figheight()))
         ax.axvspan(-1, 1, color="0.85", label="within the tolerance")
-        for verdict, marker in zip(dict.fromkeys(row["verdict"] for row in rows), cycle("osXD"), strict=False):
+        for verdict in dict.fromkeys(row["verdict"] for row in rows):
             those = [row for row in rows if row["verdict"] == verdict]
             x = [max(-MOST, min(MOST, row["tolerances"])) for row in those]
-            ax.plot(x, _heights(those, titles), marker, color=colour_of(verdict), markeredgecolor="0.3", label=verdict)
+            ax.plot(
+                x,
+                _heights(those, titles),
+                MARKERS[verdict],
+                color=colour_of(verdict),
+                markeredgecolor="0.3",
+                label=verdict,
+            )
         ax.set_xscale("symlog", linthresh=2)
         ax.set(xlim=(-1.2 * MOST, 1.2 * MOST), ylim=(len(titles) - 0.5, -0.5))
         ax.xaxis.set_major_formatter("{x:g}")
