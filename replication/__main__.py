@@ -16,7 +16,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcomm
 from replication.config import RECIPES, TILE_ENLARGED, TILE_STYLISED, StyleConfig, SuperResolutionConfig
 from replication.io.arguments import names_in, value_of, words
 from replication.io.files import ReplicationError, explained
-from replication.io.ranges import Enlarging, Precision, RangeError
+from replication.io.ranges import Precision, PretrainedLoss, RangeError
 
 GO_ON = "the same command goes on"
 SEVERAL = {"figures": ("--parameter",), "stylise": ("--style",)}  # options that may be given more than once
@@ -200,7 +200,7 @@ class Upscale(Files):
 
     factor: int = 4
     """how many times as large: 4 or 8"""
-    loss: Enlarging | None = None
+    loss: PretrainedLoss | None = None
     """that the network was trained with, by default feature; feature_penalised, by ours, has less of its grid"""
     network: str | None = None
     """another network, .safetensors"""

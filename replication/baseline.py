@@ -29,13 +29,13 @@ class Adam:
     def __init__(self, x: Tensor, lr: float, bounds: tuple[float, float] | None = None):
         check(lr=lr)
         self.x, self.bounds, self.iterations = x.detach().clone(), bounds, 0
-        self.optimiser = torch.optim.Adam([self.x], lr=lr)
+        self.adam = torch.optim.Adam([self.x], lr=lr)
 
     @torch.no_grad()
     def step(self, gradient: Tensor) -> None:
         """Move `x`, given the gradient there."""
         self.x.grad = gradient
-        self.optimiser.step()
+        self.adam.step()
         if self.bounds:
             self.x.clamp_(*self.bounds)
         self.iterations += 1
@@ -55,7 +55,7 @@ def white_noise(size: int | tuple[int, int], seed: int) -> Tensor:
 
 def optimise_image(
     loss: Callable[[Tensor], Tensor],
-    method: LBFGS | Adam,
+    optimizer: LBFGS | Adam,
     iterations: int,
     label: str = "",
     visit: Callable[[int, Tensor], None] = lambda iteration, x: None,
@@ -64,7 +64,7 @@ def optimise_image(
 
     Args:
         loss: maps images (B, 3, H, W) to their losses, (B,).
-        method: holds the images to start from, "LBFGS(start)"; it has taken no step yet.
+        optimizer: holds the images to start from, "LBFGS(start)"; it has taken no step yet.
         iterations: each one evaluation of the loss and its gradient.
         visit: called with the number of iterations done and the images, before each iteration and after the last. The
             next step may change them in place: clone what is kept.
@@ -73,40 +73,40 @@ def optimise_image(
         The images, clipped to [0, 1], and the loss, mean over them, after 0, 1, ... `iterations` iterations.
 
     Raises:
-        RangeError: `iterations` is not positive, or the method has taken steps.
+        RangeError: `iterations` is not positive, or the optimizer has taken steps.
         FloatingPointError: the loss is not finite; the message names the iteration.
     """
     check(iterations=iterations)
-    if method.iterations:
-        raise RangeError(f"the method has taken {method.iterations} steps; make a new one, of its x")
-    losses = method.x.new_full((iterations + 1, len(method.x), 1), torch.nan)
-    descend(lambda image: loss(image)[:, None], method, losses, label, visit)
-    return method.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()
+    if optimizer.iterations:
+        raise RangeError(f"the optimizer has taken {optimizer.iterations} steps; make a new one, of its x")
+    losses = optimizer.x.new_full((iterations + 1, len(optimizer.x), 1), torch.nan)
+    descend(lambda image: loss(image)[:, None], optimizer, losses, label, visit)
+    return optimizer.x.clamp(0, 1), losses[:, :, 0].mean(1).tolist()
 
 
 @torch.enable_grad()
 def descend(
     loss: Callable[[Tensor], Tensor],
-    method: LBFGS | Adam,
+    optimizer: LBFGS | Adam,
     losses: Tensor,
     label: str,
     visit: Callable[[int, Tensor], None] = lambda iteration, x: None,
 ) -> None:
-    """Let `method` go on from the iteration that it has reached to the last row of `losses`; see `optimise_image`.
+    """Let `optimizer` go on from the iteration that it has reached to the last row of `losses`; see `optimise_image`.
 
     Args:
         loss: maps images (B, 3, H, W) to the terms of their losses, (B, K), whose sum is minimised.
         losses: (iterations + 1, B, K), on their device; row k is filled with the terms after k iterations.
     """
     last, reported = len(losses) - 1, time.monotonic()
-    with deterministic_cudnn(), progress_bar(last, label, method.iterations) as bar:
-        for iteration in range(method.iterations, last + 1):
-            visit(iteration, method.x)
-            x = method.x.detach().requires_grad_()
+    with deterministic_cudnn(), progress_bar(last, label, optimizer.iterations) as bar:
+        for iteration in range(optimizer.iterations, last + 1):
+            visit(iteration, optimizer.x)
+            x = optimizer.x.detach().requires_grad_()
             terms = loss(x)
             losses[iteration] = terms.detach()
             if iteration < last:
-                method.step(*torch.autograd.grad(terms.sum(), x))
+                optimizer.step(*torch.autograd.grad(terms.sum(), x))
             if iteration == last or time.monotonic() - reported > REPORT:
                 mean = _finite_mean(losses[: iteration + 1], label)
                 bar.set_postfix(loss=f"{mean:.3g}", refresh=False)
@@ -130,7 +130,7 @@ class Result(NamedTuple):
 
     image: Tensor  # the last images (B, 3, H, W), clipped to [0, 1]
     losses: Terms  # weighted, after 0, 1, ... iterations, (iterations + 1, B) each, on the CPU
-    images: dict[int, Tensor]  # after the numbers of iterations asked for, by that number, as the optimiser had them
+    images: dict[int, Tensor]  # after the numbers of iterations asked for, by that number, as the optimizer had them
 
 
 def gatys(
@@ -175,18 +175,18 @@ def gatys(
     function = Objective(style, **objective)
     target = function.content_target(in_range(content, "content image"))
     noise = white_noise(tuple(content.shape[2:]), seed).to(content)
-    method = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
-    losses = method.x.new_full((iterations + 1, len(content), len(Terms._fields)), torch.nan)
-    state = _State(method, losses, keep)
+    optimizer = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
+    losses = optimizer.x.new_full((iterations + 1, len(content), len(Terms._fields)), torch.nan)
+    state = _State(optimizer, losses, keep)
     if checkpoint:
         check_writable(checkpoint)
         settings = {"content": image_digest(content), "style": image_digest(style), "seed": seed}
         settings |= {"history": history, "clip": clip} | function.settings()
         state.attach(Path(checkpoint), settings, save_every)
     with deferred_interrupts() as state.interrupted:
-        descend(lambda x: torch.stack(function(x, target), 1), method, losses, label, state.visit)
+        descend(lambda x: torch.stack(function(x, target), 1), optimizer, losses, label, state.visit)
     terms = (term.contiguous() for term in losses.cpu().unbind(2))
-    return Result(method.x.clamp(0, 1), Terms(*terms), state.images)
+    return Result(optimizer.x.clamp(0, 1), Terms(*terms), state.images)
 
 
 def iterations_to(curve: Tensor, value: float) -> int:
@@ -203,8 +203,8 @@ def iterations_to(curve: Tensor, value: float) -> int:
 class _State:
     """All that a run consists of, kept in a file where there is one."""
 
-    def __init__(self, method: LBFGS, losses: Tensor, keep: Sequence[int]):
-        self.method, self.losses, self.keep = method, losses, keep
+    def __init__(self, optimizer: LBFGS, losses: Tensor, keep: Sequence[int]):
+        self.optimizer, self.losses, self.keep = optimizer, losses, keep
         self.images: dict[int, Tensor] = {}
         self.path: Path | None = None
         self.interrupted = lambda: False
@@ -222,7 +222,7 @@ class _State:
             raise ReplicationError(f"{path} is at iteration {len(done)}, past {wanted}; remove it to start anew")
         self.losses[: len(done)] = done
         self.images |= {number: kept[number].to(self.losses) for number in self.keep if number in kept}
-        self.method.load_state(tensors)
+        self.optimizer.load_state(tensors)
 
     def visit(self, iteration: int, x: Tensor) -> None:
         """What is done between two iterations, where the state is consistent."""
@@ -233,7 +233,7 @@ class _State:
         due = stop or last or (self.path and time.monotonic() - self.saved > self.save_every)
         if self.path and due and x.isfinite().all():  # what is lost to NaN does not replace the last good state
             images = {f"image_{number}": image for number, image in self.images.items()}
-            tensors = self.method.state() | images | {"losses": self.losses[:iteration]}
+            tensors = self.optimizer.state() | images | {"losses": self.losses[:iteration]}
             save_checkpoint(self.path, tensors, self.settings)
             self.saved = time.monotonic()
         if stop:

@@ -61,7 +61,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check, and put values into their canonical form."""
-        check("compiled", **vars(self))
+        check(optional=("compiled",), **vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +151,7 @@ class SuperResolutionConfig(TrainingConfig):
 
 
 PAPER = StyleConfig()  # section 4.1
+PAPER_SUPER_RESOLUTION = SuperResolutionConfig()  # section 4.2
 QUICK = StyleConfig(  # ours: a new painting on two CPU cores, in minutes or hours
     steps=2500,
     batch_size=1,

@@ -10,17 +10,23 @@ from torch import Tensor, nn
 
 from replication.histograms import histogram_matched
 from replication.io.checkpoints import load_network
-from replication.io.downloads import DIGESTS, SETS, TestPicture, evaluation_set
+from replication.io.downloads import DIGESTS, SETS, SetPicture, evaluation_set
 from replication.io.files import ReplicationError, data_folder, sha256
 from replication.io.images import load_image, square
 from replication.io.pictures import PHOTOGRAPHS, Picture, StandIns, content_picture, stand_ins
 from replication.io.runtime import progress_bar
-from replication.losses import Objective, lattice_peak
-from replication.metrics import checkerboard_energy, luminance_scores, perceptual_distance, sharpness, without_grid
+from replication.losses import Objective
+from replication.metrics import (
+    checkerboard_energy,
+    lattice_peak,
+    luminance_scores,
+    perceptual_distance,
+    sharpness,
+    without_grid,
+)
 from replication.networks import SRCNN, for_inference
 from replication.style_transfer import stylise
 from replication.super_resolution import (
-    LOSSES,
     PRETRAINED,
     SRCNNUpscaler,
     bicubic,
@@ -37,8 +43,9 @@ NO_SET = "scikit-image's photographs"  # the name of what takes the place of the
 NAMES = ("bicubic", "pixel", "srcnn", "feature")
 AUTHORS = "srcnn, authors'"  # of their released weights, where `sr_reference/` under `REPLICATION_DATA` has the images
 MATCHED = ", histogram matched"
+TRAINED = ("feature", "pixel")  # whose histograms are matched too
 
-Method = Callable[[Tensor], Tensor]
+Upscaler = Callable[[Tensor], Tensor]
 
 
 @torch.inference_mode()
@@ -82,14 +89,14 @@ def network_digests() -> dict[str, str]:
     return {path.stem: sha256(path.read_bytes()) for path in sorted(PRETRAINED.glob("*.safetensors"))}
 
 
-def methods(factor: int, device: str) -> dict[str, Method]:
+def methods(factor: int, device: str) -> dict[str, Upscaler]:
     """What enlarges a small image (1, 3, H, W) by `factor`, by name: bicubic, pixel, at x4 srcnn, feature.
 
     Raises:
         ReplicationError: a trained network is missing or damaged.
     """
     pixel, feature = (for_inference(pretrained_network(factor, loss)[0]).to(device) for loss in ("pixel", "feature"))
-    found: dict[str, Method] = {
+    found: dict[str, Upscaler] = {
         "bicubic": lambda small: bicubic(small, factor),
         "pixel": lambda small: upscale(pixel, small.to(device)),
         "feature": lambda small: upscale(feature, small.to(device)),
@@ -100,7 +107,7 @@ def methods(factor: int, device: str) -> dict[str, Method]:
     return {name: found[name] for name in NAMES if name in found}
 
 
-def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str, list[TestPicture]], StandIns]:
+def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str, list[SetPicture]], StandIns]:
     """The pictures of the sets that there are, at most as many of each; if there are none, scikit-image's photographs.
 
     A set that is not to be had, or not as a whole, is named in the log and left out. Second comes what stands in for
@@ -116,10 +123,10 @@ def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str
     if found:
         return found, {absent: "nothing"} if absent else {}
     pictures = [content_picture(name) for name in PHOTOGRAPHS[:most]]
-    return {NO_SET: [TestPicture(picture, False) for picture in pictures]}, stand_ins(absent, pictures)
+    return {NO_SET: [SetPicture(picture, False) for picture in pictures]}, stand_ins(absent, pictures)
 
 
-def heading(sets: dict[str, list[TestPicture]]) -> str:
+def heading(sets: dict[str, list[SetPicture]]) -> str:
     """The names of sets for a title, with the numbers of pictures where they are not all there."""
     names = []
     for name, pictures in sets.items():
@@ -130,12 +137,12 @@ def heading(sets: dict[str, list[TestPicture]]) -> str:
 
 
 def score_rows(
-    sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], blur: float = 0.0
+    sets: dict[str, list[SetPicture]], factor: int, upscalers: dict[str, Upscaler], blur: float = 0.0
 ) -> list[dict[str, Any]]:
     """Means over each set, one row a set and method, those of the trained networks with their histograms matched too.
 
     Args:
-        sets, factor, methods: see `pictures_of` and `methods`.
+        sets, factor, upscalers: see `pictures_of` and `methods`.
         blur: of the test images; see `low_resolution`.
 
     Returns:
@@ -149,7 +156,7 @@ def score_rows(
         with progress_bar(len(pictures), f"{SETS.get(name, name)}, x{factor}") as bar:
             for picture, grey in pictures:
                 y = cropped(picture.image, factor)
-                for method, large in enlarged(low_resolution(y, factor, blur), methods).items():
+                for method, large in enlarged(low_resolution(y, factor, blur), upscalers).items():
                     each.setdefault(method, []).append(scores(large, y, factor, grey))
                 if factor == 4 and (large := published(name, picture.name)) is not None:
                     each.setdefault(AUTHORS, []).append(scores(large, y, factor, grey))
@@ -194,7 +201,7 @@ def mean_scores(images: Sequence[Tensor], targets: Sequence[Tensor], factor: int
 
 
 def published(name: str, image: str) -> Tensor | None:
-    """What the authors' SRCNN made of a picture of a set at x4, where `REPLICATION_DATA` has it."""
+    """What the authors' SRCNN made of a picture of a set at x4, (1, 3, H, W), where `REPLICATION_DATA` has it."""
     folder = data_folder()
     path = folder / "sr_reference" / "x4" / name / "srcnn" / f"{image}.png" if folder else None
     return load_image(path) if path and path.exists() else None
@@ -217,11 +224,11 @@ def _nearer(scores: list[dict[str, Any]], other: list[dict[str, Any]] | None) ->
     return float(np.mean([a["perceptual"] < b["perceptual"] for a, b in zip(scores, other, strict=True)]))
 
 
-def enlarged(small: Tensor, methods: dict[str, Method]) -> dict[str, Tensor]:
-    """What each method makes of a small image, and of the trained networks with its histograms."""
+def enlarged(small: Tensor, upscalers: dict[str, Upscaler]) -> dict[str, Tensor]:
+    """What each upscaler makes of a small image (1, 3, H, W), on the CPU; by trained ones with its histograms too."""
     found = {}
-    for name, method in methods.items():
-        found[name] = method(small).cpu()
-        if name in LOSSES:
+    for name, upscaler in upscalers.items():
+        found[name] = upscaler(small).cpu()
+        if name in TRAINED:
             found[f"{name}{MATCHED}"] = histogram_matched(found[name], small)
     return found

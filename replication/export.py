@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch.export import Dim
 
-from replication.io.checkpoints import NETWORKS, load_network
+from replication.io.checkpoints import NETWORKS, load_network, network_file
 from replication.io.files import ReplicationError, check_writable, sha256, write_atomically
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 
@@ -32,7 +32,7 @@ def export_network(name: Path | str, out: Path | str) -> None:
         ReplicationError: there is no such network, it is damaged or SRCNN, `out` has another suffix or cannot be
             written, or onnxscript is not installed.
     """
-    out, path = Path(out), _path(name)
+    out, path = Path(out), network_file(name, NETWORKS)
     if out.suffix != ".onnx":
         raise ReplicationError(f"{out} must end in .onnx")
     check_writable(out)
@@ -85,10 +85,3 @@ def _with_halves(graph: onnx.GraphProto) -> None:
             stored.CopyFrom(onnx.numpy_helper.from_array(half, name))
     for i, cast in enumerate(casts):
         graph.node.insert(i, cast)
-
-
-def _path(name: Path | str) -> Path:
-    known = {path.stem: path for path in sorted(NETWORKS.rglob("*.safetensors"))}
-    if str(name) not in known and not Path(name).suffix:
-        raise ReplicationError(f"there is no network {name!r}: give a .safetensors file or one of {', '.join(known)}")
-    return known.get(str(name), Path(name))

@@ -1,4 +1,4 @@
-"""The loss network phi: VGG-16 by layer name, cut behind the deepest layer asked for, and fixed (section 3.2)."""
+"""The loss network phi: VGG-16 by layer name, cut off after the deepest layer asked for, and fixed (section 3.2)."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ class LossNetwork(nn.Module):
     """Features of images at named layers of the paper's VGG-16.
 
     Args:
-        layers: names out of `LAYERS`, "relu1_1" to "relu5_3"; what lies behind the deepest is not built.
+        layers: names out of `LAYERS`, "relu1_1" to "relu5_3"; layers after the deepest are not built.
         dtype: precision of the convolutions, float32 or bfloat16 (float64 for gradient checks). The mean is subtracted
             before the rounding to it; choose it here rather than by `.to(dtype)`.
 

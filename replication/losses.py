@@ -16,8 +16,6 @@ from replication.loss_network import LossNetwork
 from replication.networks import check_images
 
 WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
-BINS = 2  # of a spectrum, around a frequency
-BESIDE = (4, 12)  # bins below it
 
 
 def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
@@ -71,62 +69,6 @@ def total_variation(image: Tensor) -> Tensor:
     image = 255 * _full(image)
     down, right = image.diff(dim=2), image.diff(dim=3)
     return (down.square().sum(dim=(1, 2, 3)) + right.square().sum(dim=(1, 2, 3))) / 2
-
-
-class _GramMatrix(Function):
-    """Equation 3 with one product for its gradient where autograd takes two, in the memory format of the features.
-
-    On the CPU both are 1x1 convolutions.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def forward(features: Tensor) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
-            return _inner_products(_full(features)) / features[0].numel()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (features,) = ctx.saved_tensors
-        with torch.autocast(features.device.type, enabled=False):
-            mixing = (gradient + gradient.mT) / features[0].numel()
-            if features.dtype == torch.float16:  # to which the mixing would underflow
-                return _mixed(_full(features), mixing).to(features.dtype)
-            return _mixed(features, mixing.to(features.dtype))
-
-
-def _check_shapes(x: Tensor, target: Tensor, axes: int, wanted: str) -> None:
-    if x.ndim != axes or target.shape[1:] != x.shape[1:] or len(target) not in (1, len(x)):
-        second = "" if target is x else f" and {tuple(target.shape)}"
-        raise ValueError(f"expected {wanted}; got {tuple(x.shape)}{second}")
-
-
-def _inner_products(psi: Tensor) -> Tensor:
-    """psi psi^T of each image, (B, C, C): on the CPU the gradient of a 1x1 convolution in its weight."""
-    if psi.is_cuda:
-        pixels = psi.permute(0, 2, 3, 1).flatten(1, 2)
-        return pixels.mT @ pixels
-    channels = psi.shape[1]
-    shape = (channels, channels, 1, 1)
-    return torch.stack([conv2d_weight(image, shape, image)[..., 0, 0] for image in psi.split(1)])
-
-
-def _mixed(psi: Tensor, mixing: Tensor) -> Tensor:
-    """`mixing` psi of each image, (B, C, H, W): on the CPU a 1x1 convolution."""
-    if psi.is_cuda:
-        pixels = psi.permute(0, 2, 3, 1).flatten(1, 2) @ mixing.mT
-        return pixels.unflatten(1, psi.shape[2:]).permute(0, 3, 1, 2)
-    images = [F.conv2d(image, weight[..., None, None]) for image, weight in zip(psi.split(1), mixing, strict=True)]
-    return images[0] if len(images) == 1 else torch.cat(images)  # torch.cat copies even one
-
-
-def _full(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class Terms(NamedTuple):
@@ -250,7 +192,7 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
 
     Args:
         image: (B, 3, H, W) in [0, 1], or a difference of such images, of at least 32 pixels a side and the period.
-        period: 2 to the number of transposed convolutions of stride 2: 2, 4 or 8.
+        period: 2 to the power of the number of transposed convolutions of stride 2: 2, 4 or 8.
 
     Raises:
         ValueError: a smaller image, or another period.
@@ -271,20 +213,57 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
     return places.square().mean((1, 2, 3, 4, 5)).unflatten(0, image.shape[:2]).mean(1)
 
 
-def lattice_peak(images: Tensor, period: int) -> float:
-    """How far the energy of a lattice stands out of the spectrum: near 0.9 for photographs and paintings.
+class _GramMatrix(Function):
+    """Equation 3 with one product for its gradient where autograd takes two, in the memory format of the features.
 
-    The mean energy of the frequencies around that of the lattice, along either axis, over that of those below it.
-
-    Args:
-        images: luminance (B, H, H).
-        period: of the lattice, in pixels, 2 or 4.
+    On the CPU both are 1x1 convolutions.
     """
-    side = images.shape[2]
-    energy = torch.fft.fft2(images - images.mean((1, 2), keepdim=True)).abs().square().sum(0)
-    below = side // period - torch.fft.fftfreq(side, device=images.device).mul(side).abs()
 
-    def mean(bins: Tensor) -> Tensor:
-        return energy[bins].mean() + energy[:, bins].mean()
+    generate_vmap_rule = True
 
-    return (mean(below.abs() <= BINS) / mean((BESIDE[0] <= below) & (below <= BESIDE[1]))).item()
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def forward(features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return _inner_products(_full(features)) / features[0].numel()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (features,) = ctx.saved_tensors
+        with torch.autocast(features.device.type, enabled=False):
+            mixing = (gradient + gradient.mT) / features[0].numel()
+            if features.dtype == torch.float16:  # in which the mixing would underflow
+                return _mixed(_full(features), mixing).to(features.dtype)
+            return _mixed(features, mixing.to(features.dtype))
+
+
+def _check_shapes(x: Tensor, target: Tensor, axes: int, wanted: str) -> None:
+    if x.ndim != axes or target.shape[1:] != x.shape[1:] or len(target) not in (1, len(x)):
+        second = "" if target is x else f" and {tuple(target.shape)}"
+        raise ValueError(f"expected {wanted}; got {tuple(x.shape)}{second}")
+
+
+def _inner_products(psi: Tensor) -> Tensor:
+    """psi psi^T of each image, (B, C, C): on the CPU the gradient of a 1x1 convolution in its weight."""
+    if psi.is_cuda:
+        pixels = psi.permute(0, 2, 3, 1).flatten(1, 2)
+        return pixels.mT @ pixels
+    channels = psi.shape[1]
+    shape = (channels, channels, 1, 1)
+    return torch.stack([conv2d_weight(image, shape, image)[..., 0, 0] for image in psi.split(1)])
+
+
+def _mixed(psi: Tensor, mixing: Tensor) -> Tensor:
+    """`mixing` psi of each image, (B, C, H, W): on the CPU a 1x1 convolution."""
+    if psi.is_cuda:
+        pixels = psi.permute(0, 2, 3, 1).flatten(1, 2) @ mixing.mT
+        return pixels.unflatten(1, psi.shape[2:]).permute(0, 3, 1, 2)
+    images = [F.conv2d(image, weight[..., None, None]) for image, weight in zip(psi.split(1), mixing, strict=True)]
+    return images[0] if len(images) == 1 else torch.cat(images)  # torch.cat copies even one
+
+
+def _full(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -105,7 +105,11 @@ class SuperResolutionNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Enlarge `image` (B, 3, H, W) in [0, 1] to (B, 3, factor H, factor W) in [0, 1], float32 at least."""
+        """Enlarge `image` (B, 3, H, W) in [0, 1] to (B, 3, factor H, factor W) in [0, 1], float32 at least.
+
+        Raises:
+            ValueError: another shape, or whole numbers.
+        """
         check_images(image, 1)
         return _transformed(self.layers, image)
 
@@ -113,7 +117,7 @@ class SuperResolutionNetwork(nn.Module):
 class SRCNN(nn.Module):
     """The network that the paper compares with: three convolutions on the luminance of the bicubic enlargement.
 
-    Dong, Loy, He and Tang 2016. Its border pixels are repeated, so that the size stays; nothing is clipped.
+    Section 4.2; Dong, Loy, He and Tang 2016. Border pixels are repeated, so that the size stays; nothing is clipped.
 
     Args:
         kernels: the sides of the convolutions, 9-5-5 or 9-1-5; 57,281 parameters or 8,129.
@@ -220,7 +224,7 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int, norm: str)
 
 
 def _upsampling(inputs: int, outputs: int, norm: str, kind: str = "transposed") -> list[nn.Module]:
-    """A convolution of stride 1/2, initialised as Torch7 does: torch itself takes the outputs for the fan-in."""
+    """A convolution of stride 1/2, initialised as in Torch7, by its inputs; PyTorch would take its outputs."""
     if kind == "resize":
         return [nn.Upsample(scale_factor=2), *_convolution(inputs, outputs, 3, 1, norm)]
     layer = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
@@ -231,9 +235,9 @@ def _upsampling(inputs: int, outputs: int, norm: str, kind: str = "transposed") 
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """torch's, but for a batch of one image, of which it is the batch norm.
+    """torch's; one image alone goes through batch norm, which is the same.
 
-    There torch itself gives wrong gradients, if those that come in are channels_last (on a CPU, 2.15 at least).
+    For it torch's own gradients are wrong where those that come in are channels_last (on a CPU, 2.15 at least).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -251,7 +255,10 @@ def _norm(norm: str, channels: int) -> nn.Module:
 
 
 def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Network:
-    """A copy in evaluation mode, in `dtype`, with batch norm folded into the convolutions before it."""
+    """A copy in evaluation mode, in `dtype`, with batch norm folded into the convolutions before it.
+
+    Instance norm stays, because its statistics are those of the image. The copy cannot be trained or saved.
+    """
     network = copy.deepcopy(network).eval()
     for module in [*network.modules()]:
         if isinstance(module, nn.Sequential):

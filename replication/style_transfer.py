@@ -10,25 +10,25 @@ import torch
 from torch import Tensor
 
 from replication.config import PAPER, TILE_STYLISED, StyleConfig
-from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
+from replication.io.checkpoints import NETWORKS, load_network, network_file, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, is_file_name, transform_files
 from replication.io.images import square
-from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, training_photographs_on
+from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pictures import Picture, style_picture
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
 from replication.loss_network import MIN_SIZE
 from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference
-from replication.tiles import check_evaluation, check_image, fill, padded, pieces, with_statistics
+from replication.tiles import check_tiling, fill, padded, pieces, with_statistics
 from replication.training import Trainer, check_machine, train_network
 
 PRETRAINED = NETWORKS / "style"
 BASE = PRETRAINED / "great_wave_instance.safetensors"  # what other styles start from
 LUMA = (0.299, 0.587, 0.114)  # of BT.601
 WARMUP_START = 1e-3  # of the style weight
-REACH = 52  # pixels around a tile that have a say in it: 40 through the blocks, 11 through the rest, in steps of 4
+REACH = 52  # pixels that the receptive field goes beyond a tile: 40 by the blocks, 11 by the rest, in steps of 4
 
 
 def style_trainer(
@@ -47,7 +47,7 @@ def style_trainer(
     Raises:
         RangeError: a photograph is smaller than `size`.
         ValueError: an argument that the network or the objective does not take.
-        ReplicationError: the initial network is damaged, or of the two it alone has shortcuts, or has none.
+        ReplicationError: the initial network is damaged, or one of the two has shortcuts and the other has none.
     """
     photographs.check_crops(config.size)
     device, dtype = photographs.device, dtype_of(config.precision, photographs.device.type)
@@ -87,9 +87,9 @@ def _network(config: StyleConfig) -> ImageTransformationNetwork:
 
 def _initial(config: StyleConfig) -> Path | None:
     """The file that a training starts from; None for random weights."""
-    if config.initial in style_names():
-        return PRETRAINED / f"{config.initial}.safetensors"
-    return BASE if config.initial == "base" else config.initial and Path(config.initial)
+    if config.initial is None:
+        return None
+    return BASE if config.initial == "base" else network_file(config.initial, PRETRAINED, "style")
 
 
 def train_style(
@@ -106,7 +106,7 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
 
     Args:
         style: an image file, or a name out of data/styles.
-        images: see `training_photographs_on`; those smaller than `size` are left out.
+        images: see `photographs_on_device`; those smaller than `size` are left out.
         out, config: see `train_style`.
 
     Raises:
@@ -119,7 +119,7 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
     check_folder(images)
     Objective(square(painting.image, MIN_SIZE), **config.objective)
     side = config.size if config.fit == "stretch" else max(config.size, SHORT_SIDE)
-    with training_photographs_on(images, side=side, fit=config.fit, least=config.size) as photographs:
+    with photographs_on_device(images, side=side, fit=config.fit, least=config.size) as photographs:
         train_style(painting, photographs, out, config)
 
 
@@ -134,12 +134,7 @@ def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[st
     Raises:
         ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
     """
-    names = style_names()
-    if str(name) in names:
-        name = PRETRAINED / f"{name}.safetensors"
-    elif not Path(name).suffix:
-        raise ReplicationError(f"there is no style {name!r}: give a .safetensors file or one of {', '.join(names)}")
-    return load_network(name, ImageTransformationNetwork)
+    return load_network(network_file(name, PRETRAINED, "style"), ImageTransformationNetwork)
 
 
 def style_names() -> list[str]:
@@ -166,13 +161,12 @@ def stylise(
         ValueError: a shape that the network does not take, or batch norm in training mode.
         ReplicationError: there is no space for the temporary file.
     """
-    check_image(image, tile)
-    check_evaluation(network)
+    check_tiling(network, image, tile)
     if tile is None or max(image.shape[2:]) <= tile or min(image.shape[2:]) < network.smallest:
         return network(image)
     give_back_memory()
     if network.configuration["norm"] == "instance":
-        half = max(1, tile // 2 // STRIDE)  # little around these tiles has a say in them
+        half = max(1, tile // 2 // STRIDE)  # the receptive field goes little beyond these
         network = with_statistics(network, image, half, label)
         give_back_memory()
     source, size = padded(image, network.margin)
@@ -209,7 +203,7 @@ def stylise_files(
         RangeError: a number is outside of its range, or no style.
         ReplicationError: no such style, two of one name, and see `transform_files`.
     """
-    check("tile", "size", tile=tile, precision=precision, size=size, strength=strength)
+    check(optional=("tile", "size"), tile=tile, precision=precision, size=size, strength=strength)
     keep_freed_memory()
     device, styles = default_device(), [style] if isinstance(style, Path | str) else style
     if not styles:

@@ -8,27 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from replication.config import TILE_ENLARGED, SuperResolutionConfig
+from replication.config import PAPER_SUPER_RESOLUTION, TILE_ENLARGED, SuperResolutionConfig
 from replication.histograms import histogram_matched
 from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import from_pixels, resize, to_pixels
-from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, training_photographs_on
-from replication.io.ranges import Enlarging, RangeError, check
+from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
+from replication.io.ranges import PretrainedLoss, RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
 from replication.io.weights import vgg16_weights
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
 from replication.networks import SRCNN, SuperResolutionNetwork, for_inference
-from replication.tiles import check_evaluation, check_image, fill, pieces
+from replication.tiles import check_tiling, fill, pieces
 from replication.training import Trainer, check_machine, train_network
 
-PAPER = SuperResolutionConfig()
 PRETRAINED = NETWORKS / "super_resolution"
-LOSSES = ("feature", "pixel")
 FEATURE_LAYER = "relu2_2"  # section 4.2
-REACH = 14  # small pixels around a tile that have a say in it: 4 + 8 through the blocks, 2 behind them
+REACH = 14  # small pixels that the receptive field goes beyond a tile: 4 + 8 by the blocks, 2 after them
 LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # of red, green and blue in Y of BT.601, 16..235
 FROM_LUMINANCE = 255 / 219  # what red, green and blue gain with Y
 
@@ -108,8 +106,7 @@ def upscale(
         RangeError: a tile that is no multiple of 4.
         ValueError: another shape, or batch norm in training mode.
     """
-    check_image(small, tile)
-    check_evaluation(network)
+    check_tiling(network, small, tile)
     height, width = small.shape[2:]
     if tile is None or max(height, width) <= tile:
         return network(small)
@@ -130,8 +127,8 @@ def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, 
     The loss is "feature" or "pixel", or "feature_penalised", the first with a penalty of ours on its grid.
     """
     check(factor=factor)
-    if loss not in get_args(Enlarging):
-        raise RangeError(f"loss must be {' or '.join(get_args(Enlarging))}; got {loss!r}")
+    if loss not in get_args(PretrainedLoss):
+        raise RangeError(f"loss must be {' or '.join(get_args(PretrainedLoss))}; got {loss!r}")
     return load_network(PRETRAINED / f"x{factor}_{loss}.safetensors", SuperResolutionNetwork)
 
 
@@ -161,7 +158,7 @@ def upscale_files(
         RangeError: a number is outside of its range, or a loss beside a network.
         ReplicationError: no such network, one of another factor, and see `transform_files`.
     """
-    check("tile", factor=factor, tile=tile, precision=precision)
+    check(optional=("tile",), factor=factor, tile=tile, precision=precision)
     if network and loss:
         raise RangeError(f"a network has the loss that it was trained with; leave out {loss} or {network}")
     keep_freed_memory()
@@ -186,7 +183,7 @@ def upscale_files(
 
 
 def super_resolution_trainer(
-    photographs: ImageDataset, config: SuperResolutionConfig = PAPER, **options: Any
+    photographs: ImageDataset, config: SuperResolutionConfig = PAPER_SUPER_RESOLUTION, **options: Any
 ) -> tuple[Trainer, LossNetwork | None]:
     """What trains a network to enlarge photographs, on their device, and the loss network if there is one.
 
@@ -250,7 +247,7 @@ def _reconstruction(phi: LossNetwork | None, y_hat: Tensor, y: Tensor) -> Tensor
 
 
 def train_super_resolution(
-    photographs: ImageDataset, out: Path | str, config: SuperResolutionConfig = PAPER, **options: Any
+    photographs: ImageDataset, out: Path | str, config: SuperResolutionConfig = PAPER_SUPER_RESOLUTION, **options: Any
 ) -> list[dict[str, Any]]:
     """Train a network and write it; see `super_resolution_trainer`, and `train_network` for the files and the log."""
     out = network_path(out)
@@ -258,11 +255,13 @@ def train_super_resolution(
     return train_network(trainer, out, "train-super-resolution", phi)
 
 
-def train_super_resolution_from_files(images: str, out: Path | str, config: SuperResolutionConfig = PAPER) -> None:
+def train_super_resolution_from_files(
+    images: str, out: Path | str, config: SuperResolutionConfig = PAPER_SUPER_RESOLUTION
+) -> None:
     """`train_super_resolution` from a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
 
     Args:
-        images: see `training_photographs_on`; their shorter side is brought to 288 pixels or the patch, and those that
+        images: see `photographs_on_device`; their shorter side is brought to 288 pixels or the patch, and those that
             are smaller than the patch are left out.
         out, config: see `train_super_resolution`.
 
@@ -277,5 +276,5 @@ def train_super_resolution_from_files(images: str, out: Path | str, config: Supe
     if config.loss == "feature":
         vgg16_weights()
     side = max(config.patch, SHORT_SIDE)
-    with training_photographs_on(images, side=side, count=config.count, least=config.patch) as photographs:
+    with photographs_on_device(images, side=side, count=config.count, least=config.patch) as photographs:
         train_super_resolution(photographs, out, config)

@@ -19,22 +19,22 @@ from replication.io.ranges import check
 from replication.io.runtime import progress_bar
 from replication.networks import FILTERS, STRIDE, ImageTransformationNetwork, ResidualBlock
 
-REACH = 2  # units of 4 pixels around a tile that have a say in it: before the blocks, in one of them, or behind them
+REACH = 2  # units of 4 pixels: how far the receptive field of one block, or of all layers before or after the blocks,
+# reaches beyond a tile
 BAND = 16  # rows that are summed up at a time, so that they stay in the cache
 
 Source = Callable[[slice, slice], Tensor]  # gives some rows and columns of an image, in units
 Piece = tuple[slice, slice, Tensor]  # rows and columns of a result, in pixels, and what it has there
 
 
-def check_image(image: Tensor, tile: int | None) -> None:
-    """Refuse all but one image (1, 3, H, W), and a tile that is no multiple of 4."""
-    check("tile", tile=tile)
+def check_tiling(network: nn.Module, image: Tensor, tile: int | None) -> None:
+    """Refuse all but one image (1, 3, H, W), a tile that is no multiple of 4, and batch norm in training mode.
+
+    The last would take the statistics of each tile, and keep them.
+    """
+    check(optional=("tile",), tile=tile)
     if image.shape[:-2] != (1, 3):
         raise ValueError(f"one RGB image has the shape (1, 3, H, W); got {tuple(image.shape)}")
-
-
-def check_evaluation(network: nn.Module) -> None:
-    """Refuse a batch norm in training mode, which would take the statistics of each tile, and keep them."""
     if any(module.training for module in network.modules() if isinstance(module, _BatchNorm)):
         raise ValueError("the network is in training mode; take what `for_inference` makes of it, or call .eval()")
 
@@ -51,7 +51,7 @@ def pieces(
 ) -> Iterator[Piece]:
     """What `transform` makes of an image, tile by tile: each position once, and as of the whole but for rounding.
 
-    The tiles overlap by what has a say in them. Lengths are in units, the steps in which the image can be cut; each is
+    The tiles overlap by the receptive field. Lengths are in units, the steps in which the image can be cut; each is
     one or several pixels of the image, and perhaps another number of the result.
 
     Args:
@@ -59,7 +59,7 @@ def pieces(
         source: of parts (1, C, h, w) of the image.
         size: rows and columns of the image.
         tile: rows and columns of a tile.
-        reach: how far around a tile of the result the image has a say in it.
+        reach: how far the receptive field goes beyond a tile of the result.
         crop: by how much the result is smaller than the image, at each side.
         label: what a progress bar over the tiles says; None for no bar.
     """
@@ -68,12 +68,12 @@ def pieces(
     with progress_bar(len(starts), label or "", shown=label is not None) as bar:
         for top, left in starts:
             bottom, right = min(top + tile, height), min(left + tile, width)
-            above, before = max(0, top + crop - reach), max(0, left + crop - reach)
-            below, behind = min(bottom + crop + reach, size[0]), min(right + crop + reach, size[1])
-            result = transform(source(slice(above, below), slice(before, behind)))
-            pixels = result.shape[2] // (below - above - 2 * crop)  # a unit
+            y0, x0 = max(0, top + crop - reach), max(0, left + crop - reach)
+            y1, x1 = min(bottom + crop + reach, size[0]), min(right + crop + reach, size[1])
+            result = transform(source(slice(y0, y1), slice(x0, x1)))
+            pixels = result.shape[2] // (y1 - y0 - 2 * crop)  # a unit
             rows, columns = slice(pixels * top, pixels * bottom), slice(pixels * left, pixels * right)
-            inside = result[..., pixels * (top - above) :, pixels * (left - before) :]
+            inside = result[..., pixels * (top - y0) :, pixels * (left - x0) :]
             yield rows, columns, inside[..., : rows.stop - rows.start, : columns.stop - columns.start]
             bar.update()
 
@@ -105,7 +105,7 @@ def padded(image: Tensor, margin: int) -> tuple[Source, tuple[int, int]]:
     return source, (height, width)
 
 
-def cropped(layers: nn.Module) -> int:
+def shrinkage(layers: nn.Module) -> int:
     """By how much layers make an image smaller at each side: one for each of their convolutions without padding."""
     return sum(isinstance(layer, nn.Conv2d) and not any(layer.padding) for layer in layers.modules())
 
@@ -137,7 +137,7 @@ def with_statistics(
     def scaled(rows: slice, columns: slice) -> Tensor:
         return (2 * part(rows, columns) - 1).to(dtype, memory_format=torch.channels_last)
 
-    crop = cropped(blocks[0])
+    crop = shrinkage(blocks[0])
     lead = REACH - crop  # how far above and left of its result a block reads, and so where the result is put
     features = _Features(size, lead * len(blocks), dtype, image.device)
     norms = sum(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules())
@@ -202,7 +202,7 @@ def _fold(layers: nn.Sequential, source: Source, size: tuple[int, int], tile: in
     for i, norm in enumerate(layers):
         if isinstance(norm, nn.InstanceNorm2d):
             before, convolution = layers[:i], layers[i - 1]
-            mean, variance = _moments(pieces(before, source, size, tile, REACH, crop=cropped(before)))
+            mean, variance = _moments(pieces(before, source, size, tile, REACH, crop=shrinkage(before)))
             convolution.weight, convolution.bias = fuse_conv_bn_weights(
                 *(convolution.weight, convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias),
                 transpose=isinstance(convolution, nn.ConvTranspose2d),

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -28,7 +27,7 @@ from replication.io.checkpoints import (
 )
 from replication.io.files import ReplicationError, rounded, sha256, write_atomically
 from replication.io.pictures import Picture
-from replication.io.processes import check_parts, first_process, part
+from replication.io.processes import check_parts, first_process, own_part
 from replication.io.provenance import origin, provenance
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import (
@@ -45,7 +44,6 @@ from replication.optimizers import Optimizers
 log = logging.getLogger(__name__)
 
 NEVER = 2**62  # past every step
-LOG_OF = re.compile(r"(\.state)?(\.safetensors)?$")  # what the name of a state has more than that of its log
 
 
 def check_machine(config: TrainingConfig) -> None:
@@ -98,10 +96,12 @@ class Trainer:
         self.precision = precision_of(config.precision, self.device.type)
         self.origin: dict[str, Any] = {}  # of this process, from its first run on
         self.origins: list[dict[str, Any]] = []  # of all processes, one after the other, that took steps
-        self.initial = load_network(initial, type(network))[1] if initial else None
+        self.initial_record = load_network(initial, type(network))[1] if initial else None
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
-        self.log_path = self.path and self.path.with_name(f"{LOG_OF.sub('', self.path.name)}.jsonl")
+        if self.path:
+            name = self.path.name.removesuffix(".safetensors").removesuffix(".state")
+            self.log_path = self.path.with_name(f"{name}.jsonl")
         if config.compiled:
             compile_in_place(network, config.compiled)
         self.optimizers = Optimizers(network, config)
@@ -127,7 +127,7 @@ class Trainer:
                 file is the last good one.
             KeyboardInterrupt: after the state was saved.
         """
-        check("until", until=until)
+        check(optional=("until",), until=until)
         steps = until or self.config.steps
         if steps > self.config.steps:
             raise RangeError(f"until must be at most steps, {self.config.steps}; got {steps}")
@@ -164,7 +164,7 @@ class Trainer:
         """One step; returns the number of its images, on all processes together."""
         images = self.batch(self.step)
         self.network.zero_grad()  # first, so that no gradient outlives the graph that it came from
-        terms = self.losses(self._predict, part(images), self.step)
+        terms = self.losses(self._predict, own_part(images), self.step)
         sum(term.mean() for term in terms.values()).backward()
         decay = self.config.lr_decay * self.config.steps  # steps, at the end
         self.optimizers.step(min(1, (self.config.steps - self.step) / decay) if decay else 1)
@@ -293,7 +293,7 @@ def train_network(
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed, origins=trainer.origins)
         run.photographs, run.precision = trainer.inputs.get("photographs"), trainer.precision
         record = recorded(config, lines, provenance(run, phi, inputs))
-        if trainer.initial:
-            record["initial"] = trainer.initial
+        if trainer.initial_record:
+            record["initial"] = trainer.initial_record
         save_network(trainer.network, out, record)
     return lines

@@ -274,10 +274,10 @@ def test_the_iterations_to_a_loss():
     assert [iterations_to(curve, value) for value in (10, 9, 5, 4.9, 3, 1)] == [0, 0, 1, 3, 3, 4]
 
 
-def test_a_method_that_has_stepped_is_refused(photograph):
+def test_an_optimizer_that_has_stepped_is_refused(photograph):
     method = Adam(photograph, 0.1)
     optimise_image(lambda x: x.square().sum((1, 2, 3)), method, 2)
-    with pytest.raises(RangeError, match="the method has taken 2 steps"):
+    with pytest.raises(RangeError, match="the optimizer has taken 2 steps"):
         optimise_image(lambda x: x.square().sum((1, 2, 3)), method, 3)
 
 

@@ -15,7 +15,7 @@ from replication.evaluation import (
     score_rows,
     style_scores,
 )
-from replication.io.downloads import DownloadError, TestPicture
+from replication.io.downloads import ReplicationError, SetPicture
 from replication.io.images import resize, save_image, square
 from replication.io.pictures import content_picture, style_picture
 from replication.losses import Objective
@@ -24,7 +24,7 @@ from replication.networks import ImageTransformationNetwork
 from replication.super_resolution import bicubic, low_resolution
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 96, 128)
-SETS = {"set5": [TestPicture(content_picture("coffee")._replace(image=PHOTOGRAPH), False)]}
+SETS = {"set5": [SetPicture(content_picture("coffee")._replace(image=PHOTOGRAPH), False)]}
 
 
 def methods(factor):
@@ -91,13 +91,13 @@ def test_in_place_of_the_user_study_stands_the_share_of_pictures_nearer_than_src
 
 
 def picture(name):
-    return TestPicture(SETS["set5"][0].picture._replace(name=name), False)
+    return SetPicture(SETS["set5"][0].picture._replace(name=name), False)
 
 
 def test_what_set_is_not_to_be_had_is_left_out_and_without_any_photographs_stand_in(monkeypatch, caplog):
     def set5_alone(name):
         if name != "set5":
-            raise DownloadError(f"no {name}")
+            raise ReplicationError(f"no {name}")
         return SETS[name]
 
     monkeypatch.setattr(evaluation, "evaluation_set", set5_alone)

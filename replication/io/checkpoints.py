@@ -30,6 +30,18 @@ NETWORKS = DATA / "checkpoints"  # those that come with the project
 Network = TypeVar("Network", bound=nn.Module)
 
 
+def network_file(name: Path | str, folder: Path, kind: str = "network") -> Path:
+    """The file of a network: a path, or the name of one in a folder of the project.
+
+    Raises:
+        ReplicationError: there is none of that name; the message lists those there are.
+    """
+    known = {path.stem: path for path in sorted(folder.rglob("*.safetensors"))}
+    if str(name) not in known and not Path(name).suffix:
+        raise ReplicationError(f"there is no {kind} {name!r}: give a .safetensors file or one of {', '.join(known)}")
+    return known.get(str(name), Path(name))
+
+
 def save_checkpoint(
     path: Path | str, tensors: dict[str, Tensor], settings: dict[str, Any], origins: Sequence[dict[str, Any]] = ()
 ) -> None:

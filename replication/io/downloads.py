@@ -98,26 +98,20 @@ def _remove_begun(folder: Path, stem: str) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-class DownloadError(ReplicationError):
-    """A set is not to be had here."""
-
-
-class TestPicture(NamedTuple):
+class SetPicture(NamedTuple):
     """A picture of a set."""
-
-    __test__ = False  # for pytest
 
     picture: Picture
     grey: bool  # whether it has one channel
 
 
-def evaluation_set(name: str) -> list[TestPicture]:
+def evaluation_set(name: str) -> list[SetPicture]:
     """The pictures of "set5", "set14" or "bsd100", in the order of their names, each checked by its pixels' digest.
 
     Raises:
         ValueError: an unknown set.
-        ReplicationError: a file under `REPLICATION_DATA` is missing or another image.
-        DownloadError: it is not there, and no source could be read.
+        ReplicationError: a file under `REPLICATION_DATA` is missing or another image; or it is not there, and no
+            source could be read.
     """
     if name not in SETS:
         raise ValueError(f"the sets are {', '.join(SETS)}; got {name!r}")
@@ -127,7 +121,7 @@ def evaluation_set(name: str) -> list[TestPicture]:
     return cached(cache_folder() / "evaluation" / name, partial(_pictures, origin=SETS[name]), _download)
 
 
-def _pictures(folder: Path, origin: str) -> list[TestPicture]:
+def _pictures(folder: Path, origin: str) -> list[SetPicture]:
     digests, name = DIGESTS[folder.name], SETS[folder.name]
     if missing := [image for image in digests if not (folder / f"{image}.png").exists()]:
         raise ReplicationError(
@@ -140,7 +134,7 @@ def _pictures(folder: Path, origin: str) -> list[TestPicture]:
         picture = Picture(load_image(path), image, origin)
         if pixel_digest(picture.image) != digest:
             raise ReplicationError(f"{path} is not the {image} of {name}; replace or remove the file")
-        pictures.append(TestPicture(picture, image in GREY))
+        pictures.append(SetPicture(picture, image in GREY))
     return pictures
 
 
@@ -157,7 +151,7 @@ def _download(folder: Path) -> None:
         for each in tried:
             log.warning("%s is not to be had from %s: %s", name, *each)
         return
-    raise DownloadError(
+    raise ReplicationError(
         f"{name} could not be downloaded; tried {', '.join(f'{url} ({reason})' for url, reason in tried)}. Try "
         f"again where these are reached, or put its images into sr/{folder.name} under REPLICATION_DATA"
     )

@@ -92,7 +92,7 @@ def data_folder() -> Path | None:
 
 
 def kept_folder(name: str, profile: str) -> Path:
-    """Where an unfinished notebook or benchmark keeps parts of its work."""
+    """Where an unfinished notebook keeps parts of its work."""
     return FIGURES / profile / "kept" / name
 
 
@@ -161,5 +161,5 @@ def rounded(value: Any) -> Any:
 
 
 def sha256(content: bytes) -> str:
-    """In hexadecimal."""
+    """SHA-256 of `content`, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

@@ -41,7 +41,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, path: Path | str) -> np.n
     return np.asarray(image.convert("RGB"))
 
 
-def deep_converted(pixels: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
+def converted_16(pixels: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
     """16-bit pixels (H, W, 3), or (H, W, 1) of a grey profile, as (H, W, 3) of another profile of RGB.
 
     Raises:
@@ -54,11 +54,11 @@ def deep_converted(pixels: np.ndarray, source: bytes, target: bytes) -> np.ndarr
     return imagecodecs.cms_transform(np.ascontiguousarray(pixels), source, target, colorspace="rgb", **options)
 
 
-def deep_to_srgb(pixels: np.ndarray, profile: bytes | None, path: Path | str) -> np.ndarray:
+def to_srgb_16(pixels: np.ndarray, profile: bytes | None, path: Path | str) -> np.ndarray:
     """16-bit pixels (H, W, 1 or 3) as (H, W, 3) of sRGB; a profile that does not fit is ignored, with a word."""
     if profile:
         try:
-            return deep_converted(pixels, profile, SRGB)
+            return converted_16(pixels, profile, SRGB)
         except imagecodecs.CmsError as error:
             log.warning(IGNORED, path, error)
     return pixels.repeat(3 // pixels.shape[2], -1)

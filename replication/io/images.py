@@ -14,9 +14,9 @@ from PIL import Image, ImageOps, TiffTags
 from torch import Tensor
 from torch.nn import functional as F
 
-from replication.io.deep import ORIENTATION, WRITERS, deep_rgb
 from replication.io.files import ReplicationError, explained, sha256, write_atomically
-from replication.io.icc import SRGB, converted, deep_converted, fits_rgb, to_srgb
+from replication.io.icc import SRGB, converted, converted_16, fits_rgb, to_srgb
+from replication.io.sixteen_bit import ORIENTATION, WRITERS, sixteen_bit_rgb
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Frame(NamedTuple):
     alpha: Tensor | None = None  # (1, 1, H, W) in [0, 1]; the image is laid on white
     exif: Image.Exif | None = None  # without the orientation, by which the image is turned
     profile: bytes | None = None  # of ICC, for RGB, from which the image was converted to sRGB
-    deep: bool = False  # read with 16 bits a channel, and written so where the format holds them
+    sixteen_bit: bool = False  # read with 16 bits a channel, and written so where the format holds them
 
 
 def format_of(path: Path | str) -> str | None:
@@ -129,18 +129,18 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
 
 
 def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:
-    """A frame as Pillow, or where it is deep `WRITERS`, writes it: in its own profile, with its transparency."""
+    """A frame as Pillow, or where it has 16 bits `WRITERS`, writes it: in its own profile, with its transparency."""
     kind = format_of(path)
-    deep = frame.deep and kind in WRITERS
-    dtype = np.uint16 if deep else np.uint8
+    sixteen_bit = frame.sixteen_bit and kind in WRITERS
+    dtype = np.uint16 if sixteen_bit else np.uint8
     pixels = to_pixels(frame.image, dtype)
     if frame.profile and kind in TAGGED:
-        pixels = (deep_converted if deep else converted)(pixels, SRGB, frame.profile)
+        pixels = (converted_16 if sixteen_bit else converted)(pixels, SRGB, frame.profile)
     if frame.alpha is not None and kind in CLEAR:
         pixels = np.dstack([pixels, to_pixels(frame.alpha.expand(1, 3, -1, -1), dtype)[..., 0]])
     elif frame.alpha is not None:
         log.warning("%s: its transparency is laid on white", path)
-    return pixels if deep else Image.fromarray(pixels)
+    return pixels if sixteen_bit else Image.fromarray(pixels)
 
 
 def check_format(path: Path | str, height: int = 1, width: int = 1) -> None:
@@ -245,12 +245,12 @@ def _first(file: Image.Image, path: Path | str) -> Frame:
 
 def _frame(file: Image.Image, path: Path | str) -> Frame:
     """The picture that an opened file is at."""
-    exif, deep = _exif_of_tiff(file, path), deep_rgb(file)
+    exif, sixteen_bit = _exif_of_tiff(file, path), sixteen_bit_rgb(file)
     file.load()
     if "exif" in file.info and _damaged(file.getexif(), path):
         file.info["exif"] = file.getexif().tobytes()
     turned = ImageOps.exif_transpose(file)
-    pixels, alpha = deep or _rgb(turned, path)
+    pixels, alpha = sixteen_bit or _rgb(turned, path)
     image = from_pixels(pixels)
     if alpha is not None:
         alpha = from_pixels(alpha)
@@ -258,7 +258,7 @@ def _frame(file: Image.Image, path: Path | str) -> Frame:
     profile = turned.info.get("icc_profile")
     beside = {"exif": exif or turned.getexif() or None, "profile": profile if fits_rgb(profile) else None}
     times = {"duration": file.info.get("duration", 0), "loop": file.info.get("loop", 1)}
-    return Frame(image, alpha=alpha, deep=pixels.dtype == np.uint16, **beside, **times)
+    return Frame(image, alpha=alpha, sixteen_bit=pixels.dtype == np.uint16, **beside, **times)
 
 
 def _damaged(exif: Image.Exif, path: Path | str) -> bool:

@@ -27,7 +27,7 @@ from replication.io.files import (
 from replication.io.image_files import image_files
 from replication.io.images import load_image, resize, to_pixels
 from replication.io.pictures import (
-    COCO,
+    COCO_NAME,
     PHOTOGRAPHS,
     TRAINING,
     Picture,
@@ -36,20 +36,20 @@ from replication.io.pictures import (
     given_photographs,
     stand_ins,
 )
-from replication.io.processes import together
+from replication.io.processes import process_group
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, keep_freed_memory, progress_bar
 
 log = logging.getLogger(__name__)
 
-DECODER = 1  # of what `_decode` writes; another one where a photograph's pixels change
+DECODER = 1  # of what `_decode` writes; raise it when a photograph's pixels change
 SHORT_SIDE = 288  # pixels; what random crops are taken from
 TOGETHER = 256  # decoded in threads before they are written
 UNREADABLE = 0.01  # of a folder's images may be damaged
 
 
 class Wanted(NamedTuple):
-    """See `load_photographs`."""
+    """What is asked of photographs, on which the name of the cached file depends; see `load_photographs`."""
 
     side: int
     fit: str
@@ -127,7 +127,7 @@ def load_photographs(
             be read. Fewer are named in the log and left out.
     """
     wanted = Wanted(side, fit, least)
-    check("count", side=side, fit=fit, count=count, least=least)
+    check(optional=("count",), side=side, fit=fit, count=count, least=least)
     folder = Path(folder)
     check_folder(folder)
     paths = image_files(folder)[:count]
@@ -140,13 +140,13 @@ def load_photographs(
 
 
 def check_folder(images: Path | str) -> None:
-    """Raise ReplicationError where a command's photographs are in no folder; see `training_photographs_on`."""
+    """Raise ReplicationError where a command's photographs are in no folder; see `photographs_on_device`."""
     if images != "coco2014" and not Path(images).is_dir():
         raise ReplicationError(f"{images} is not a folder; give one with the photographs to train on")
 
 
 @contextmanager
-def training_photographs_on(images: str, **wanted: Any) -> Iterator[ImageDataset]:
+def photographs_on_device(images: str, **wanted: Any) -> Iterator[ImageDataset]:
     """The photographs of a command's training on the device, with `torchrun`'s processes.
 
     Args:
@@ -155,14 +155,14 @@ def training_photographs_on(images: str, **wanted: Any) -> Iterator[ImageDataset
     """
     keep_freed_memory()
     photographs = load_photographs(coco2014() if images == "coco2014" else images, **wanted)
-    with together():
+    with process_group():
         yield photographs.to(default_device())
 
 
 def training_photographs(shown: str) -> tuple[ImageDataset, StandIns]:
     """Those of `train/` under `REPLICATION_DATA`, or of `PHOTOGRAPHS` all but `shown`; and what they stand in for."""
     if paths := given_photographs("train"):
-        others = sum(COCO.match(path.stem) is None for path in paths)
+        others = sum(COCO_NAME.match(path.stem) is None for path in paths)
         places = {TRAINING: f"{len(paths):,} photographs, {others:,} of them not MS-COCO's"} if others else {}
         return load_photographs(data_folder() / "train", least=SHORT_SIDE), places
     pictures = [content_picture(name) for name in PHOTOGRAPHS if name != shown]

@@ -20,7 +20,7 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and par
 PAINTINGS = ("great_wave", "starry_night", "la_muse", "composition_vii")  # the paper's
 VALIDATION = "50 MS-COCO validation images"
 TRAINING = "MS-COCO train2014"
-COCO = re.compile(r"coco_|\d{12}$", re.I)  # how the names of MS-COCO's files begin, or all of them
+COCO_NAME = re.compile(r"coco_|\d{12}$", re.I)  # how the names of MS-COCO's files begin, or all of them
 
 StandIns = dict[str, str]  # an input of the paper, and what takes its place here
 
@@ -92,7 +92,7 @@ def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     if len(names) < count:
         log.warning("%d photographs wanted, there are %d", count, len(names))
     pictures = [content_picture(name) for name in names[:count]]
-    places = stand_ins(VALIDATION, pictures, [each.name for each in pictures if COCO.match(each.name)])
+    places = stand_ins(VALIDATION, pictures, [each.name for each in pictures if COCO_NAME.match(each.name)])
     if len(pictures) < count and not places:
         places = {VALIDATION: f"only {len(pictures)}"}
     return pictures, places

@@ -12,7 +12,7 @@ from replication.io.runtime import default_device
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Inside, the processes of `torchrun` are one group, on its GPUs or on the CPU; nothing where it does not run."""
     launched, on_gpus = distributed.is_torchelastic_launched(), default_device() == "cuda"
     if launched and on_gpus:
@@ -43,7 +43,7 @@ def check_parts(batch_size: int, norm: str = "") -> None:
         )
 
 
-def part(images: Tensor) -> Tensor:
+def own_part(images: Tensor) -> Tensor:
     """This process's part of a batch."""
     if not distributed.is_initialized():
         return images

@@ -1,8 +1,7 @@
 """The values that options and parameters take: on the command line, in notebooks, and as arguments of functions."""
 
-import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -14,13 +13,12 @@ Optimizer = Literal["adam", "muon"]
 Mode = Literal["default", "graphs"]  # of torch.compile
 FACTORS = (4, 8)  # of super-resolution
 Loss = Literal["feature", "pixel", "srcnn"]  # of super-resolution
-Enlarging = Literal["feature", "feature_penalised", "pixel"]  # the networks of it that come with the project
+PretrainedLoss = Literal["feature", "feature_penalised", "pixel"]  # the networks of it that come with the project
 Norm = Literal["batch", "instance"]
 Padding = Literal["reflection", "zero"]
 Fit = Literal["crop", "stretch"]  # how a photograph becomes a square
 StyleForm = Literal["mean", "sum"]
 Upsampling = Literal["transposed", "resize"]
-PRECISIONS = get_args(Precision)
 
 
 class RangeError(ReplicationError):
@@ -98,7 +96,7 @@ RANGES = {
     "optimizer": Range(str, among=get_args(Optimizer)),
     "padding": Range(str, among=get_args(Padding)),
     "patch": Range(int, 32, unit="pixels"),
-    "precision": Range(str, among=PRECISIONS),
+    "precision": Range(str, among=get_args(Precision)),
     "repeats": Range(int, 2, unit="rounds"),
     "save_every": Range(float, unit="seconds"),
     "seed": Range(int, 0, 2**63 - 1),
@@ -119,7 +117,7 @@ SEVERAL = {  # lists, and dictionaries by layer, and what each of their values i
 }
 
 
-def check(*optional: str, **values: Any) -> None:
+def check(*, optional: Collection[str] = (), **values: Any) -> None:
     """Raise RangeError for the first value that is outside of its range, or does not go with another.
 
     Args:
@@ -184,11 +182,3 @@ def _check_together(
     weights = [others.get(name) for name in ("content_weight", "style_weight", "tv_weight")]
     if None not in weights and not any(weights):
         raise RangeError("one of content_weight, style_weight, tv_weight must be more than 0")
-
-
-def literal(text: str) -> Any:
-    """The Python value that `text` spells: a number, a list, None; the text itself where it spells none."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return text

@@ -51,7 +51,7 @@ def precision_of(asked: str, device: str) -> str:
 
 
 def dtype_of(asked: str, device: str) -> torch.dtype:
-    """The same as torch's type; see `precision_of`."""
+    """`precision_of` as a `torch.dtype`."""
     return getattr(torch, precision_of(asked, device))
 
 
@@ -111,7 +111,7 @@ def deterministic_cudnn() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """What is made without a device is made on the CPU, by a generator that begins at a seed and is then as before."""
+    """Inside, new tensors are made on the CPU, random ones from `seed`; afterwards the generator is as before."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
@@ -143,11 +143,9 @@ def check_compilation(mode: str, device: str) -> None:
     """Raise where `compile_in_place` cannot be had on a device.
 
     Raises:
-        ValueError: an unknown mode, or graphs without a GPU.
+        ValueError: graphs without a GPU.
         ReplicationError: there is no C++ compiler.
     """
-    if mode not in MODES:
-        raise ValueError(f"a way to compile is {' or '.join(MODES)}; got {mode!r}")
     if mode == "graphs" and device != "cuda":
         raise ValueError("CUDA graphs need a GPU; compile with the default")
     if shutil.which(os.environ.get("CXX", "g++")) is None:

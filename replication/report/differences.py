@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from replication.config import PAPER, SuperResolutionConfig
+from replication.config import PAPER, PAPER_SUPER_RESOLUTION
 from replication.io.checkpoints import NETWORKS, steps_trained
 
 PAPERS = {  # what no setting says
@@ -20,16 +20,14 @@ def network_differences(kind: str) -> pd.DataFrame:
     Args:
         kind: "style" or "super_resolution".
     """
-    paper = PAPER if kind == "style" else SuperResolutionConfig()
+    paper = PAPER if kind == "style" else PAPER_SUPER_RESOLUTION
     rows = [PAPERS[kind] | {"steps in all": paper.steps} | asdict(paper)]
     for path in sorted((NETWORKS / kind).glob("*.json")):
         record = json.loads(path.read_text())
         source = record["provenance"]
-        row = (
-            {"network": path.stem, "painting": source["inputs"][0]["name"]}
-            if kind == "style"
-            else {"network": path.stem}
-        )
+        row = {"network": path.stem}
+        if kind == "style":
+            row["painting"] = source["inputs"][0]["name"]
         row["photographs"] = f"{source['settings']['photographs']['count']:,}"
         made = type(paper)(**record["config"])
         rows.append(row | {"steps in all": steps_trained(record)} | asdict(made))

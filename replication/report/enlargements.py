@@ -8,8 +8,8 @@ from skimage.morphology import dilation, disk
 from skimage.segmentation import find_boundaries
 from torch import Tensor
 
-from replication.evaluation import AUTHORS, MATCHED, Method, enlarged, matched_rows, published, scores
-from replication.io.downloads import SETS, TestPicture
+from replication.evaluation import AUTHORS, MATCHED, Upscaler, enlarged, matched_rows, published, scores
+from replication.io.downloads import SETS, SetPicture
 from replication.io.files import DATA
 from replication.io.images import load_image
 from replication.io.pictures import StandIns
@@ -82,12 +82,16 @@ def beside_papers(rows: Sequence[Row]) -> list[Row]:
 
 
 def examples(
-    sets: dict[str, list[TestPicture]], factor: int, methods: dict[str, Method], rows: Sequence[Row], blur: float = 0.0
+    sets: dict[str, list[SetPicture]],
+    factor: int,
+    upscalers: dict[str, Upscaler],
+    rows: Sequence[Row],
+    blur: float = 0.0,
 ) -> tuple[list[list[Panel]], list[str], dict[str, dict[str, Row]], StandIns]:
     """The examples of Fig. 8 (x4) or 9 (x8): the whole pictures, then a close look, and below it scores and means.
 
     Args:
-        sets, methods, blur: see `score_rows`.
+        sets, upscalers, blur: see `score_rows`.
         rows: those of `score_rows` for this factor.
 
     Returns:
@@ -99,7 +103,7 @@ def examples(
     for (picture, grey), example, box in shown:
         y = cropped(picture.image, factor)
         close = (..., *(slice(round(start * y.shape[2]), round((start + box[2]) * y.shape[2])) for start in box[:2]))
-        large = enlarged(low_resolution(y, factor, blur), methods)
+        large = enlarged(low_resolution(y, factor, blur), upscalers)
         large = {m: large.get(f"{m}{MATCHED}", large[m]) for m in large if not m.endswith(MATCHED)}
         authors = published(example.set, picture.name) if factor == 4 else None
         large |= {} if authors is None else {AUTHORS: authors}
@@ -152,7 +156,7 @@ def _two(score: dict[str, float]) -> str:
     return f"{score['psnr']:.2f} / {score['ssim']:.4f}"
 
 
-def _shown(sets: dict[str, list[TestPicture]], factor: int) -> tuple[list[tuple[TestPicture, Example, Box]], StandIns]:
+def _shown(sets: dict[str, list[SetPicture]], factor: int) -> tuple[list[tuple[SetPicture, Example, Box]], StandIns]:
     """The examples' pictures, each with the square to look at closely, and what they stand in for.
 
     Where one is not in the sets, the first picture that is not shown yet takes its place, if there is one.

@@ -20,7 +20,7 @@ from replication.io.images import to_pixels
 from replication.io.pictures import Picture
 from replication.io.provenance import provenance
 from replication.report.claims import Measure, judge
-from replication.report.tables import checked
+from replication.report.tables import check_table
 
 DPI = 150
 COLORS = ("black", "#d55e00", "#0072b2", "#009e73")  # told apart by the colour-blind; DASHES tell them apart in grey
@@ -201,9 +201,9 @@ def conclude(
     """
     measures = rounded(dict(measures))
     judgement = judge(figure, measures, vars(run))
-    display(checked(judgement))
+    display(check_table(judgement))
     sources = provenance(run, network, inputs) | more
-    judged = {"figure": figure, "claim": judgement.claim.text, "verdict": judgement.verdict, "measures": measures}
+    judged = {"figure": figure, "claim": judgement.claim.text, "verdict": judgement.sentence, "measures": measures}
     drawn = panels(rows, title, f"{judgement.caption} {caption}".strip(), plots, names=names, panel=panel)
     save_figure(figure, drawn, results, sources, judged)
 

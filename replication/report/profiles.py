@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from replication.io.downloads import SETS
 from replication.io.files import ReplicationError
 from replication.io.pictures import PHOTOGRAPHS, Picture, content_picture, style_picture
 from replication.io.provenance import code
-from replication.io.ranges import NAME, PROFILES, RANGES, check, literal
+from replication.io.ranges import NAME, PROFILES, RANGES, check
 from replication.io.runtime import default_device, keep_freed_memory, precision_of
 from replication.loss_network import LAYERS
 from replication.style_transfer import painting_of, style_network
@@ -163,7 +164,7 @@ def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str
     settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
     if missing := [name for name, value in settings.items() if value is None and name not in defaults]:
         raise ReplicationError(f"{missing[0]} must have a value; got None")
-    check(*defaults, **settings)
+    check(optional=defaults, **settings)
     for name in settings.keys() & {"baselines", "large_baselines"}:  # each painting has one at most
         settings[name] = min(settings[name], len(settings["styles"]))
     styles = STYLES.get(notebook, [])
@@ -185,5 +186,7 @@ def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
 
 def _read(value: Any) -> Any:
     """What a text spells, a list where it is a tuple; all else as it is."""
-    value = literal(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(value)
     return list(value) if isinstance(value, tuple) else value

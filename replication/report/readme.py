@@ -15,7 +15,7 @@ from replication.evaluation import AUTHORS, NAMES, matched_rows
 from replication.io.downloads import SETS
 from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
 from replication.report.copies import retell
-from replication.report.runner import heading
+from replication.report.runner import title_of
 from replication.report.summary import overview, shown_profile
 
 README = ROOT / "README.md"
@@ -158,7 +158,7 @@ def gallery(profile: str) -> str:
         if copy.exists():
             seconds = nbformat.read(copy, as_version=4).metadata["papermill"]["duration"]
             minutes, links = f"{seconds / 60:.0f}", f"{links}, [executed](figures/{profile}/notebooks/{path.name})"
-        rows.append(f"| {picture} | **{path.stem[:2]}** {heading(path)}<br>{links} | {minutes} |")
+        rows.append(f"| {picture} | **{path.stem[:2]}** {title_of(path)}<br>{links} | {minutes} |")
     return "\n".join(rows)
 
 

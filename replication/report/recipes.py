@@ -107,8 +107,8 @@ QUEUES: dict[str, dict[str, Job]] = {
 def train_all(images: str, profile: str, out: Path | str = "training", only: Sequence[str] = ()) -> None:
     """Work off the queue of a profile; the same call goes on where it was stopped.
 
-    A network is done where that of the project has the very configuration of its recipe, or, if it is there for others
-    to start from, where these are done. One that is trained takes the place of the project's with the paper's profile;
+    A network is done where the project has one of the very configuration of its recipe; one that others start from is
+    done where those are. One that is trained takes the place of the project's with the paper's profile;
     overnight only where the project has none of its name, since which of two is better somebody has to look at.
 
     Args:

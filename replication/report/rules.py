@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-REPLICATED, EXCEEDED, DIFFERS = "replicated", "exceeded", "differs"
+REPLICATED, PARTLY, EXCEEDED, DIFFERS = "replicated", "partly replicated", "exceeded", "differs"
 NOT_REPLICATED, NOT_RUN = "not replicated", "not run at this scale"
 KINDS = ("near", "between", "above", "below")
 
@@ -74,5 +74,5 @@ def verdict_on(verdicts: Iterable[str]) -> str:
         word = EXCEEDED if set(ran) == {EXCEEDED} else REPLICATED
         return word if len(ran) == len(verdicts) else f"{word} as far as run"
     if any(good):
-        return f"partly {REPLICATED}"
+        return PARTLY
     return DIFFERS if set(ran) == {DIFFERS} else NOT_REPLICATED

@@ -69,7 +69,7 @@ def run_notebooks(
             that does not fit, or no VGG-16 weights.
     """
     need_checkout("figures")
-    check("time_limit", time_limit=time_limit)
+    check(optional=("time_limit",), time_limit=time_limit)
     runs = {notebook: _parameters(notebook, profile, parameters or {}) for notebook in _selected(only)}
     print(f"VGG-16 weights: {vgg16_weights().source}")
     print(f"\n{_text(_plan(runs, profile, resume))}")
@@ -79,7 +79,7 @@ def run_notebooks(
         if resume and _is_done(notebook, profile, values):
             retell(notebook, profile)
         else:
-            print(f"\n[{number}/{len(runs)}] {notebook.stem}: {heading(notebook)}", flush=True)
+            print(f"\n[{number}/{len(runs)}] {notebook.stem}: {title_of(notebook)}", flush=True)
             before, started = _files(profile), time.monotonic()
             error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
             result, seconds = "FAILED" if error else "done", time.monotonic() - started
@@ -103,7 +103,7 @@ def _selected(only: Sequence[str]) -> list[Path]:
     return [path for path in notebooks if not only or path.stem in only or path.stem[:2] in only]
 
 
-def heading(notebook: Path) -> str:
+def title_of(notebook: Path) -> str:
     """What a notebook regenerates: the heading of its first cell."""
     return nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0].lstrip("# ")
 

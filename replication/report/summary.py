@@ -9,11 +9,12 @@ import pandas as pd
 from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
+from replication.config import PAPER, PAPER_SUPER_RESOLUTION
 from replication.io.checkpoints import NETWORKS, steps_trained
 from replication.io.files import FIGURES, sha256
 from replication.report.claims import Claim, Finding, Judgement, claims, judge_record
 from replication.report.profiles import profile_settings
-from replication.report.rules import EXCEEDED, NOT_RUN, REPLICATED, verdict_on
+from replication.report.rules import EXCEEDED, NOT_RUN, PARTLY, REPLICATED, verdict_on
 from replication.report.tables import coloured
 
 SORT = """<script>
@@ -39,7 +40,7 @@ def sources(profile: str) -> dict[str, str]:
 
 
 def judgements(profile: str) -> dict[str, Judgement]:
-    """The verdict on each figure, by its name; of one that there is not, no check was run."""
+    """The verdict on each figure, by its name; a figure without a file counts as not run."""
     return {figure: _judgement(claim, _path(profile, figure)) for figure, claim in claims().items()}
 
 
@@ -48,8 +49,8 @@ def overview(profile: str) -> pd.DataFrame:
     rows = []
     for judgement in judgements(profile).values():
         first, (hold, ran) = judgement.first, judgement.held
-        word = judgement.word + f", {hold} of {ran}" * judgement.word.startswith("partly")
-        rows.append((judgement.claim.title, first.check.paper, first.ours or "not run", word))
+        verdict = judgement.verdict + f", {hold} of {ran}" * (judgement.verdict == PARTLY)
+        rows.append((judgement.claim.title, first.check.paper, first.ours or "not run", verdict))
     return pd.DataFrame(rows, columns=["figure", "paper", "ours", "verdict"])
 
 
@@ -122,9 +123,9 @@ def _scale(source: dict[str, Any]) -> str:
     if "photographs" in source:
         those = source["photographs"]
         parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
-    folder, networks, full = "super_resolution", source.get("networks", []), 200_000
+    folder, networks, full = "super_resolution", source.get("networks", []), PAPER_SUPER_RESOLUTION.steps
     if source["notebook"] in TRAINED:
-        folder, networks, full = "style", settings.get("styles") or [settings["style"]], 40_000
+        folder, networks, full = "style", settings.get("styles") or [settings["style"]], PAPER.steps
     paths = [NETWORKS / folder / f"{name}.json" for name in networks]
     trained = [steps_trained(json.loads(path.read_text())) for path in paths if path.exists()]
     if trained:

@@ -9,15 +9,16 @@ from pandas.io.formats.style import Styler
 
 from replication.io.files import FIGURES, rounded, write_atomically, write_json
 from replication.report.claims import Judgement
+from replication.report.rules import DIFFERS, EXCEEDED, NOT_REPLICATED, NOT_RUN, PARTLY, REPLICATED
 
 Rows = Sequence[dict[str, Any]]
 COLOURS = {  # by how a verdict begins
-    "replicated": "#c8e6c9",
-    "exceeded": "#b2dfdb",
-    "partly": "#fff3c4",
-    "differs": "#ffe0b2",
-    "not replicated": "#ffcdd2",
-    "not run": "#eeeeee",
+    REPLICATED: "#c8e6c9",
+    EXCEEDED: "#b2dfdb",
+    PARTLY: "#fff3c4",
+    DIFFERS: "#ffe0b2",
+    NOT_REPLICATED: "#ffcdd2",
+    NOT_RUN: "#eeeeee",
 }
 
 
@@ -59,7 +60,7 @@ def _form(numbers: Sequence[float]) -> str:
     return f"{{:,.{max(0, min(4, 2 - math.floor(math.log10(least))))}f}}"
 
 
-def checked(judgement: Judgement) -> Styler:
+def check_table(judgement: Judgement) -> Styler:
     """The checks of a figure as a notebook shows them, each with its verdict; what is no headline is a proxy."""
     rows = [
         {
@@ -73,7 +74,7 @@ def checked(judgement: Judgement) -> Styler:
         for found in judgement.findings
     ]
     places = "; ".join(f"in place of {papers}: {ours}" for papers, ours in judgement.stand_ins.items())
-    title = f"{judgement.claim.title}: {judgement.word}" + f" ({places})" * bool(places)
+    title = f"{judgement.claim.title}: {judgement.verdict}" + f" ({places})" * bool(places)
     return coloured(table(rows)).set_caption(title)
 
 
@@ -84,7 +85,7 @@ def coloured(style: Styler) -> Styler:
 
 
 def colour_of(verdict: str) -> str:
-    """Of a verdict."""
+    """The colour of a verdict."""
     return next(colour for start, colour in COLOURS.items() if verdict.startswith(start))
 
 

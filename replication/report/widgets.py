@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
-from replication.evaluation import MATCHED, Method, enlarged, network_digests
+from replication.evaluation import MATCHED, Upscaler, enlarged, network_digests
 from replication.io.files import FIGURES
 from replication.io.images import from_pixels, to_pixels
 from replication.io.pictures import Picture
@@ -177,19 +177,19 @@ class BlindTest(View):
     Args:
         pictures: to choose from.
         count: how many to show, all where there are fewer.
-        methods: see `evaluation.methods`; those of a factor of 4.
+        upscalers: see `evaluation.methods`; those of a factor of 4.
         sources: from `provenance`; its "seed" draws.
     """
 
     NAME = "table_blind_test"
 
     def __init__(
-        self, pictures: Sequence[Picture], count: int, methods: dict[str, Method], sources: dict[str, Any]
+        self, pictures: Sequence[Picture], count: int, upscalers: dict[str, Upscaler], sources: dict[str, Any]
     ) -> None:
         self.pictures = {picture.name: picture.image for picture in pictures}
         digests = network_digests()
         self.sources = sources | {"networks": {name: digests[name] for name in ("srcnn_x4", "x4_feature")}}
-        self.methods = {name: methods[name] for name in BLIND}
+        self.upscalers = {name: upscalers[name] for name in BLIND}
         drawn, self.rows = random.Random(sources["seed"]), []
         for row in self._chosen_before():
             self.rows.append(self._row(row["picture"], row["left"], row["right"], row["chosen"]))
@@ -223,7 +223,7 @@ class BlindTest(View):
         """The two images that are shown, left and right; the last ones at the end."""
         row = self.rows[-1 if self.number is None else self.number]
         small = low_resolution(cropped(self.pictures[row["picture"]], 4), 4)
-        large = enlarged(small, self.methods)
+        large = enlarged(small, self.upscalers)
         return [large[BLIND[row[side]]] for side in ("left", "right")]
 
     def still(self) -> Tensor:

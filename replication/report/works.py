@@ -175,7 +175,7 @@ def repeated(call: Callable[[], Any]) -> Call:
 
 
 def drop(result: Any) -> None:
-    """A timed call returns how often it did its work, or nothing."""
+    """Discard a result: a timed call returns how often it did its work, or nothing."""
 
 
 WORKS: dict[str, dict[str, Builder]] = {

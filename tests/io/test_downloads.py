@@ -20,7 +20,7 @@ from filelock import FileLock
 from replication.baseline import white_noise
 from replication.evaluation import luminance_scores
 from replication.io import downloads as module
-from replication.io.downloads import SETS, DownloadError, cached, evaluation_set
+from replication.io.downloads import SETS, cached, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
 from replication.io.images import load_image, pixel_digest, save_image, square
@@ -238,7 +238,7 @@ def test_a_server_that_does_not_answer_is_one_line_and_not_asked_again(small_set
         messages = []
         for _ in range(2):
             start = time.monotonic()
-            with pytest.raises(DownloadError) as raised:
+            with pytest.raises(ReplicationError) as raised:
                 evaluation_set("set5")
             messages.append(str(raised.value))
         assert time.monotonic() - start < 1

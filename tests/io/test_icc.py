@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from replication.io.deep import png
-from replication.io.icc import SRGB, deep_converted
+from replication.io.icc import SRGB, converted_16
 from replication.io.image_files import Transform, transform_files
 from replication.io.images import load_frame, to_pixels
+from replication.io.sixteen_bit import png
 
 WIDE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))  # Adobe RGB, for D50
 CURVES = {
@@ -68,30 +68,30 @@ def reference(pixels, source, target):
 def test_it_is_that_of_little_cms(colours, name):
     own = profile(name)
     for source, target in ((own, SRGB), (SRGB, own)):
-        found = deep_converted(colours.astype(np.uint16) * 257, source, target) / 257
+        found = converted_16(colours.astype(np.uint16) * 257, source, target) / 257
         assert np.abs(found - reference(colours, source, target)).max() < 0.52
     given = colours[16:].astype(int) * 257 + 99
-    there = deep_converted(given.astype(np.uint16), SRGB, own)
-    assert np.abs(deep_converted(there, own, SRGB) - given).max() <= 3
+    there = converted_16(given.astype(np.uint16), SRGB, own)
+    assert np.abs(converted_16(there, own, SRGB) - given).max() <= 3
 
 
 @pytest.mark.parametrize("name", CURVES)
 def test_grey_has_a_curve_alone(colours, name):
     own = profile(name, b"GRAY")
-    found = deep_converted(colours[..., :1].astype(np.uint16) * 257, own, SRGB) / 257
+    found = converted_16(colours[..., :1].astype(np.uint16) * 257, own, SRGB) / 257
     assert np.abs(found - reference(colours[..., 0], own, SRGB)).max() < 0.52
 
 
 def test_a_result_of_16_bits_is_in_the_profile_of_its_photograph(tmp_path, colours):
-    own, deep = profile("power"), colours[16:].astype(np.uint16) * 257 + 99
-    (tmp_path / "a.png").write_bytes(png([deep], None, own))
+    own, pixels = profile("power"), colours[16:].astype(np.uint16) * 257 + 99
+    (tmp_path / "a.png").write_bytes(png([pixels], None, own))
     given = load_frame(tmp_path / "a.png")
     assert np.abs(given.image[0].permute(1, 2, 0).numpy() * 255 - reference(colours[16:], own, SRGB)).max() < 1
     for name in ("b.png", "b.tif"):
         assert transform_files([tmp_path / "a.png"], tmp_path / name, Transform(lambda image, _: image)) == []
         kept = load_frame(tmp_path / name)
         assert kept.profile == own
-        assert kept.deep
+        assert kept.sixteen_bit
         assert (kept.image - given.image).abs().max() < 3 / 65535
 
 
@@ -99,6 +99,6 @@ def test_a_result_of_16_bits_is_in_the_profile_of_its_photograph(tmp_path, colou
 def test_a_profile_that_does_not_fit_is_ignored_with_a_word(tmp_path, colours, caplog, other):
     (tmp_path / "a.png").write_bytes(png([colours.astype(np.uint16) * 257], None, other))
     frame = load_frame(tmp_path / "a.png")
-    assert frame.deep
+    assert frame.sixteen_bit
     assert np.array_equal(to_pixels(frame.image), colours)
     assert "a.png: its ICC profile does not fit and is ignored" in caplog.text

@@ -11,7 +11,7 @@ from PIL import Image
 from replication.io import photographs as module
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, resize, save_image, square, to_pixels
-from replication.io.photographs import ImageDataset, load_photographs, photographs_of, training_photographs_on
+from replication.io.photographs import ImageDataset, load_photographs, photographs_of, photographs_on_device
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture, validation_pictures
 from replication.io.ranges import RangeError
 
@@ -123,7 +123,7 @@ def test_processes_that_are_to_compute_on_the_cpu_meet_there_where_there_are_gpu
     monkeypatch.setattr(torch.distributed, "init_process_group", begun.append)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: begun.append("ended"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with training_photographs_on(str(folder), side=48):
+    with photographs_on_device(str(folder), side=48):
         pass
     assert begun == ["gloo", "ended"]
 

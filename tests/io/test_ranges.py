@@ -38,10 +38,10 @@ def test_every_parameter_of_a_notebook_has_its_range(path):
     parameters = papermill.inspect_notebook(str(path))
     assert parameters.keys() - {"profile"} <= RANGES.keys() | SEVERAL.keys()
     values = {name: ast.literal_eval(about["default"]) for name, about in parameters.items()}
-    check(*values, **values)
+    check(optional=values, **values)
     for profile in PROFILES:
         settings = profile_settings(path.stem, profile)
-        check(*settings, **settings)
+        check(optional=settings, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -113,5 +113,5 @@ def test_the_message_names_parameter_range_and_value(values, message):
 def test_what_is_in_its_range_passes_and_so_does_what_has_none():
     check(steps=1, lr_decay=1, warmup=0, tv_weight=0, style_weight=1e-9, seed=2**63 - 1, tile=4, size=44)
     check(steps=np.int64(3), learning_rate=np.float32(0.5), content_weight=2, images=1, nothing=-1, flip=True)
-    check("blur", blur=None)
+    check(optional=("blur",), blur=None)
     check(sizes=[256, 512], counts=[4, 4], precisions=("float32",), tv_strength={"relu1_1": 0, "relu2_1": 0})

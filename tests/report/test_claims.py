@@ -32,7 +32,7 @@ def test_the_verdict_in_a_figures_file_is_that_of_todays_rules(figure):
     judgement = judge_record(found)
     assert judgement.claim.figure == found["figure"] == figure
     assert judgement.claim.text == found["claim"]
-    assert judgement.verdict == found["verdict"]
+    assert judgement.sentence == found["verdict"]
 
 
 def verdict(figure, check, value, **changed):
@@ -143,7 +143,7 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
     assert [check.group for check in one_claim.checks] == ["", "", "PSNR of each", "PSNR of each"]
     assert (one_claim.checks[3].paper, one_claim.checks[3].rule.text) == ("28.40 dB", "28.40 ± 0.10")
     judgement = judge("table1", MEASURES, {"sizes": [256, 512], "steps": 100})
-    assert judgement.word == "replicated"
+    assert judgement.verdict == "replicated"
     assert [str(found) for found in judgement.findings] == [
         "it is large: 4.0 dB (deviation 0.5) (over 3.0)",
         "differs: it is liked: 50% (96% ± 2%)",
@@ -157,7 +157,7 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
 def test_what_is_no_number_is_not_judged(one_claim):
     for value in (math.nan, math.inf, (math.nan, 0.5)):
         judgement = judge("table1", MEASURES | {"first": value}, {"sizes": [256], "steps": 100})
-        assert re.search(r"not run at this scale: it is large \(measured as (nan|inf)\)", judgement.verdict)
+        assert re.search(r"not run at this scale: it is large \(measured as (nan|inf)\)", judgement.sentence)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_what_is_no_number_is_not_judged(one_claim):
 )
 def test_why_a_check_was_not_run(one_claim, settings, reason):
     judgement = judge("table1", MEASURES, settings)
-    assert f"not run at this scale: it is liked ({reason})" in judgement.verdict
-    assert judgement.word == "replicated"  # it is a proxy
+    assert f"not run at this scale: it is liked ({reason})" in judgement.sentence
+    assert judgement.verdict == "replicated"  # it is a proxy
     assert ("In place of The Muse: wave." in judgement.caption) == ("stand_ins" in settings)
 
 

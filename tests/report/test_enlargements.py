@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from replication.evaluation import AUTHORS, MATCHED
-from replication.io.downloads import TestPicture
+from replication.io.downloads import SetPicture
 from replication.io.files import ROOT
 from replication.io.images import resize
 from replication.io.pictures import content_picture
@@ -23,7 +23,7 @@ SETS = ("set5", "set14", "bsd100")
 
 
 def picture(name):
-    return TestPicture(content_picture("coffee")._replace(image=PHOTOGRAPH, name=name), False)
+    return SetPicture(content_picture("coffee")._replace(image=PHOTOGRAPH, name=name), False)
 
 
 def methods(factor):

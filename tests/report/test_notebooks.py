@@ -39,7 +39,7 @@ def record(folder, figure):
 def check_what_was_said_and_made(folder, number):
     notebook = NOTEBOOKS[number]
     said = (folder / "said.txt").read_text()
-    assert f"[1/1] {notebook.stem}: {runner.heading(notebook)}" in said
+    assert f"[1/1] {notebook.stem}: {runner.title_of(notebook)}" in said
     name, result, _, files = said.splitlines()[-1].split()
     assert (name, result) == (notebook.stem, "done")
     assert int(files) >= 3

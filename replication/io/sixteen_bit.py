@@ -1,7 +1,6 @@
 """Pictures of 16 bits a channel: of their colours Pillow reads the high bytes alone, and it cannot write them."""
 
 import io
-import struct
 import sys
 import zlib
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, TiffTags
 
 from replication.io.files import ReplicationError
-from replication.io.icc import deep_to_srgb
+from replication.io.icc import to_srgb_16
 
 ORIENTATION = 0x0112  # EXIF's tag
 TURNS = {3: 2, 4: 2, 5: -1, 6: -1, 7: 1, 8: 1}  # a quarter to the left, by EXIF's orientation
@@ -20,10 +19,10 @@ MIRRORED = (2, 4, 5, 7)
 INVERTED, GREY, RGB = 0, 1, 2  # how TIFF has colours
 PLANES, SIGNED, FLOAT = 2, 2, 3
 MULTIPLIED, SEPARATE = 1, 2  # the kinds of TIFF's transparency
-CHUNK = 2**30  # bytes; PNG takes less than twice as many
+HEADER = 33  # bytes of PNG, its signature and IHDR, which other chunks follow
 
 
-def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
+def sixteen_bit_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The picture that an opened file is at, in sRGB, turned by its EXIF; None where it has not 16 bits.
 
     Returns:
@@ -40,7 +39,7 @@ def deep_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
     pixels = np.ascontiguousarray(np.fliplr(pixels) if orientation in MIRRORED else pixels)
     channels = 3 if pixels.shape[2] > 2 else 1
     colours, alpha = pixels[..., :channels], pixels[..., channels:]
-    return deep_to_srgb(colours, file.info.get("icc_profile"), file.filename), alpha if alpha.size else None
+    return to_srgb_16(colours, file.info.get("icc_profile"), file.filename), alpha if alpha.size else None
 
 
 def _of_png(file: Image.Image) -> np.ndarray | None:
@@ -90,18 +89,14 @@ def _of_tiff(file: Image.Image) -> np.ndarray | None:
 def png(pages: Sequence[np.ndarray], exif: Image.Exif | None = None, icc_profile: bytes | None = None) -> bytes:
     """A file of one picture (H, W, 3 or 4) of 16 bits, each row stored as its difference to the one above."""
     (pixels,) = pages
-    height, width, channels = pixels.shape
-    rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1)
-    up = np.insert(np.diff(rows, axis=0, prepend=rows[:1] * 0), 0, 2, axis=1)
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0))]
-    chunks += [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))] if icc_profile else []
-    chunks += [(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))] if exif else []
+    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), filter=imagecodecs.PNG.FILTER.UP)
     content = io.BytesIO()
-    content.write(b"\x89PNG\r\n\x1a\n")
-    packed = zlib.compress(up)
-    chunks += [(b"IDAT", packed[start : start + CHUNK]) for start in range(0, len(packed), CHUNK)]
-    for name, data in [*chunks, (b"IEND", b"")]:
-        PngImagePlugin.putchunk(content, name, data)
+    content.write(encoded[:HEADER])
+    if icc_profile:
+        PngImagePlugin.putchunk(content, b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
+    if exif:
+        PngImagePlugin.putchunk(content, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    content.write(encoded[HEADER:])
     return content.getvalue()
 
 

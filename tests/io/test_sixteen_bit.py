@@ -109,7 +109,7 @@ def test_the_kinds_of_tiff(tmp_path, pixels, options):
     for channels, more in ((3, {}), (4, {"extrasamples": ["unassalpha"]})):
         tifffile.imwrite(tmp_path / "a.tif", pixels[..., :channels], photometric="rgb", **options, **more)
         frame = load_frame(tmp_path / "a.tif")
-        assert frame.deep
+        assert frame.sixteen_bit
         share = pixels[..., 3:] / 65535 if channels == 4 else 1
         assert np.abs(numbers(frame.image) - (share * pixels[..., :3] + (1 - share) * 65535)).max() < 0.01
         assert channels == 3 or np.abs(numbers(frame.alpha) - pixels[..., 3:]).max() < 0.01
@@ -125,8 +125,8 @@ def test_transparency_that_the_colours_of_tiff_are_multiplied_by(tmp_path, pixel
     assert np.abs(numbers(frame.image) - on_white).max() < 2
 
 
-def test_a_large_png_is_written_in_several_chunks(tmp_path, pixels, monkeypatch):
-    monkeypatch.setattr("replication.io.deep.CHUNK", 1000)
+def test_a_large_png_is_written_in_several_chunks(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 2**16, (100, 200, 3), np.uint16)
     assert transform_files([written(tmp_path / "a.png", pixels)], tmp_path / "b.png", SAME) == []
     assert (tmp_path / "b.png").read_bytes().count(b"IDAT") > 2
     assert np.array_equal(found(tmp_path / "b.png"), pixels[..., :3])
@@ -163,9 +163,9 @@ def test_each_way_to_hold_a_camera(tmp_path, pixels, orientation):
     exif[0x0112] = orientation
     Image.fromarray((pixels[..., :3] >> 8).astype(np.uint8)).save(tmp_path / "a.png", exif=exif)
     with_chunk(written(tmp_path / "b.png", pixels), b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0"))
-    low, deep = (numbers(load_image(tmp_path / name)) for name in ("a.png", "b.png"))
-    assert low.shape == deep.shape
-    assert np.array_equal(low // 257, deep.round() // 256)
+    low, high = (numbers(load_image(tmp_path / name)) for name in ("a.png", "b.png"))
+    assert low.shape == high.shape
+    assert np.array_equal(low // 257, high.round() // 256)
 
 
 def test_pages_each_keep_their_own(tmp_path, pixels):
@@ -174,7 +174,7 @@ def test_pages_each_keep_their_own(tmp_path, pixels):
             file.write(page, photometric="rgb")
     assert transform_files([tmp_path / "a.tif"], tmp_path / "b.tif", SAME) == []
     given, kept = ([*load_frames(tmp_path / name)] for name in ("a.tif", "b.tif"))
-    assert [frame.deep for frame in kept] == [True, False, True]
+    assert [frame.sixteen_bit for frame in kept] == [True, False, True]
     assert all(np.array_equal(a.image, b.image) for a, b in zip(given, kept, strict=True))
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         assert [page.dtype for page in file.pages] == [np.uint16, np.uint8, np.uint16]
@@ -190,7 +190,7 @@ def test_an_animation_is_written_in_8(tmp_path, pixels):
         file.mux(stream.encode(None))
     assert transform_files([tmp_path / "a.png"], tmp_path / "b.png", SAME) == []
     given, kept = ([*load_frames(tmp_path / name)] for name in ("a.png", "b.png"))
-    assert [frame.deep for frame in kept] == [False, False]
+    assert [frame.sixteen_bit for frame in kept] == [False, False]
     assert all((a.image - b.image).abs().max() < 0.501 / 255 for a, b in zip(given, kept, strict=True))
 
 
