@@ -16,6 +16,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcomm
 from replication.config import RECIPES, TILE_ENLARGED, TILE_STYLISED, StyleConfig, SuperResolutionConfig
 from replication.io.arguments import names_in, value_of, words
 from replication.io.files import ReplicationError, explained
+from replication.io.interrupts import heard
 from replication.io.ranges import Precision, PretrainedLoss, RangeError
 
 GO_ON = "the same command goes on"
@@ -189,9 +190,8 @@ class Stylise(Files):
     def run(self) -> int:
         from replication.style_transfer import stylise_files
 
-        options = {"tile": self.tile, "precision": self.precision, "overwrite": self.overwrite}
-        options |= {"size": self.size, "strength": self.strength, "preserve_colours": self.preserve_colours}
-        return _told(stylise_files(self.inputs, self.out, self.style, **options))
+        names = ("size", "strength", "preserve_colours", "tile", "precision", "overwrite")
+        return _told(stylise_files(self.inputs, self.out, self.style, **{name: getattr(self, name) for name in names}))
 
 
 @dataclass(kw_only=True)
@@ -212,9 +212,8 @@ class Upscale(Files):
     def run(self) -> int:
         from replication.super_resolution import upscale_files
 
-        options = {"tile": self.tile, "precision": self.precision, "overwrite": self.overwrite}
-        options |= {"factor": self.factor, "loss": self.loss, "network": self.network, "match": self.match_histogram}
-        return _told(upscale_files(self.inputs, self.out, **options))
+        names = ("factor", "loss", "network", "match_histogram", "tile", "precision", "overwrite")
+        return _told(upscale_files(self.inputs, self.out, **{name: getattr(self, name) for name in names}))
 
 
 @dataclass(kw_only=True)
@@ -237,7 +236,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("replication").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same orderly end as Ctrl-C
+    for number in heard():
+        signal.signal(number, signal.default_int_handler)  # the orderly end of Ctrl-C
     command, debug = None, "--debug" in given
     try:
         arguments = words(given, SEVERAL.get(given[0], ()) if given else ())

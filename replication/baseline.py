@@ -1,5 +1,6 @@
 """Optimisation of pixels (Figs. 3 and 4), and the baseline of section 4.1: style transfer by Gatys et al."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,12 +9,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from replication.io.checkpoints import deferred_interrupts, load_checkpoint, save_checkpoint
+from replication.io.checkpoints import load_checkpoint, load_origins, save_checkpoint
 from replication.io.files import ReplicationError, check_writable, sha256
+from replication.io.interrupts import deferred_interrupts
+from replication.io.provenance import origin
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import deterministic_cudnn, progress_bar
 from replication.lbfgs import HISTORY, LBFGS
 from replication.losses import Objective, Terms, in_range
+
+log = logging.getLogger(__name__)
 
 REPORT = 0.5  # seconds between two looks at the losses, the only time that the device is waited for
 ITERATIONS = 500  # section 4.1
@@ -212,8 +217,14 @@ class _State:
     def attach(self, path: Path, settings: dict[str, Any], save_every: float) -> None:
         """Go on from the file, if it is there, and keep the state in it from now on."""
         self.path, self.settings, self.save_every, self.saved = path, settings, save_every, time.monotonic()
+        here = origin(self.losses.device.type, settings["dtype"].removeprefix("torch."))
+        self.origins = [here]
         if (tensors := load_checkpoint(path, settings)) is None:
             return
+        self.origins = load_origins(path)
+        if not any(each | {"commit": here["commit"]} == here for each in self.origins):
+            log.warning("%s: begun with other code, data, versions or device", path)
+            self.origins.append(here)
         done = tensors.pop("losses").to(self.losses)
         kept = {int(name.split("_")[1]): tensors.pop(name) for name in [*tensors] if name.startswith("image_")}
         missed = [number for number in self.keep if number < len(done) and number not in kept]
@@ -234,7 +245,7 @@ class _State:
         if self.path and due and x.isfinite().all():  # what is lost to NaN does not replace the last good state
             images = {f"image_{number}": image for number, image in self.images.items()}
             tensors = self.optimizer.state() | images | {"losses": self.losses[:iteration]}
-            save_checkpoint(self.path, tensors, self.settings)
+            save_checkpoint(self.path, tensors, self.settings, self.origins)
             self.saved = time.monotonic()
         if stop:
             advice = f"; the same call goes on from {self.path}" if self.path else ""

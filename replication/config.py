@@ -5,7 +5,7 @@ to go on. `ranges` says which values they take.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from replication.io.ranges import (
@@ -62,6 +62,15 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Check, and put values into their canonical form."""
         check(optional=("compiled",), **vars(self))
+
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """What a stopped run goes on with alone; the initial network is told by its digest, not its name.
+
+        While the learning rates do not fall, a run may have more steps than before.
+        """
+        free = ("initial",) if self.lr_decay else ("initial", "steps")
+        return {name: value for name, value in asdict(self).items() if name not in free}
 
 
 @dataclass(frozen=True, kw_only=True)

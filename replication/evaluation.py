@@ -12,8 +12,9 @@ from replication.histograms import histogram_matched
 from replication.io.checkpoints import load_network
 from replication.io.downloads import DIGESTS, SETS, SetPicture, evaluation_set
 from replication.io.files import ReplicationError, data_folder, sha256
-from replication.io.images import load_image, square
+from replication.io.images import load_image
 from replication.io.pictures import PHOTOGRAPHS, Picture, StandIns, content_picture, stand_ins
+from replication.io.pixels import square
 from replication.io.runtime import progress_bar
 from replication.losses import Objective
 from replication.metrics import (

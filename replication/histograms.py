@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication.io.images import to_pixels
+from replication.io.pixels import to_pixels
 
 BAND = 256  # rows of a large image at a time, where it is taken in 8 bits
 

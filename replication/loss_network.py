@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from replication.io.pixels import check_images
 from replication.io.weights import CHANNELS, vgg16_weights
-from replication.networks import check_images
 
 MEAN = (123.68, 116.779, 103.939)  # RGB on the scale 0..255, subtracted in Simonyan's Caffe model
 LAYERS = tuple(f"relu{b}_{c}" for b, filters in CHANNELS.items() for c in range(1, len(filters) + 1))

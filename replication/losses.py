@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
 from replication.config import PAPER
+from replication.io.pixels import check_images
 from replication.io.ranges import check
 from replication.loss_network import LossNetwork
-from replication.networks import check_images
 
 WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
 

@@ -14,7 +14,7 @@ from skimage.measure import label
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
-from replication.io.images import to_pixels
+from replication.io.pixels import to_pixels
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # SSIM as in Wang et al. 2004
 NOTCH = 1 / 128  # cycles a pixel, so a pattern that changes over a few dozen pixels still counts as one that repeats

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from replication.io.pixels import check_images
 from replication.io.ranges import check
 
 FILTERS = (32, 64, 128)  # at full, half and quarter size
@@ -165,16 +166,6 @@ def _applied(layers: nn.Sequential, x: Tensor) -> Tensor:
 def _transformed(layers: nn.Sequential, image: Tensor) -> Tensor:
     """The layers and the scaled tanh, from [0, 1] to [0, 1]."""
     return (1 + torch.tanh(_applied(layers, 2 * image - 1))) / 2
-
-
-def check_images(image: Tensor, smallest: int, what: str = "network") -> None:
-    """Refuse what is no batch of RGB images (B, 3, H, W) in [0, 1], or smaller than so many pixels a side."""
-    if not image.is_floating_point():
-        raise ValueError(f"the {what} takes images in [0, 1]; got {image.dtype}; see `from_pixels`")
-    if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < smallest:
-        raise ValueError(
-            f"the {what} takes images (B, 3, H, W) of at least {smallest} x {smallest} pixels; got {tuple(image.shape)}"
-        )
 
 
 class ResidualBlock(nn.Module):

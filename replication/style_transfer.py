@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from replication.config import PAPER, TILE_STYLISED, StyleConfig
-from replication.io.checkpoints import NETWORKS, load_network, network_file, network_path, state_path
+from replication.io.checkpoints import NETWORKS, check_checkpoint, load_network, network_file, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, is_file_name, transform_files
-from replication.io.images import square
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pictures import Picture, style_picture
+from replication.io.pixels import square
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
 from replication.loss_network import MIN_SIZE
@@ -115,6 +115,7 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
     """
     out, painting = network_path(out), style_picture(style)
     check_machine(config)  # what can be wrong is named before photographs are decoded
+    check_checkpoint(state_path(out), config.lasting | {"style": painting.provenance()})
     _network(config)
     check_folder(images)
     Objective(square(painting.image, MIN_SIZE), **config.objective)
@@ -124,8 +125,22 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
 
 
 def painting_of(record: dict[str, Any]) -> Picture:
-    """The painting that a network was trained on, from its record; see `style_picture`."""
-    return style_picture(record["provenance"]["inputs"][0]["name"])
+    """The painting that a network was trained on, by the name and the digest in its record; see `style_picture`.
+
+    Raises:
+        ReplicationError: it is not here, or another painting has its name.
+    """
+    wanted = record["provenance"]["inputs"][0]
+    try:
+        picture = style_picture(wanted["name"])
+    except ReplicationError:
+        picture = None
+    if picture is None or picture.provenance()["sha256"] != wanted["sha256"]:
+        raise ReplicationError(
+            f"the painting {wanted['name']!r} that the network was trained on is not here, or another one has its "
+            "name; put it into styles/ under REPLICATION_DATA"
+        )
+    return picture
 
 
 def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[str, Any]]:
@@ -144,7 +159,7 @@ def style_names() -> list[str]:
 
 @torch.no_grad()
 def stylise(
-    network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE_STYLISED, label: str = ""
+    network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE_STYLISED, label: str | None = ""
 ) -> Tensor:
     """Transform an image of any size, in tiles where it is larger than one; see `pieces`.
 
@@ -155,6 +170,7 @@ def stylise(
         network: in evaluation mode; see `for_inference`.
         image: (1, 3, H, W) in [0, 1], float32, as is the result.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
+        label: what the progress bars say; None for no bar.
 
     Raises:
         RangeError: a tile that is no multiple of 4.
@@ -214,7 +230,7 @@ def stylise_files(
     if len(styles) > 1 and is_file_name(out):
         raise ReplicationError(f"{out}: it is the name of one file, for several styles; for a folder give {out}/")
 
-    def stylised(image: Tensor, label: str, network: ImageTransformationNetwork) -> Tensor:
+    def stylised(image: Tensor, label: str | None, network: ImageTransformationNetwork) -> Tensor:
         image = image.to(device)
         return blended(stylise(network, image, tile, label), image, strength, preserve_colours)
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from replication.config import PAPER_SUPER_RESOLUTION, TILE_ENLARGED, SuperResolutionConfig
 from replication.histograms import histogram_matched
-from replication.io.checkpoints import NETWORKS, load_network, network_path, state_path
+from replication.io.checkpoints import NETWORKS, check_checkpoint, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import from_pixels, resize, to_pixels
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
+from replication.io.pixels import from_pixels, resize, to_pixels
 from replication.io.ranges import PretrainedLoss, RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
 from replication.io.weights import vgg16_weights
@@ -93,7 +93,10 @@ class SRCNNUpscaler(nn.Module):
 
 @torch.no_grad()
 def upscale(
-    network: SuperResolutionNetwork | SRCNNUpscaler, small: Tensor, tile: int | None = TILE_ENLARGED, label: str = ""
+    network: SuperResolutionNetwork | SRCNNUpscaler,
+    small: Tensor,
+    tile: int | None = TILE_ENLARGED,
+    label: str | None = "",
 ) -> Tensor:
     """Enlarge an image of any size, in tiles where it is larger than one; see `pieces`.
 
@@ -101,6 +104,7 @@ def upscale(
         network: in evaluation mode; see `for_inference`.
         small: (1, 3, H, W) in [0, 1], float32, of which (1, 3, factor H, factor W) in [0, 1] comes out, float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
+        label: what the progress bar says; None for no bar.
 
     Raises:
         RangeError: a tile that is no multiple of 4.
@@ -139,7 +143,7 @@ def upscale_files(
     factor: int = 4,
     loss: str | None = None,
     network: Path | str | None = None,
-    match: bool = True,
+    match_histogram: bool = True,
     tile: int | None = TILE_ENLARGED,
     precision: str = "float32",
     overwrite: bool = False,
@@ -150,7 +154,7 @@ def upscale_files(
         inputs, out, overwrite: see `transform_files`, for the result as well.
         factor, loss: see `pretrained_network`; the loss is "feature" by default.
         network: in place of a loss the file of another network, of the same factor; an SRCNN's will do.
-        match: whether the result gets the histograms of the input.
+        match_histogram: whether the result gets the histograms of the input.
         tile: see `upscale`.
         precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
 
@@ -172,12 +176,12 @@ def upscale_files(
         raise ReplicationError(f"{network} enlarges by {found.factor}, not by {factor}; give --factor {found.factor}")
     found = for_inference(found, dtype_of(precision, device)).to(device)
 
-    def enlarged(small: Tensor, name: str) -> Tensor:
+    def enlarged(small: Tensor, name: str | None) -> Tensor:
         large = upscale(found, small.to(device), tile, name)
         if torch.equal(small[:, :2], small[:, 1:]):  # grey stays grey
             large = (FROM_LUMINANCE * (luminance(large) - 16 / 255)).clamp(0, 1).expand_as(large)
         in_8_bits = torch.equal(small, from_pixels(to_pixels(small)))
-        return histogram_matched(large, small, np.uint8 if in_8_bits else np.uint16) if match else large
+        return histogram_matched(large, small, np.uint8 if in_8_bits else np.uint16) if match_histogram else large
 
     return transform_files(inputs, out, Transform(enlarged, scale=factor), overwrite)
 
@@ -271,6 +275,7 @@ def train_super_resolution_from_files(
     """
     out = network_path(out)
     check_machine(config)  # what can be wrong is named before photographs are decoded
+    check_checkpoint(state_path(out), config.lasting)
     _network(config)
     check_folder(images)
     if config.loss == "feature":

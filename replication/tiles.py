@@ -111,7 +111,7 @@ def shrinkage(layers: nn.Module) -> int:
 
 
 def with_statistics(
-    network: ImageTransformationNetwork, image: Tensor, tile: int, name: str = ""
+    network: ImageTransformationNetwork, image: Tensor, tile: int, name: str | None = ""
 ) -> ImageTransformationNetwork:
     """A copy of a network in evaluation mode, whose instance norms are fixed at what they do to this image, and folded.
 
@@ -123,7 +123,7 @@ def with_statistics(
         network: a style network.
         image: (1, 3, H, W) in [0, 1].
         tile: units of 4 pixels.
-        name: of the image, for the progress bar and errors.
+        name: of the image, for the progress bar and errors; None for no bar.
 
     Raises:
         ReplicationError: there is no space for the temporary file.
@@ -141,7 +141,10 @@ def with_statistics(
     lead = REACH - crop  # how far above and left of its result a block reads, and so where the result is put
     features = _Features(size, lead * len(blocks), dtype, image.device)
     norms = sum(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules())
-    with features.in_a_file(name), progress_bar(norms + 1 + len(blocks), f"{name} statistics".strip()) as bar:
+    with (
+        features.in_a_file(name),
+        progress_bar(norms + 1 + len(blocks), f"{name or ''} statistics".strip(), shown=name is not None) as bar,
+    ):
         _fold(front, scaled, size, tile, bar)
         features.replace(pieces(front, scaled, size, tile, REACH), 0)
         bar.update()
@@ -166,7 +169,7 @@ class _Features:
         self.room, self.dtype, self.device = room, dtype, device
 
     @contextmanager
-    def in_a_file(self, name: str) -> Iterator[None]:
+    def in_a_file(self, name: str | None) -> Iterator[None]:
         """The file has its space from the start: a mapped one that lacks it is fatal."""
         need = math.prod(self.shape) * self.dtype.itemsize
         with tempfile.NamedTemporaryFile() as file:

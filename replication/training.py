@@ -4,7 +4,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 from replication.config import TrainingConfig
 from replication.io.checkpoints import (
     check_network,
-    deferred_interrupts,
     load_checkpoint,
     load_network,
     load_origins,
@@ -26,8 +24,9 @@ from replication.io.checkpoints import (
     save_network,
 )
 from replication.io.files import ReplicationError, rounded, sha256, write_atomically
+from replication.io.interrupts import deferred_interrupts
 from replication.io.pictures import Picture
-from replication.io.processes import check_parts, first_process, own_part
+from replication.io.processes import alone, check_parts, first_process, own_part
 from replication.io.provenance import origin, provenance
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import (
@@ -151,7 +150,7 @@ class Trainer:
                 bar.update()
                 whole = due or not distributed.is_initialized()  # else the sums of the other processes would be lost
                 if stop or last or (whole and time.monotonic() - saved > self.save_every):
-                    self._check(label)
+                    self._check(label, last=stop or last)
                     self._save()
                     saved = time.monotonic()
                 if stop:
@@ -238,21 +237,15 @@ class Trainer:
         tensors |= {f"sum.{name}": value for name, value in self.sums.items()}
         tensors["step"] = torch.tensor(self.step)
         tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-        save_checkpoint(self.path, tensors, self._settings(), self.origins)
-
-    def _settings(self) -> dict[str, Any]:
-        """What has to be the same; while the learning rates do not fall, a run may have more steps than before."""
-        settings = asdict(self.config)
-        for name in ("initial",) if self.config.lr_decay else ("initial", "steps"):  # `inputs` has its digest
-            settings.pop(name)
-        return settings | self.inputs
+        save_checkpoint(self.path, tensors, self.config.lasting | self.inputs, self.origins)
 
     def _load(self, steps: int) -> None:
         """Go on from the state file, if it is there."""
-        tensors = load_checkpoint(self.path, self._settings()) if self.path else None
+        tensors = load_checkpoint(self.path, self.config.lasting | self.inputs) if self.path else None
         if tensors is None:
             return
         self.step = int(tensors.pop("step"))
+        self.bad.fill_(-1)
         self.origins = load_origins(self.path) or [{"commit": "unknown", "sources": "unknown"}]
         if self.step > steps:
             raise ReplicationError(f"{self.path} is at step {self.step}, past {steps}; remove it to start anew")
@@ -263,11 +256,12 @@ class Trainer:
         self.network.load_state_dict(groups["network"])
         self.sums = groups["sum"]
         self.optimizers.load_state(groups["optimizer"])
-        if self.log_path.exists():
-            lines = [json.loads(line) for line in self.log_path.read_text().splitlines()]
-            self.log = [line for line in lines if line["step"] <= self.step]
-        if not self.log and self.step >= min(steps, self.log_every):
-            raise ReplicationError(f"{self.log_path} is gone; put it back, or remove {self.path} to start anew")
+        logged = self.step - int(self.sums.get("steps", 0))  # the step of this run's newest line; 0 where it has none
+        text = self.log_path.read_text() if logged and self.log_path.exists() else ""
+        self.log = [line for line in map(json.loads, text.splitlines()) if line["step"] <= logged]
+        if logged and (not self.log or self.log[-1]["step"] < logged):
+            lost = f"{self.log_path} is gone or cut short"
+            raise ReplicationError(f"{lost}; put it back, or remove {self.path} to start anew")
 
 
 def train_network(
@@ -288,7 +282,8 @@ def train_network(
         ReplicationError, FloatingPointError, KeyboardInterrupt: see `Trainer.run` and `save_network`.
     """
     check_network(trainer.network, network_path(out))  # before the first step
-    lines, config = trainer.run(out.stem), trainer.config
+    with alone(out.with_name(f".{out.stem[:40]}.lock"), f"another process trains {out}; give another file"):
+        lines, config = trainer.run(out.stem), trainer.config
     if first_process():
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed, origins=trainer.origins)
         run.photographs, run.precision = trainer.inputs.get("photographs"), trainer.precision

@@ -12,6 +12,7 @@ from commands import ROOT, run_command
 from filelock import FileLock
 
 from replication.io.files import cache_folder
+from replication.io.interrupts import heard
 
 MARKED = "REPLICATION_DATA_OF_MARKED_TESTS"
 OUT_OF_REACH = "http://127.0.0.1:9"  # a proxy that is not there
@@ -56,12 +57,13 @@ def _data_folder(request, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _main_leaves_nothing():
-    """The level of the log and the handler of SIGTERM, which `main` sets in this process, are as before."""
-    logger, handler = logging.getLogger("replication"), signal.getsignal(signal.SIGTERM)
+    """The level of the log and the signals' handlers, which `main` sets in this process, are as before."""
+    logger, handlers = logging.getLogger("replication"), {number: signal.getsignal(number) for number in heard()}
     level = logger.level
     yield
     logger.setLevel(level)
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -94,8 +96,8 @@ def weights_file(weights, monkeypatch):
 @pytest.fixture(scope="session")
 def photograph():
     """scikit-image's cat, 64 x 64."""
-    from replication.io.images import square
     from replication.io.pictures import content_picture
+    from replication.io.pixels import square
 
     return square(content_picture("chelsea").image, 64)
 

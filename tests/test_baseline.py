@@ -1,7 +1,9 @@
 """L-BFGS on the pixels, and the baseline on real images: what it reaches, that it goes on where it stopped."""
 
+import math
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from scipy.optimize import minimize
 
 from replication import baseline
 from replication.baseline import Adam, gatys, iterations_to, optimise_image, white_noise
+from replication.io import provenance
+from replication.io.checkpoints import load_origins
 from replication.io.files import ReplicationError
-from replication.io.images import square
 from replication.io.pictures import content_picture, style_picture
+from replication.io.pixels import square
 from replication.io.ranges import RangeError
 from replication.io.runtime import precision_of
 from replication.lbfgs import LBFGS
@@ -94,6 +98,24 @@ def test_adam_is_torchs_with_the_image_clipped():
     assert losses[1] == pytest.approx((reference - target).square().sum().item())
 
 
+def test_an_interrupt_during_the_last_evaluation_is_not_lost(photograph, monkeypatch):
+    monkeypatch.setattr(baseline, "REPORT", math.inf)
+    monkeypatch.setattr(baseline, "_finite_mean", lambda losses, label: signal.raise_signal(signal.SIGINT) or 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        gatys(photograph, square(style_picture("great_wave").image, 48), iterations=1)
+
+
+def test_a_run_that_goes_on_with_other_code_says_so(photograph, tmp_path, monkeypatch, caplog):
+    options = {"style": square(style_picture("great_wave").image, 48), "checkpoint": tmp_path / "a"}
+    gatys(photograph, iterations=1, **options)
+    gatys(photograph, iterations=2, **options)
+    assert not caplog.records
+    monkeypatch.setattr(provenance, "sources_digest", lambda: "another")
+    gatys(photograph, iterations=3, **options)
+    assert "a: begun with other code, data, versions or device" in caplog.text
+    assert [each["sources"] for each in load_origins(tmp_path / "a")][1:] == ["another"]
+
+
 ITERATIONS = 60
 
 
@@ -127,6 +149,8 @@ def undisturbed(once):
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(undisturbed, tmp_path, number):
     process = Process(run, tmp_path)
     process.wait_for(tmp_path / "run.checkpoint")
+    while not len(load_file(tmp_path / "run.checkpoint")["losses"]):  # on a slow machine the first has none yet
+        time.sleep(0.01)
     process.send_signal(number)
     stopped = process.wait()
     if number != signal.SIGKILL:

@@ -9,8 +9,9 @@ from commands import run_command
 from replication.config import PAPER, QUICK, RECIPES, StyleConfig, SuperResolutionConfig
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError
-from replication.io.images import save_image, square
+from replication.io.images import save_image
 from replication.io.pictures import content_picture
+from replication.io.pixels import square
 from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork
 from replication.style_transfer import BASE, style_network, train_style_from_files

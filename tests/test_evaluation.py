@@ -16,8 +16,9 @@ from replication.evaluation import (
     style_scores,
 )
 from replication.io.downloads import ReplicationError, SetPicture
-from replication.io.images import resize, save_image, square
+from replication.io.images import save_image
 from replication.io.pictures import content_picture, style_picture
+from replication.io.pixels import resize, square
 from replication.losses import Objective
 from replication.metrics import luminance_scores, sharpness, without_grid
 from replication.networks import ImageTransformationNetwork

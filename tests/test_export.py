@@ -8,8 +8,8 @@ import torch
 
 from replication.export import export_network
 from replication.io.files import ROOT, ReplicationError, sha256
-from replication.io.images import square
 from replication.io.pictures import content_picture
+from replication.io.pixels import square
 from replication.style_transfer import PRETRAINED, style_network, stylise
 from replication.super_resolution import pretrained_network, upscale
 

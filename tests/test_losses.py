@@ -9,8 +9,8 @@ from torchvision.models import vgg16
 from replication.baseline import white_noise
 from replication.config import PAPER
 from replication.io.files import ReplicationError
-from replication.io.images import square
 from replication.io.pictures import content_picture, style_picture
+from replication.io.pixels import square
 from replication.io.weights import CONVOLUTIONS
 from replication.loss_network import MEAN
 from replication.losses import (

@@ -10,8 +10,8 @@ from skimage.color import rgb2gray
 from skimage.filters import sobel
 
 from replication.baseline import white_noise
-from replication.io.images import resize, to_pixels
 from replication.io.pictures import content_picture, subject_mask
+from replication.io.pixels import resize, to_pixels
 from replication.metrics import (
     checkerboard_energy,
     colour_difference,

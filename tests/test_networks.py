@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from replication.io.files import ReplicationError
-from replication.io.images import square, to_pixels
+from replication.io.pixels import square, to_pixels
 from replication.loss_network import LossNetwork
 from replication.networks import (
     ImageTransformationNetwork,

@@ -24,8 +24,9 @@ from conftest import copy_project
 from PIL import Image
 
 from replication.io.files import ROOT, one_line
-from replication.io.images import load_image, resize, save_image
+from replication.io.images import load_image, save_image
 from replication.io.pictures import content_picture
+from replication.io.pixels import resize
 from replication.networks import for_inference
 from replication.style_transfer import blended, style_names, style_network, stylise
 

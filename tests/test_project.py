@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 import replication
 from replication.io.files import ROOT
 from replication.report.profiles import PROFILES, SETTINGS
-from replication.report.summary import shown_profile
+from replication.report.summary import SHOWN
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -99,7 +99,7 @@ def test_a_notebook_is_a_story(path):
 
 def records(kind):
     """The JSON files of the profile that the README shows which hold a "figure" or a "table", with their paths."""
-    found = [(path, json.loads(path.read_text())) for path in tracked(f"figures/{shown_profile()}/*.json")]
+    found = [(path, json.loads(path.read_text())) for path in tracked(f"figures/{SHOWN}/*.json")]
     assert found
     return [(path, record) for path, record in found if kind in record]
 
@@ -108,7 +108,7 @@ def test_executed_copies_and_figures_belong_together():
     for path, record in records("figure"):
         assert list(record) == ["figure", "claim", "verdict", "measures", "results", "provenance"]
         assert record["figure"] == path.stem
-        assert record["provenance"]["profile"] == shown_profile()
+        assert record["provenance"]["profile"] == SHOWN
         assert re.fullmatch(COMMIT, record["provenance"]["commit"])
         assert path.with_suffix(".png").exists() or path.with_suffix(".csv").exists()
         assert (path.parent / "notebooks" / f"{record['provenance']['notebook']}.ipynb").exists()

@@ -19,9 +19,10 @@ from replication.__main__ import main
 from replication.config import StyleConfig
 from replication.io.checkpoints import load_network, save_network
 from replication.io.files import ReplicationError
-from replication.io.images import load_image, resize, save_image, square
+from replication.io.images import load_image, save_image
 from replication.io.photographs import photographs_of
 from replication.io.pictures import content_picture, style_picture
+from replication.io.pixels import resize, square
 from replication.io.ranges import RangeError
 from replication.losses import lattice
 from replication.networks import ImageTransformationNetwork, for_inference

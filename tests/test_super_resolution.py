@@ -18,9 +18,10 @@ from replication.evaluation import mean_scores
 from replication.histograms import BAND, histogram_matched
 from replication.io.checkpoints import load_network, save_network, steps_trained, training_log
 from replication.io.files import ReplicationError, sha256
-from replication.io.images import load_image, resize, save_image, square, to_pixels
+from replication.io.images import load_image, save_image
 from replication.io.photographs import photographs_of
 from replication.io.pictures import PHOTOGRAPHS, content_picture
+from replication.io.pixels import resize, square, to_pixels
 from replication.io.ranges import RangeError
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice
@@ -130,7 +131,7 @@ def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match)
         "x4": {"loss": "pixel"},
         "x8": {"factor": 8},
     }.items():
-        assert upscale_files(files, tmp_path / name, match=match, **options) == []
+        assert upscale_files(files, tmp_path / name, match_histogram=match, **options) == []
         grey = load_image(tmp_path / name / "grey.png")
         assert torch.equal(grey[:, :2], grey[:, 1:])
         enlarged = bicubic(load_image(tmp_path / "grey.png"), 8 if name == "x8" else 4)

@@ -10,8 +10,8 @@ import torch
 
 from replication import style_transfer, super_resolution, tiles
 from replication.io.files import ReplicationError
-from replication.io.images import resize
 from replication.io.pictures import content_picture
+from replication.io.pixels import resize
 from replication.io.ranges import RangeError
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
 from replication.report.timing import peak_memory

@@ -142,6 +142,91 @@ def test_the_log_of_a_run_that_was_stopped_between_two_lines_is_that_of_an_undis
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == resumed
 
 
+def stopping(at):
+    """Losses of a run that Ctrl-C reaches in this step."""
+
+    def stop(predict, images, step):
+        if step == at:
+            signal.raise_signal(signal.SIGINT)
+        return losses(predict, images)
+
+    return stop
+
+
+def test_an_interrupt_while_the_last_state_is_written_is_not_lost(tmp_path, monkeypatch):
+    save = Trainer._save
+    monkeypatch.setattr(Trainer, "_save", lambda self: (save(self), signal.raise_signal(signal.SIGINT)))
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "a", steps=2).run()
+    assert load_file(tmp_path / "a")["step"] == 2
+
+
+def test_a_run_without_a_line_of_the_log_yet_goes_on_with_lines_more_often(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "a", losses=stopping(2)).run()
+    run = trainer(tmp_path / "a")
+    run.log_every = 2
+    assert [line["step"] for line in run.run()] == [4, 6, 8, 10]
+
+
+def test_a_log_that_is_cut_short_is_refused(tmp_path):
+    trainer(tmp_path / "a").run(until=8)
+    log = tmp_path / "a.jsonl"
+    log.write_text(log.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(ReplicationError, match="a.jsonl is gone or cut short; put it back"):
+        trainer(tmp_path / "a").run()
+
+
+def test_the_lines_of_a_run_that_was_removed_are_not_those_of_the_next(tmp_path):
+    trainer(tmp_path / "a", steps=2).run()
+    (tmp_path / "a").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "a", losses=stopping(2), seed=1).run()
+    assert [line["step"] for line in trainer(tmp_path / "a", seed=1).run()] == [4, 8, 10]
+
+
+def test_an_interrupt_does_not_hide_that_the_parameters_are_lost(tmp_path):
+    def broken(predict, images, step):
+        terms = stopping(2)(predict, images, step)
+        return terms | ({"level": (0 * terms["level"]).sqrt()} if step == 2 else {})
+
+    with pytest.raises(FloatingPointError, match="the parameters are not finite after step 3"):
+        trainer(tmp_path / "a", losses=broken).run()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_trainer_goes_on_from_the_last_good_state_when_its_loss_is_mended(tmp_path):
+    def broken(predict, images, step):
+        terms = losses(predict, images)
+        return terms | {"pixel": terms["pixel"] * (torch.nan if step == 6 else 1)}
+
+    run = trainer(tmp_path / "a", losses=broken, save_every=0)
+    with pytest.raises(FloatingPointError):
+        run.run()
+    run.losses = losses
+    assert run.run()[-1]["step"] == 10
+
+
+def finished(folder):
+    """A training to its end, in a process of its own, that says when it has begun."""
+    run = trainer(folder / "a.state.safetensors", steps=10_000, inputs={"photographs": {}})
+    run.batch = lambda step: (folder / "begun").touch() or batch(step)
+    train_network(run, folder / "a.safetensors", "train", None)
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_train_one_file(tmp_path):
+    first = Process(finished, tmp_path)
+    first.wait_for(tmp_path / "begun")
+    other = trainer(tmp_path / "a.state.safetensors", inputs={"photographs": {}})
+    with pytest.raises(ReplicationError, match=r"another process trains .*a.safetensors; give another file"):
+        train_network(other, tmp_path / "a.safetensors", "train", None)
+    assert other.step == 0
+    first.send_signal(signal.SIGTERM)
+    assert "KeyboardInterrupt: stopped after" in first.wait().stderr
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 STEPS = 40
 
 
@@ -250,7 +335,7 @@ def test_a_run_is_of_the_commit_that_it_began_at_and_names_those_that_it_went_on
 def test_without_its_log_a_run_does_not_go_on(tmp_path):
     trainer(tmp_path / "a.state", steps=10).run(until=5)
     (tmp_path / "a.jsonl").unlink()
-    with pytest.raises(ReplicationError, match=r"a.jsonl is gone; put it back, or remove .*a.state"):
+    with pytest.raises(ReplicationError, match=r"a.jsonl is gone or cut short; put it back, or remove .*a.state"):
         trainer(tmp_path / "a.state", steps=10).run()
 
 

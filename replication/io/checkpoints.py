@@ -1,10 +1,7 @@
-"""States of long runs, the interrupts that should not lose them, and trained networks, as safetensors files."""
+"""States of long runs and trained networks, as safetensors files."""
 
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,50 +61,40 @@ def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Ten
     """
     if not Path(path).exists():
         return None
+    saved, tensors = _read(path)
+    _compare(path, saved, settings, {**saved, **settings})
+    return tensors
+
+
+def check_checkpoint(path: Path | str, settings: dict[str, Any]) -> None:
+    """Raise as `load_checkpoint` does, by these settings alone, where the others are not known yet."""
+    if Path(path).exists():
+        _compare(path, _read(path)[0], settings, settings)
+
+
+def _read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The settings and the tensors of a checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             saved = json.loads((file.metadata() or {})["settings"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return saved, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise ReplicationError(
             f"{path} is damaged or no checkpoint ({reason(error)}); remove it to start anew"
         ) from error
+
+
+def _compare(path: Path | str, saved: dict[str, Any], settings: dict[str, Any], names: Iterable[str]) -> None:
     settings = json.loads(_json(settings))
-    other = [name for name in {**saved, **settings} if saved.get(name) != settings.get(name)]
-    if other:
+    if other := [name for name in names if saved.get(name) != settings.get(name)]:
         raise ReplicationError(
             f"{path} belongs to a run with another {', '.join(other)}; use another file, or remove it to start anew"
         )
-    return tensors
 
 
 def _json(value: Any) -> str:
     """With the numbers of NumPy as numbers."""
     return json.dumps(value, default=lambda number: number.item())
-
-
-@contextmanager
-def deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C and SIGTERM are noted rather than raised; the function that it gives tells whether one came.
-
-    A second one is raised at once. Outside the main thread, which alone receives signals, nothing is changed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    noted: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if noted:
-            raise KeyboardInterrupt
-        noted.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(noted)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def network_path(path: Path | str) -> Path:
@@ -155,8 +142,11 @@ def check_network(network: nn.Module, path: Path | str) -> nn.Module:
             like = type(network)(**network.configuration)
     except (AttributeError, TypeError) as error:
         raise ReplicationError(f"{path}: `configuration` has to hold the arguments of {name}; {error}") from error
-    if like.state_dict().keys() != network.state_dict().keys():
+    wanted, found = ({name: value.shape for name, value in each.state_dict().items()} for each in (like, network))
+    if wanted.keys() != found.keys():
         raise ReplicationError(f"{path}: without its batch norms, which `for_inference` folds, it cannot be read again")
+    if other := [name for name in wanted if wanted[name] != found[name]]:
+        raise ReplicationError(f"{path}: by `configuration` {other[0]} has another shape, {tuple(wanted[other[0]])}")
     return network
 
 
@@ -214,7 +204,7 @@ def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any])
     columns = {name: [line[name] for line in log] for name in names}
     losses = {name: values[-1] for name, values in columns.items() if name not in ("step", "learning_rate")}
     settings = asdict(config)
-    settings["initial"] = settings["initial"] and Path(settings["initial"]).stem
+    settings["initial"] = settings["initial"] and Path(settings["initial"]).name.removesuffix(".safetensors")
     return {"config": settings, "final_losses": losses, "provenance": provenance, "log": columns}
 
 

@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from replication.io.files import DATA, ReplicationError, cache_folder, cause, data_folder, reason
-from replication.io.images import FORMATS, format_of, load_image, pixel_digest
+from replication.io.images import FORMATS, format_of, load_image
 from replication.io.pictures import Picture
+from replication.io.pixels import pixel_digest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its tqdm wants widgets in a notebook

@@ -21,18 +21,18 @@ from replication.io.images import (
     image_size,
     load_frame,
     load_frames,
-    resize,
     save_frames,
 )
+from replication.io.pixels import resize
 from replication.io.ranges import RangeError
-from replication.io.video import CONTAINERS, is_video, transform_video, video_size
+from replication.io.video import CONTAINERS, OTHER_VIDEOS, is_video, transform_video, video_size
 
 log = logging.getLogger(__name__)
 
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 
 
-def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warning) -> list[Path]:
+def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warning, told: bool = True) -> list[Path]:
     """The images of a folder and its subfolders, by extension, in the order of their paths.
 
     Hidden files and folders, and those of operating systems, are left out. A folder that is linked to counts once.
@@ -40,6 +40,7 @@ def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warn
     Args:
         folder: where to look.
         unreadable: is told of each subfolder that cannot be read, and of each link that leads nowhere, in one line.
+        told: whether the log says which other files there are.
     """
     found, others = [], Counter()
     for path in _files(Path(folder), unreadable):
@@ -47,7 +48,7 @@ def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warn
             found.append(path)
         else:
             others[path.suffix.lower() or "no suffix"] += 1
-    if others:
+    if told and others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
         log.warning("left out of %s, files of other kinds: %s", folder, kinds)
     return sorted(found)
@@ -67,6 +68,12 @@ def _files(folder: Path, unreadable: Callable[[str], None]) -> Iterator[Path]:
                 folders.clear()
                 continue
             seen.add(here)
+            try:
+                os.stat(os.path.join(parent, os.curdir))
+            except OSError as error:  # the names in it can be read, and what they name cannot
+                unreadable(f"{parent} cannot be entered ({error.strerror}); check its permissions")
+                folders.clear()
+                continue
             folders[:] = [name for name in sorted(folders) if not _hidden(name)]
             waiting += [Path(parent, name) for name in folders if os.path.islink(os.path.join(parent, name))]
             for path in (Path(parent, name) for name in files if not _hidden(name)):
@@ -83,13 +90,13 @@ def _hidden(name: str) -> bool:
 class Transform(NamedTuple):
     """What is done to each image."""
 
-    apply: Callable[[Tensor, str], Tensor]  # an image (1, 3, H, W) and its file's name to (1, 3, scale H, scale W)
-    scale: int = 1
+    apply: Callable[[Tensor, str | None], Tensor]  # an image (1, 3, H, W), with the label of a bar, to a larger one
+    scale: int = 1  # how many times as large
     smallest: int = 1  # pixels that a side needs
     size: int | None = None  # pixels of the long side, to which an image is brought first
 
-    def __call__(self, image: Tensor, name: str) -> Tensor:
-        """What becomes of an image (1, 3, H, W)."""
+    def __call__(self, image: Tensor, name: str | None) -> Tensor:
+        """What becomes of an image (1, 3, H, W); see `apply` for its name."""
         return self.apply(resize(image, *self.sides(*image.shape[2:])) if self.size else image, name)
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
@@ -99,7 +106,7 @@ class Transform(NamedTuple):
 
 
 def transform_files(
-    inputs: Sequence[Path | str],
+    inputs: Path | str | Sequence[Path | str],
     out: Path | str,
     transform: Transform,
     overwrite: bool = False,
@@ -110,8 +117,8 @@ def transform_files(
     The folders within a folder are mirrored, and animations give animations where the format of the result allows.
 
     Args:
-        inputs: files and folders, of whose files the images are taken. Of an input folder what lies in an output folder
-            within it is no input.
+        inputs: a file or folder, or several, of whose files the images are taken. Of an input folder what lies in an
+            output folder within it is no input.
         out: a folder, where each result has the name of its input; or, for one file, a file. What is no folder yet and
             has a suffix is a file, unless it ends in a slash.
         transform: see there.
@@ -125,6 +132,7 @@ def transform_files(
         RangeError: no input.
         ReplicationError: several inputs and one output file, or no output could be written.
     """
+    inputs = [inputs] if isinstance(inputs, str | Path) else inputs
     if not inputs:
         raise RangeError("give an image, a video or a folder at least")
     failed: list[ReplicationError] = []
@@ -153,7 +161,7 @@ def transform_files(
 
 def _transform_file(source: Path, target: Path, transform: Transform) -> None:
     if is_video(source):
-        transform_video(source, target, lambda image: transform(image, ""))
+        transform_video(source, target, lambda image: transform(image, None))  # no bar a picture
         return
     animated = format_of(target) in ANIMATED and format_of(source) in ANIMATED
     several = (animated or format_of(target) == format_of(source) == "TIFF") and frame_count(source) > 1
@@ -220,6 +228,9 @@ def _same(source: Path, target: Path) -> bool:
 def _possible(source: Path, target: Path, transform: Transform, leave_out: Callable[[str], None]) -> bool:
     """Whether the header of a file, the format of its result and the place for that allow the work."""
     try:
+        if source.suffix.lower() in OTHER_VIDEOS:
+            copied = f"ffmpeg -i {source.name} {source.stem}.mkv"
+            raise ReplicationError(f"{source}: videos of this suffix are not read; copy it first: {copied}")
         if is_video(source) != is_video(target):
             raise ReplicationError(
                 f"{target}: of a video only a video is made, {', '.join(CONTAINERS)}, and of no image"

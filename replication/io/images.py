@@ -1,7 +1,8 @@
-"""Images as tensors (1, 3, H, W), RGB in [0, 1]: read any photograph correctly, resize, save."""
+"""Image files: any photograph read correctly, as a tensor (1, 3, H, W), RGB in [0, 1], and written."""
 
 import io
 import logging
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,10 @@ import pillow_heif
 import torch
 from PIL import Image, ImageOps, TiffTags
 from torch import Tensor
-from torch.nn import functional as F
 
-from replication.io.files import ReplicationError, explained, sha256, write_atomically
+from replication.io.files import ReplicationError, explained, write_atomically
 from replication.io.icc import SRGB, converted, converted_16, fits_rgb, to_srgb
+from replication.io.pixels import from_pixels, resize, to_pixels  # noqa: F401, resize for the notebooks
 from replication.io.sixteen_bit import ORIENTATION, WRITERS, sixteen_bit_rgb
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,11 @@ def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:
     kind = format_of(path)
     sixteen_bit = frame.sixteen_bit and kind in WRITERS
     dtype = np.uint16 if sixteen_bit else np.uint8
-    pixels = to_pixels(frame.image, dtype)
+    image = frame.image
+    if frame.alpha is not None and kind in CLEAR:  # without the white that it was laid on
+        alpha = frame.alpha.to(image.device)
+        image = torch.where(alpha > 0, 1 - (1 - image) / alpha.clamp(min=1 / 65535), image).clamp(0, 1)
+    pixels = to_pixels(image, dtype)
     if frame.profile and kind in TAGGED:
         pixels = (converted_16 if sixteen_bit else converted)(pixels, SRGB, frame.profile)
     if frame.alpha is not None and kind in CLEAR:
@@ -166,26 +171,6 @@ def _encoded(picture: Image.Image, path: Path | str, **options: Any) -> bytes:
     return content.getvalue()
 
 
-def from_pixels(pixels: np.ndarray) -> Tensor:
-    """Pixels (H, W, C) of 8 or 16 bits as an image (1, C, H, W) in [0, 1]."""
-    height, width, channels = pixels.shape
-    image = torch.empty(1, channels, height, width, dtype=torch.float32, device="cpu")
-    image[0] = torch.tensor(pixels).permute(2, 0, 1)
-    return image.div_(np.iinfo(pixels.dtype).max)  # in place: of a large image each copy counts
-
-
-def to_pixels(image: Tensor, dtype: type = np.uint8) -> np.ndarray:
-    """An image (1, 3, H, W) as pixels (H, W, 3), clipped and rounded; ValueError: other shapes or types, not finite."""
-    if image.ndim != 4 or image.shape[:2] != (1, 3) or not image.is_floating_point():
-        raise ValueError(f"one RGB image has the shape (1, 3, H, W), in [0, 1]; got {tuple(image.shape)} {image.dtype}")
-    if not torch.stack(image.detach().aminmax()).isfinite().all():
-        raise ValueError("the image has values that are not finite")
-    pixels = np.empty((*image.shape[2:], 3), dtype)
-    for i, channel in enumerate(image.detach()[0]):  # one by one: of a large image each copy counts
-        pixels[..., i] = channel.float().clamp(0, 1).mul_(np.iinfo(dtype).max).round_().cpu()
-    return pixels
-
-
 def jpeg(image: Tensor, quality: int) -> Tensor:
     """An image (1, 3, H, W) in [0, 1] after JPEG compression, in memory; `quality` is Pillow's, at most 95."""
     file = io.BytesIO()
@@ -193,34 +178,14 @@ def jpeg(image: Tensor, quality: int) -> Tensor:
     return from_pixels(np.asarray(Image.open(file)))
 
 
-def pixel_digest(image: Tensor) -> str:
-    """SHA-256 of the image's 8-bit pixels in row order."""
-    return sha256(to_pixels(image).tobytes())
-
-
-def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic interpolation (a = -0.5), antialiased, clipped to [0, 1], of (B, 3, H, W) in [0, 1].
-
-    Raises:
-        ValueError: whole numbers, as pixels are.
-    """
-    if not image.is_floating_point():
-        raise ValueError(f"an image has values in [0, 1]; got {image.dtype}; see `from_pixels`")
-    return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
-
-
-def square(image: Tensor, size: int) -> Tensor:
-    """The largest centred square of `image` (B, 3, H, W), resized to `size` x `size`."""
-    side = min(image.shape[2:])
-    top, left = ((length - side) // 2 for length in image.shape[2:])
-    return resize(image[..., top : top + side, left : left + side], size, size)
-
-
 @contextmanager
 def _opened(path: Path | str) -> Iterator[Image.Image]:
     """An image file, whose errors become one line that names it."""
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # 90 megapixels are none
+            file = Image.open(path)
+        with file:
             yield file
     except ReplicationError:
         raise
@@ -230,9 +195,9 @@ def _opened(path: Path | str) -> Iterator[Image.Image]:
         raise ReplicationError(f"{path} is a folder, not an image file") from None
     except Image.DecompressionBombError as error:
         raise ReplicationError(f"{path} is too large ({error}); make it smaller first") from None
-    except MemoryError as error:
-        raise ReplicationError(f"{path}: {explained(error)}") from error
     except Exception as error:  # Pillow's decoders raise of every kind on damaged files
+        if isinstance(error, MemoryError | RuntimeError) and (line := explained(error)):
+            raise ReplicationError(f"{path}: {line}") from error
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split())
         raise ReplicationError(f"{path} could not be read as an image ({reason}); replace the file") from error
 
@@ -254,7 +219,7 @@ def _frame(file: Image.Image, path: Path | str) -> Frame:
     image = from_pixels(pixels)
     if alpha is not None:
         alpha = from_pixels(alpha)
-        image = torch.lerp(torch.ones(()), image, alpha)
+        image = torch.lerp(torch.ones((), device="cpu"), image, alpha)
     profile = turned.info.get("icc_profile")
     beside = {"exif": exif or turned.getexif() or None, "profile": profile if fits_rgb(profile) else None}
     times = {"duration": file.info.get("duration", 0), "loop": file.info.get("loop", 1)}

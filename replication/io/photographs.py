@@ -25,7 +25,7 @@ from replication.io.files import (
     write_atomically,
 )
 from replication.io.image_files import image_files
-from replication.io.images import load_image, resize, to_pixels
+from replication.io.images import load_image
 from replication.io.pictures import (
     COCO_NAME,
     PHOTOGRAPHS,
@@ -36,6 +36,7 @@ from replication.io.pictures import (
     given_photographs,
     stand_ins,
 )
+from replication.io.pixels import resize, to_pixels
 from replication.io.processes import process_group
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, keep_freed_memory, progress_bar

@@ -1,6 +1,7 @@
 """Pictures by name: from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and what stands in for what."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from replication.io.files import DATA, ReplicationError, data_folder
 from replication.io.image_files import image_files
-from replication.io.images import from_pixels, load_image, pixel_digest
+from replication.io.images import load_image
+from replication.io.pixels import from_pixels, pixel_digest
 from replication.io.ranges import check
 
 log = logging.getLogger(__name__)
@@ -110,7 +112,7 @@ def style_picture(name: str) -> Picture:
 def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, ...] = ()) -> Picture:
     folder = data_folder()
     found = _by_name(_given(kind)) | known
-    if name not in found and Path(name).suffix:
+    if name not in found and (Path(name).suffix or os.path.isfile(name)):
         return Picture(load_image(name), Path(name).stem, "file")
     if name not in found:
         hint = "" if folder else f"; set REPLICATION_DATA for more ({kind}/ in it)"

@@ -1,14 +1,51 @@
-"""The processes of `torchrun`: how they come together, which one writes, and what part of a batch each one has."""
+"""Several processes: how those of `torchrun` come together and share a batch, and what one process alone may do."""
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, distributed
 
+from replication.io.files import ReplicationError
 from replication.io.ranges import RangeError
 from replication.io.runtime import default_device
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def alone(path: Path, refusal: str) -> Iterator[None]:
+    """Inside, no other process is at this work; of several of `torchrun` the first one stands for all.
+
+    Args:
+        path: of the lock, a file that is there for as long.
+        refusal: what the error says where another process is.
+
+    Raises:
+        ReplicationError: another process is at it.
+    """
+    if not first_process():
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ReplicationError(refusal) from None
+    except NotImplementedError:
+        log.warning("%s has no locks: make sure that no other process works there", path.parent)
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):
+                path.unlink()
+            lock.release()
 
 
 @contextmanager

@@ -12,12 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from replication.io.files import ReplicationError, reason, renamed_when_whole
-from replication.io.images import from_pixels, to_pixels
+from replication.io.pixels import from_pixels, to_pixels
 from replication.io.runtime import progress_bar
 
 log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+OTHER_VIDEOS = (".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv", ".flv", ".ogv")  # which are not read
 RATE = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # frames a second, below one too
 BT601, LIMITED = 5, 1  # FFmpeg's numbers of a matrix of colours and of a range of values
 QUALITY = {"crf": "18"}  # of x264 and VP9, on a scale of 0, the best, to 51 and 63
@@ -78,14 +79,25 @@ def _copy(file: Any, sounds: list[Any], result: Any, apply: Callable[[Tensor], T
             for frame in packet.decode():
                 picture = _picture(apply(_image(frame)), frame)
                 stream = stream or _stream(result, video, picture, quarter=frame.rotation % 180 != 0)
-                result.mux(stream.encode(picture))
+                _encode(stream, picture, result, label)
                 bar.update()
             if stream:
                 _mux(result, waiting, copies)
     if stream is None:
         raise ReplicationError(f"{label} holds no picture; replace the file")
     _mux(result, waiting, copies)
-    result.mux(stream.encode())
+    _encode(stream, None, result, label)
+
+
+def _encode(stream: Any, picture: Any, result: Any, label: str) -> None:
+    """Write a picture, or with None what the encoder has kept back."""
+    import av
+
+    try:
+        result.mux(stream.encode(picture))
+    except av.FFmpegError as error:
+        size = f"{stream.width} x {stream.height} pixels"
+        raise ReplicationError(f"{label}: its pictures of {size} cannot be encoded ({reason(error)})") from error
 
 
 def _mux(result: Any, waiting: list[Any], copies: dict[int, Any]) -> None:

@@ -69,7 +69,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     sha256 = hashlib.sha256()
     for name in CONVOLUTIONS:
         for part in ("weight", "bias"):
-            sha256.update(tensors[f"{name}.{part}"].contiguous().numpy().astype("<f4", copy=False).tobytes())
+            sha256.update(tensors[f"{name}.{part}"].float().contiguous().numpy().astype("<f4", copy=False).tobytes())
     return sha256.hexdigest()
 
 

@@ -15,8 +15,8 @@ from replication.baseline import ITERATIONS, gatys, image_digest
 from replication.config import PAPER
 from replication.io.checkpoints import load_checkpoint, save_checkpoint
 from replication.io.files import DATA, ReplicationError, need_checkout, reason, rounded, sha256, write_atomically
-from replication.io.images import square
 from replication.io.pictures import given_photographs, style_picture, validation_pictures
+from replication.io.pixels import square
 from replication.io.provenance import code, device_name, provenance, sources_digest
 from replication.io.ranges import check
 from replication.io.runtime import default_device, keep_freed_memory

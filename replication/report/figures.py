@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from replication.io.files import FIGURES, rounded, write_atomically, write_json
-from replication.io.images import to_pixels
 from replication.io.pictures import Picture
+from replication.io.pixels import to_pixels
 from replication.io.provenance import provenance
 from replication.report.claims import Measure, judge
 from replication.report.tables import check_table

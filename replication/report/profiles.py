@@ -95,7 +95,7 @@ STYLES = {  # what finds what `style` and `styles` name
     "04_style_training": [_trained],
     "05_style_transfer": [_trained],
     "06_objective": [_trained],
-    "07_speed": [style_network],
+    "07_speed": [_trained],
     "11_your_own_pictures": [style_picture],
 }
 FINDERS = {  # what finds what other parameters name
@@ -118,7 +118,9 @@ def start(notebook: str) -> SimpleNamespace:
     """
     shell = get_ipython().user_ns
     assigned = {cell: _assigned(cell) for cell in shell["In"]}
-    parameters = next(names for names in assigned.values() if "profile" in names)
+    parameters = next((names for names in assigned.values() if "profile" in names), None)
+    if parameters is None:
+        raise ReplicationError("run the cell of the parameters first, which sets `profile`")
     injected = [names for cell, names in assigned.items() if cell.startswith("# Parameters\n")]  # by papermill
     if unknown := [name for names in injected for name in names if name not in parameters]:
         raise ReplicationError(f"{notebook} has no parameter {', '.join(unknown)}; it has {', '.join(parameters)}")

@@ -16,7 +16,7 @@ from replication.io.downloads import SETS
 from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
 from replication.report.copies import retell
 from replication.report.runner import title_of
-from replication.report.summary import overview, shown_profile
+from replication.report.summary import SHOWN, overview
 
 README = ROOT / "README.md"
 THUMBNAIL = 480  # pixels, of the longer side
@@ -25,7 +25,7 @@ Record = dict[str, Any]
 
 
 def write_readme() -> None:
-    """Write the README's tables anew, each between its two marks, from the figures of `shown_profile`.
+    """Write the README's tables anew, each between its two marks, from the figures of `SHOWN`.
 
     Their executed notebooks get today's text, and their figures small copies.
 
@@ -34,7 +34,7 @@ def write_readme() -> None:
         ValueError: the README has no such marks.
     """
     need_checkout("readme")
-    text, profile = README.read_text(), shown_profile()
+    text, profile = README.read_text(), SHOWN
     _write_thumbnails(profile)
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         retell(notebook, profile)

@@ -29,6 +29,7 @@ from replication.io.files import (
     sha256,
 )
 from replication.io.image_files import image_files
+from replication.io.processes import alone
 from replication.io.provenance import digests, environment
 from replication.io.ranges import check
 from replication.io.weights import vgg16_weights
@@ -83,7 +84,7 @@ def run_notebooks(
             before, started = _files(profile), time.monotonic()
             error = _execute(notebook, profile, values, time_limit or TIME_LIMIT[profile])
             result, seconds = "FAILED" if error else "done", time.monotonic() - started
-            made = sorted(str(path) for path, stamp in _files(profile).items() if before.get(path) != stamp)
+            made = sorted(map(str, _made(notebook, profile, before)))
             print(f"  {error or 'done'} ({seconds:.0f} s)", *made, sep="\n  ", flush=True)
         summary.append({"notebook": notebook.stem, "result": result, "seconds": round(seconds), "files": len(made)})
     print(f"\n{_text(summary)}")
@@ -122,11 +123,19 @@ def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str
 
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
-    """Run one notebook; returns what went wrong in one line, or None."""
+    """Run one notebook, which no other run is at; returns what went wrong in one line, or None."""
+    lock = copy_of(notebook, profile).with_name(f".{notebook.stem}.lock")
+    try:
+        with alone(lock, f"another run is at {notebook.stem} in {profile}; wait for it, or take another profile"):
+            return _executed(notebook, profile, parameters, time_limit)
+    except ReplicationError as error:
+        return f"{notebook.stem} failed: {error}"
+
+
+def _executed(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
     before, had = _environment(notebook, profile, parameters), _files(profile)
     done, failed, running = (copy_of(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
-        done.parent.mkdir(parents=True, exist_ok=True)
         cells = nbformat.read(notebook, as_version=4).cells
         total = 1 + sum(cell.cell_type == "code" for cell in cells)  # with the one that papermill injects
         with tqdm(total=total, bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
@@ -142,8 +151,7 @@ def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limi
             )
         for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
             executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
-        changed = (path for path, stamp in _files(profile).items() if had.get(path) != stamp)
-        made = [path for path in changed if path.parent.name == profile]
+        made = [path for path in _made(notebook, profile, had) if path.parent.name == profile]
         executed.metadata["replication"] = before | {"made": digests(made)}
         nbformat.write(executed, running)
         running.write_bytes(retold(notebook, running))
@@ -180,7 +188,7 @@ def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[
 def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """What an executed copy depends on, beside its parameters; with the files that these name."""
     folder = data_folder()
-    paths = image_files(folder) if folder else []
+    paths = image_files(folder, told=False) if folder else []
     stats = [(path, path.stat()) for path in paths]
     images = [[path.relative_to(folder).as_posix(), each.st_size, each.st_mtime_ns] for path, each in stats]
     values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
@@ -218,6 +226,20 @@ def _describe(error: BaseException, time_limit: float) -> str:
 
 
 def _files(profile: str) -> dict[Path, int]:
-    """The files of a profile, relative to the project, with the time of their last change."""
-    files = (FIGURES / profile).rglob("*")
-    return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files if path.is_file()}
+    """The files of a profile, relative to the project, with the time of their last change; no temporary ones."""
+    files = (path for path in (FIGURES / profile).rglob("[!.]*") if path.is_file())
+    return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files}
+
+
+def _made(notebook: Path, profile: str, had: dict[Path, int]) -> list[Path]:
+    """What has changed since, but for what other runs have made of other notebooks meanwhile."""
+    changed = [path for path, stamp in _files(profile).items() if had.get(path) != stamp]
+    return [path for path in changed if _maker(path) in (notebook.stem, None)]
+
+
+def _maker(path: Path) -> str | None:
+    """The notebook that a figure's or a table's JSON file names, or of which a file is a copy; None for others."""
+    if path.suffix == ".ipynb":
+        return path.name.split(".")[0]
+    record = (ROOT / path).with_suffix(".json")
+    return json.loads(record.read_text()).get("provenance", {}).get("notebook") if record.exists() else None

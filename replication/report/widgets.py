@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from replication.evaluation import MATCHED, Upscaler, enlarged, network_digests
 from replication.io.files import FIGURES
-from replication.io.images import from_pixels, to_pixels
 from replication.io.pictures import Picture
+from replication.io.pixels import from_pixels, to_pixels
 from replication.networks import for_inference
 from replication.report.tables import save_table
 from replication.style_transfer import stylise
@@ -248,7 +248,8 @@ class BlindTest(View):
         chosen = [row for row in earlier["results"] if row["chosen"]]
         kept = [row for row in chosen if same and row["picture"] in self.pictures]
         if kept != chosen:
-            aside = path.with_suffix(".earlier.json")
+            names = (f".earlier{number}.json" for number in ("", *(f"-{number}" for number in range(2, 10_000))))
+            aside = next(each for each in map(path.with_suffix, names) if not each.exists())
             path.replace(aside)
             log.warning("choices of other pictures or networks: %d, left out and in %s", len(chosen) - len(kept), aside)
         return kept

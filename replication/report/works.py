@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from replication.baseline import white_noise
 from replication.config import PAPER, StyleConfig, SuperResolutionConfig
-from replication.io.images import square
 from replication.io.photographs import photographs_of
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
+from replication.io.pixels import square
 from replication.io.runtime import free_memory, keep_freed_memory
 from replication.io.weights import vgg16_weights
 from replication.lbfgs import HISTORY, LBFGS

@@ -1,23 +1,21 @@
-"""Checkpoints that are whole or not there, and interrupts that wait."""
-
-import os
-import signal
-import threading
+"""Checkpoints that are whole or not there, and networks that can be read again."""
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 
+from replication.config import StyleConfig
 from replication.io.checkpoints import (
-    deferred_interrupts,
+    check_checkpoint,
     load_checkpoint,
     load_network,
+    recorded,
     save_checkpoint,
     save_network,
 )
 from replication.io.files import ReplicationError
-from replication.networks import SuperResolutionNetwork, for_inference
+from replication.networks import SRCNN, SuperResolutionNetwork, for_inference
 
 SETTINGS = {"seed": 3, "layers": ("relu1_2", "relu2_2")}
 
@@ -49,29 +47,23 @@ def test_other_settings_are_named(tmp_path):
         load_checkpoint(tmp_path / "a", SETTINGS | {"seed": 4, "new": 1})
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_is_noted_and_a_second_one_raised(number):
-    before = signal.getsignal(number)
-    with deferred_interrupts() as interrupted:
-        assert not interrupted()
-        os.kill(os.getpid(), number)
-        assert interrupted()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-    assert signal.getsignal(number) == before
+def test_settings_that_are_known_early_are_compared_alone(tmp_path):
+    check_checkpoint(tmp_path / "a", SETTINGS)
+    save_checkpoint(tmp_path / "a", {}, SETTINGS | {"photographs": "some"})
+    check_checkpoint(tmp_path / "a", SETTINGS)
+    with pytest.raises(ReplicationError, match="belongs to a run with another seed; use another file"):
+        check_checkpoint(tmp_path / "a", SETTINGS | {"seed": 4})
 
 
-def test_outside_the_main_thread_nothing_is_deferred():
-    noted = []
+def test_a_network_whose_configuration_gives_other_shapes_is_not_written(tmp_path):
+    network = SRCNN((9, 1, 5))
+    network.configuration = {"kernels": [9, 5, 5]}
+    with pytest.raises(ReplicationError, match=r"by `configuration` layers.2.weight has another shape, .32, 64, 5, 5."):
+        save_network(network, tmp_path / "a.safetensors", {})
 
-    def work():
-        with deferred_interrupts() as interrupted:
-            noted.append(interrupted())
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert noted == [False]
+def test_the_name_of_the_network_to_start_from_may_have_a_dot():
+    assert recorded(StyleConfig(initial="van.gogh"), [{"step": 1}], {})["config"]["initial"] == "van.gogh"
 
 
 def test_a_network_that_could_not_be_read_again_is_not_written(tmp_path):

@@ -23,8 +23,9 @@ from replication.io import downloads as module
 from replication.io.downloads import SETS, cached, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
-from replication.io.images import load_image, pixel_digest, save_image, square
+from replication.io.images import load_image, save_image
 from replication.io.pictures import content_picture
+from replication.io.pixels import pixel_digest, square
 from replication.super_resolution import bicubic, cropped, low_resolution
 
 KEY = "0123456789abcdef"

@@ -15,8 +15,9 @@ from PIL import Image, ImageCms
 
 from replication.io.files import ReplicationError
 from replication.io.image_files import Transform, image_files, transform_files
-from replication.io.images import FORMATS, frame_count, load_frames, load_image, resize, save_image, to_pixels
+from replication.io.images import FORMATS, frame_count, load_frames, load_image, save_image
 from replication.io.pictures import content_picture
+from replication.io.pixels import resize, to_pixels
 from replication.io.ranges import RangeError
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 48, 64)

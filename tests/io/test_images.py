@@ -11,18 +11,9 @@ import torch
 from PIL import Image, ImageCms
 
 from replication.io.files import ReplicationError
-from replication.io.images import (
-    from_pixels,
-    jpeg,
-    load_frame,
-    load_image,
-    resize,
-    save_frames,
-    save_image,
-    square,
-    to_pixels,
-)
+from replication.io.images import jpeg, load_frame, load_image, save_frames, save_image
 from replication.io.pictures import content_picture
+from replication.io.pixels import from_pixels, resize, square, to_pixels
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from PIL import Image
 
 from replication.io import photographs as module
 from replication.io.files import ReplicationError
-from replication.io.images import load_image, resize, save_image, square, to_pixels
+from replication.io.images import load_image, save_image
 from replication.io.photographs import ImageDataset, load_photographs, photographs_of, photographs_on_device
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture, validation_pictures
+from replication.io.pixels import resize, square, to_pixels
 from replication.io.ranges import RangeError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from replication.io.image_files import Transform, transform_files
-from replication.io.images import resize
+from replication.io.pixels import resize
 
 IDENTITY = b"\0\1\0\0" + 12 * b"\0" + b"\0\1\0\0" + 12 * b"\0" + b"\x40\0\0\0"  # of the box tkhd
 CLOCKWISE = 4 * b"\0" + b"\0\1\0\0" + 4 * b"\0" + b"\xff\xff\0\0" + 16 * b"\0" + b"\x40\0\0\0"

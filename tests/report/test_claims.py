@@ -14,9 +14,9 @@ from replication.report import claims as module
 from replication.report.claims import claims, judge, judge_record, mean_and_deviation
 from replication.report.profiles import SETTINGS
 from replication.report.rules import NOT_RUN
-from replication.report.summary import shown_profile
+from replication.report.summary import SHOWN
 
-FOLDER = FIGURES / shown_profile()
+FOLDER = FIGURES / SHOWN
 CHECKS = [(figure, check) for figure, claim in claims().items() for check in claim.checks]
 IDS = [f"{figure}: {check.key}" for figure, check in CHECKS]
 

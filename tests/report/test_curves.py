@@ -7,8 +7,9 @@ import torch
 
 from replication.baseline import gatys, image_digest
 from replication.io.files import ReplicationError
-from replication.io.images import save_image, square
+from replication.io.images import save_image
 from replication.io.pictures import content_picture, style_picture, validation_pictures
+from replication.io.pixels import square
 from replication.report import curves as module
 from replication.report.curves import (
     FOLDER,

@@ -10,8 +10,8 @@ import torch
 from replication.evaluation import AUTHORS, MATCHED
 from replication.io.downloads import SetPicture
 from replication.io.files import ROOT
-from replication.io.images import resize
 from replication.io.pictures import content_picture
+from replication.io.pixels import resize
 from replication.metrics import sharpness
 from replication.report import enlargements
 from replication.report.claims import claims

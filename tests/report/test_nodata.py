@@ -8,7 +8,7 @@ import pytest
 from conftest import OUT_OF_REACH
 
 from replication.evaluation import NO_SET, pictures_of
-from replication.io.images import save_image, square
+from replication.io.images import save_image
 from replication.io.photographs import training_photographs
 from replication.io.pictures import (
     PHOTOGRAPHS,
@@ -19,6 +19,7 @@ from replication.io.pictures import (
     stand_ins,
     validation_pictures,
 )
+from replication.io.pixels import square
 from replication.report import summary
 from replication.report.claims import claims, judge_record
 from replication.report.rules import NOT_RUN

@@ -19,9 +19,9 @@ from replication.report.readme import (
     thumbnail_of,
     write_readme,
 )
-from replication.report.summary import overview, shown_profile
+from replication.report.summary import SHOWN, overview
 
-FOLDER = FIGURES / shown_profile()
+FOLDER = FIGURES / SHOWN
 
 
 def record(name):
@@ -53,7 +53,7 @@ def test_the_readme_holds_the_tables_of_the_figures(readme):
 
 def test_the_readme_has_every_verdict():
     text = README.read_text()
-    for row in overview(shown_profile()).itertuples():
+    for row in overview(SHOWN).itertuples():
         assert f"| {row.figure} | {row.paper} | {row.ours} | {row.verdict} |" in text
 
 
@@ -113,7 +113,7 @@ def test_the_readme_says_on_what_it_was_measured_or_that_it_was_not(readme, monk
 
 
 def test_the_small_copies_are_of_the_figures_that_are_shown():
-    found = pictures(shown_profile())
+    found = pictures(SHOWN)
     assert len(found) == 11
     for path in found.values():
         with Image.open(thumbnail_of(path)) as copy:

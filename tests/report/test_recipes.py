@@ -9,8 +9,9 @@ from commands import run_command, start_command
 from replication.config import SuperResolutionConfig
 from replication.io.checkpoints import NETWORKS, load_network
 from replication.io.files import ReplicationError
-from replication.io.images import save_image, square
+from replication.io.images import save_image
 from replication.io.pictures import PHOTOGRAPHS, content_picture
+from replication.io.pixels import square
 from replication.networks import SRCNN, ImageTransformationNetwork, SuperResolutionNetwork
 from replication.report import recipes
 from replication.report.recipes import QUEUES, train_all

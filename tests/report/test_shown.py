@@ -7,9 +7,9 @@ import pytest
 
 from replication.io.files import FIGURES, ROOT
 from replication.report.copies import retold
-from replication.report.summary import shown_profile
+from replication.report.summary import SHOWN
 
-FOLDER = FIGURES / shown_profile()
+FOLDER = FIGURES / SHOWN
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 
 

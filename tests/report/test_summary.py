@@ -11,9 +11,9 @@ from replication.report import summary as module
 from replication.report.claims import claims, judge_record
 from replication.report.differences import network_differences
 from replication.report.glance import distances, glance
-from replication.report.summary import judgements, overview, scales, shown_profile, sources, styled, summary
+from replication.report.summary import SHOWN, judgements, overview, scales, sources, styled, summary
 
-FOLDER = FIGURES / shown_profile()
+FOLDER = FIGURES / SHOWN
 
 
 def record(name):
@@ -22,8 +22,8 @@ def record(name):
 
 def test_the_stored_summary_is_that_of_the_figures():
     found = record("claims")
-    assert found["results"] == summary(shown_profile()).to_dict("records")
-    assert found["provenance"]["figures"] == sources(shown_profile())
+    assert found["results"] == summary(SHOWN).to_dict("records")
+    assert found["provenance"]["figures"] == sources(SHOWN)
 
 
 def test_what_is_not_there_was_not_run(monkeypatch, tmp_path):
@@ -39,14 +39,10 @@ def test_what_is_not_there_was_not_run(monkeypatch, tmp_path):
     assert "fig5_objective.json is of another version; run 06_objective again" in set(summary("smoke")["reason"])
     (tmp_path / "smoke" / "fig5_objective.json").unlink()
     assert scales("smoke") == []
-    assert shown_profile() == "overnight"
-    (tmp_path / "paper").mkdir()
-    (tmp_path / "paper" / "claims.json").touch()
-    assert shown_profile() == "paper"
 
 
 def test_every_check_is_in_a_row_and_numbers_of_one_kind_share_one():
-    rows = summary(shown_profile())
+    rows = summary(SHOWN)
     groups = {(claim.title, check.group or check.statement) for claim in claims().values() for check in claim.checks}
     assert set(zip(rows["figure"], rows["claim"], strict=True)) == groups
     folded = rows[rows["rule"].str.contains(" hold")]
@@ -55,7 +51,7 @@ def test_every_check_is_in_a_row_and_numbers_of_one_kind_share_one():
 
 
 def test_a_figure_is_a_row_of_its_first_check_and_the_verdict_on_its_headlines():
-    rows = overview(shown_profile()).set_index("figure")
+    rows = overview(SHOWN).set_index("figure")
     for figure, claim in claims().items():
         judgement = judge_record(record(figure))
         held = ", {} of {}".format(*judgement.held) if "partly" in judgement.verdict else ""
@@ -63,7 +59,7 @@ def test_a_figure_is_a_row_of_its_first_check_and_the_verdict_on_its_headlines()
 
 
 def test_claims_are_linked_to_the_cells_that_measure_them_and_sorted_by_a_click():
-    html = styled(summary(shown_profile())).data
+    html = styled(summary(SHOWN)).data
     links = re.findall(r"<a href='(\d\d_\w+)\.ipynb#([^']+)'>", html)
     assert {notebook for notebook, _ in links} == {claim.notebook for claim in claims().values()}
     assert not any(" " in section for _, section in links)
@@ -71,7 +67,7 @@ def test_claims_are_linked_to_the_cells_that_measure_them_and_sorted_by_a_click(
 
 
 def test_the_scale_is_that_of_what_was_run():
-    found = {row["figure"]: row["not the paper's"] for row in scales(shown_profile())}
+    found = {row["figure"]: row["not the paper's"] for row in scales(SHOWN)}
     assert "training steps for 40000" in found[claims()["fig6_style_transfer"].title]
     assert "for [50, 50, 50]" in found[claims()["fig5_objective"].title]
 
@@ -85,7 +81,7 @@ def test_what_differs_from_the_paper_is_a_row_a_network(kind):
 
 
 def test_at_a_glance_numbers_stand_in_tolerances_from_the_papers():
-    rows = distances(judgements(shown_profile()).values())
+    rows = distances(judgements(SHOWN).values())
     assert rows
     assert all((abs(row["tolerances"]) <= 1 + 1e-9) == (row["verdict"] == "replicated") for row in rows)
     drawn = glance(rows)

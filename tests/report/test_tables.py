@@ -8,7 +8,7 @@ import pytest
 
 from replication.io.files import FIGURES
 from replication.report import tables
-from replication.report.summary import shown_profile
+from replication.report.summary import SHOWN
 from replication.report.tables import coloured, save_table, table
 
 RECORD = {"profile": "smoke"}
@@ -51,7 +51,7 @@ def test_every_verdict_has_its_colour():
     assert len(set(re.findall(r"background-color: (#\w+)", html))) == 6
 
 
-@pytest.mark.parametrize("path", sorted((FIGURES / shown_profile()).glob("*.csv")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((FIGURES / SHOWN).glob("*.csv")), ids=lambda path: path.stem)
 def test_the_csv_files_are_those_of_the_numbers(folder, path):
     rows = json.loads(path.with_suffix(".json").read_text())["results"]
     save_table(path.stem, rows, {"profile": "smoke"})

@@ -13,9 +13,9 @@ from PIL import Image
 
 from replication.config import StyleConfig
 from replication.io.files import rounded
-from replication.io.images import to_pixels
 from replication.io.photographs import photographs_of
 from replication.io.pictures import Picture, content_picture, style_picture
+from replication.io.pixels import to_pixels
 from replication.networks import for_inference
 from replication.report import widgets
 from replication.report.widgets import BlindTest, TrainingView, Wipe, attended, labelled, png, side_by_side, wiped
