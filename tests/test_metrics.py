@@ -10,14 +10,15 @@ from skimage.color import rgb2gray
 from skimage.filters import sobel
 
 from replication.baseline import white_noise
-from replication.io.pictures import content_picture, subject_mask
-from replication.io.pixels import resize, to_pixels
+from replication.io.pictures import content_picture, style_picture, subject_mask
+from replication.io.pixels import resize, square, to_pixels
 from replication.metrics import (
     checkerboard_energy,
     colour_difference,
     compare,
     correlation_length,
     gradient_correlation,
+    lattice_peak,
     luminance_scores,
     perceptual_distance,
     psnr,
@@ -245,3 +246,13 @@ def test_of_a_grey_image_the_mean_of_the_channels_is_measured(photograph):
     expected = 10 * np.log10(255**2 / error)
     assert luminance_scores(0.9 * grey, grey, 0, grey=True)["psnr"] == pytest.approx(expected)
     assert luminance_scores(0.9 * grey, grey, 0)["psnr"] != pytest.approx(expected, abs=0.5)
+
+
+@pytest.mark.parametrize("period", [2, 4])
+def test_photographs_and_paintings_have_no_peak_and_a_faint_lattice_makes_one(period):
+    photograph, painting = (square(p.image, 256).mean(1) for p in (content_picture("chelsea"), style_picture("ejiri")))
+    y, x = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
+    faint = 2.5 / 255 * (torch.cos(2 * torch.pi * x / period) + torch.cos(2 * torch.pi * y / period))
+    assert 0.7 < lattice_peak(photograph, period) < 1.1
+    assert 0.7 < lattice_peak(painting, period) < 1.1
+    assert lattice_peak(photograph + faint, period) > 1.2

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from replication import style_transfer
 from replication.__main__ import main
 from replication.config import StyleConfig
-from replication.io.checkpoints import load_network, save_network
+from replication.io.checkpoints import load_network, save_checkpoint, save_network
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, save_image
 from replication.io.photographs import photographs_of
@@ -28,6 +28,7 @@ from replication.losses import lattice
 from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import (
     PRETRAINED,
+    painting_of,
     style_names,
     style_network,
     style_trainer,
@@ -117,6 +118,27 @@ def test_a_style_and_a_painting_may_have_a_dot_in_their_names(saved, tmp_path, m
     assert style_names() == ["van.gogh"]
     assert style_network("van.gogh")[1] == load_network(saved, ImageTransformationNetwork)[1]
     assert style_picture("van.gogh").name == "van.gogh"
+
+
+def test_a_painting_is_that_of_the_network_by_its_digest():
+    record = style_network("ejiri")[1]
+    assert painting_of(record).name == "ejiri"
+    for name, digest in (("ejiri", 64 * "0"), ("mine", 64 * "0")):
+        other = {"provenance": {"inputs": [{"name": name, "sha256": digest}]}}
+        with pytest.raises(ReplicationError, match=f"the painting '{name}' that the network was tr"):
+            painting_of(other)
+
+
+def test_a_painting_is_found_by_a_path_without_a_suffix(tmp_path):
+    save_image(PHOTOGRAPH, tmp_path / "painting.png")
+    (tmp_path / "painting.png").rename(tmp_path / "painting")
+    assert style_picture(str(tmp_path / "painting")).name == "painting"
+
+
+def test_a_state_of_another_run_is_named_before_photographs_are_looked_for(tmp_path):
+    save_checkpoint(tmp_path / "a.state.safetensors", {}, {"tv_weight": 1.0})
+    with pytest.raises(ReplicationError, match="a.state.safetensors belongs to a run with another"):
+        train_style_from_files("great_wave", "nowhere", tmp_path / "a.safetensors")
 
 
 def test_files_that_are_no_networks_are_named(tmp_path, saved):

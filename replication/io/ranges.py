@@ -51,7 +51,7 @@ class Range(NamedTuple):
             return type(value) is self.kind and (not self.among or value in self.among)
         if isinstance(value, bool) or not isinstance(value, Integral if self.kind is int else Real):
             return False
-        value = value if self.kind is int else float(value)  # float32 does not reach `most`
+        value = value.item() if hasattr(value, "item") else value  # NumPy's float32 does not reach `most`
         inside = self.least < value if self.above else self.least <= value
         return inside and value <= self.most and not (self.multiple and value % self.multiple)
 

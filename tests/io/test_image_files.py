@@ -237,6 +237,9 @@ def test_what_is_hidden_or_of_the_system_is_no_photograph(tmp_path, caplog):
     (tmp_path / "raw.psd").touch()
     assert image_files(tmp_path) == [tmp_path / "a.png"]
     assert "files of other kinds: 1 .psd, 1 .txt" in caplog.text
+    caplog.clear()
+    assert image_files(tmp_path, told=False) == [tmp_path / "a.png"]
+    assert not caplog.records
 
 
 def test_a_linked_folder_counts_once(tmp_path, caplog):
@@ -251,8 +254,8 @@ def test_a_linked_folder_counts_once(tmp_path, caplog):
 def forbidden():
     """A folder with a photograph, where a folder cannot be read and one not be written into, for no one but root."""
     with tempfile.TemporaryDirectory() as name:  # not in tmp_path, which is root's alone
-        folder = photographs(Path(name), "a.png", "closed/b.png", "locked/c.png")
-        modes = {folder: 0o755, folder / "closed": 0o000, folder / "locked": 0o555}
+        folder = photographs(Path(name), "a.png", "closed/b.png", "listed/d.png", "locked/c.png")
+        modes = {folder: 0o755, folder / "closed": 0o000, folder / "listed": 0o444, folder / "locked": 0o555}
         for path, mode in modes.items():
             path.chmod(mode)
         (folder / "a.png").chmod(0o644)
@@ -273,7 +276,10 @@ def forbidden():
 def test_what_may_not_be_read_or_written_is_named_beforehand(forbidden, darker):
     found = []
     assert image_files(forbidden, found.append) == [forbidden / "a.png", forbidden / "locked" / "c.png"]
-    assert found == [f"{forbidden / 'closed'} cannot be read (Permission denied); check its permissions"]
+    assert sorted(found) == [
+        f"{forbidden / 'closed'} cannot be read (Permission denied); check its permissions",
+        f"{forbidden / 'listed'} cannot be entered (Permission denied); check its permissions",
+    ]
     failed = transform_files([forbidden / "a.png"], forbidden / "locked" / "out" / "x.png", Transform(darker))
     assert f"{forbidden / 'locked'} is no folder that can be written into" in str(failed[0])
     assert darker.names == []
@@ -361,6 +367,29 @@ def test_transparency_is_kept_where_the_format_holds_it(tmp_path, suffix):
 
 def enlarge(image):
     return resize(image, 2 * image.shape[2], 2 * image.shape[3])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".avif"])
+def test_what_is_half_clear_keeps_its_colour(tmp_path, suffix):
+    """A shadow: black, of which 30 % are to be seen."""
+    Image.new("RGBA", (60, 60), (0, 0, 0, 77)).save(tmp_path / "a.png")
+    assert transform_files([tmp_path / "a.png"], tmp_path / f"b{suffix}", Transform(lambda x, _: x)) == []
+    with Image.open(tmp_path / f"b{suffix}") as found:
+        assert max(found.getpixel((30, 30))[:3]) <= 2
+    assert (load_image(tmp_path / f"b{suffix}") - load_image(tmp_path / "a.png")).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_input_needs_no_list(here, darker, kind):
+    photographs(here, "a.png", "other.png")
+    assert transform_files(kind("a.png"), "out", Transform(darker)) == []
+    assert tree(here / "out") == ["a.png"]
+
+
+def test_videos_that_are_not_read_are_told_from_images(here, darker):
+    (here / "a.avi").touch()
+    (failed,) = transform_files(["a.avi"], "b.mp4", Transform(darker))
+    assert str(failed) == "a.avi: videos of this suffix are not read; copy it first: ffmpeg -i a.avi a.mkv"
 
 
 def test_where_it_does_not_the_transparency_is_laid_on_white_with_a_word(tmp_path, caplog):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from replication.io import images
 from replication.io.files import ReplicationError
 from replication.io.images import jpeg, load_frame, load_image, save_frames, save_image
 from replication.io.pictures import content_picture
@@ -232,6 +233,26 @@ def test_saving(tmp_path, name, reason):
     else:
         with pytest.raises(ReplicationError, match=reason):
             save_image(image, tmp_path / name)
+
+
+def test_an_image_of_many_megapixels_is_read_without_a_warning(tmp_path, monkeypatch, recwarn):
+    save_image(torch.zeros(1, 3, 60, 60), tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    assert load_image(tmp_path / "a.png").shape == (1, 3, 60, 60)
+    assert not recwarn.list
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ReplicationError, match="a.png is too large"):
+        load_image(tmp_path / "a.png")
+
+
+def test_too_little_memory_is_no_damaged_file(tmp_path, monkeypatch):
+    def starved(pixels):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    save_image(torch.zeros(1, 3, 8, 8), tmp_path / "a.png")
+    monkeypatch.setattr(images, "from_pixels", starved)
+    with pytest.raises(ReplicationError, match=r"a.png: there is not enough memory; free some"):
+        load_image(tmp_path / "a.png")
 
 
 def test_an_image_too_large_for_its_format_is_not_saved(tmp_path):

@@ -74,7 +74,8 @@ def test_every_value_is_read_and_written_again(tmp_path, pixels, suffix, layout)
         if layout == "rgba64":
             kept = found(tmp_path / result, layout)
             assert np.array_equal(kept[..., 3], pixels[..., 3])
-            assert np.abs(kept[..., :3] - colours).max() < 0.51
+            there = pixels[..., 3] > 655  # where one percent is to be seen
+            assert np.abs(kept[..., :3].astype(float) - pixels[..., :3])[there].max() <= 2
         else:
             assert np.array_equal(found(tmp_path / result), colours)
 

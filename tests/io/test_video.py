@@ -8,6 +8,7 @@ import pytest
 
 from replication.io.image_files import Transform, transform_files
 from replication.io.pixels import resize
+from replication.style_transfer import stylise_files
 
 IDENTITY = b"\0\1\0\0" + 12 * b"\0" + b"\0\1\0\0" + 12 * b"\0" + b"\x40\0\0\0"  # of the box tkhd
 CLOCKWISE = 4 * b"\0" + b"\0\1\0\0" + 4 * b"\0" + b"\xff\xff\0\0" + 16 * b"\0" + b"\x40\0\0\0"
@@ -44,6 +45,18 @@ def sound(path):
 
 def inverse(image, name):
     return 1 - image
+
+
+def test_the_pictures_of_a_video_have_one_bar_together(video, tmp_path, capsys):
+    assert stylise_files([video], tmp_path / "b.mp4", "great_wave_instance", tile=64) == []
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_the_encoder_does_not_take_is_no_damaged_video(video, tmp_path):
+    wide = Transform(lambda image, name: resize(image, 16, 20_000))
+    (failed,) = transform_files([video], tmp_path / "b.mp4", wide)
+    assert str(failed).startswith("a.mp4: its pictures of 20000 x 16 pixels cannot be encoded (")
+    assert not (tmp_path / "b.mp4").exists()
 
 
 def test_a_name_with_a_colon_is_a_file_not_a_protocol(video, tmp_path, monkeypatch):

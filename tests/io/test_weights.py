@@ -273,6 +273,14 @@ def test_every_kind_of_file_gives_the_same_tensors(monkeypatch, tmp_path, weight
         assert all(torch.equal(found.tensors[name], weights.tensors[name]) for name in weights.tensors)
 
 
+def test_a_file_of_another_precision_is_refused_by_name(monkeypatch, tmp_path, weights):
+    rounded = {name: value.bfloat16() for name, value in weights.tensors.items()}
+    safetensors.torch.save_file(rounded, tmp_path / "half.safetensors")
+    monkeypatch.setenv("REPLICATION_VGG16", str(tmp_path / "half.safetensors"))
+    with pytest.raises(ReplicationError, match="half.safetensors does not hold the paper's VGG-16"):
+        vgg16_weights()
+
+
 @pytest.mark.parametrize(("name", "reason"), [("none.safetensors", "could not be read"), ("a.zip", "no weight file")])
 def test_a_path_that_leads_nowhere(monkeypatch, tmp_path, name, reason):
     monkeypatch.setenv("REPLICATION_VGG16", str(tmp_path / name))

@@ -95,6 +95,8 @@ def test_each_measure_is_what_its_key_says():
     assert found["notch PSNR"] == pytest.approx((0.1, 0))
     assert found["user study separates"] == pytest.approx(0.05)
     assert found["PSNR bicubic baby"] is None
+    without = [each for each in rows(4) if each["method"] != AUTHORS]  # our SRCNN does not take their place
+    assert measures(4, without, {})["user study"] is None
     found = measures(8, rows(8), {})
     assert found["PSNR gain pixel Set14"] == 1
     assert found["SSIM gain feature Set14"] == pytest.approx(0.05)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -11,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from replication.baseline import white_noise
 from replication.io.files import ReplicationError
 from replication.io.images import save_image
+from replication.report import profiles
 from replication.report.profiles import PROFILES, SETTINGS, checked, profile_settings, run_settings
 from replication.report.runner import run_notebooks
 
@@ -63,6 +65,13 @@ WRONG = [
 def test_the_paper_profile_has_the_papers_settings():
     assert profile_settings("01_feature_inversion", "paper") == {"size": 256, "iterations": 500}
     assert all(len(each) == len(PROFILES) for settings in SETTINGS.values() for each in settings.values())
+
+
+def test_without_its_parameters_a_notebook_does_not_start(monkeypatch):
+    shell = SimpleNamespace(user_ns={"In": ["", "import torch"]})
+    monkeypatch.setattr(profiles, "get_ipython", lambda: shell, raising=False)
+    with pytest.raises(ReplicationError, match="run the cell of the parameters first, which sets `profile`"):
+        profiles.start("01_feature_inversion")
 
 
 def test_none_takes_the_profiles_value_and_a_value_overrides_it():

@@ -174,6 +174,9 @@ def test_choices_between_other_networks_or_of_other_pictures_do_not_count(blind,
     assert [row["chosen"] for row in aside["results"]][:3] == chosen
     monkeypatch.setattr(widgets, "network_digests", lambda: {"srcnn_x4": "another", "x4_feature": "another"})
     assert blind().number == 0
+    names = [f"table_blind_test.earlier{number}.json" for number in ("", "-2")]
+    kept = [json.loads((tmp_path / "smoke" / name).read_text())["results"] for name in names]
+    assert [[row["chosen"] for row in rows if row["chosen"]] for rows in kept] == [chosen, [chosen[0], chosen[2]]]
 
 
 def test_choices_are_counted_and_written_down_and_another_day_goes_on_with_them(blind, tmp_path):
