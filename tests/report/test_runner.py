@@ -10,6 +10,7 @@ import nbformat
 import papermill
 import pytest
 from commands import run_command
+from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
@@ -154,6 +155,29 @@ def test_what_it_made_has_to_be_there_as_it_was(project, capsys):
         assert runner.run_notebooks("smoke", resume=True)
         assert capsys.readouterr().out.splitlines()[-1].split()[1] == result
     assert made.read_text() == "1"
+
+
+def test_what_another_run_makes_meanwhile_is_not_taken_for_its_own(project, capsys):
+    others = '{"results": [], "provenance": {"notebook": "02_other"}}'
+    source = (
+        f"for name, text in (('mine.png', '1'), ('a.json', '{others}'), ('a.png', '1')):\n"
+        f"    open('{runner.ROOT}/figures/smoke/' + name, 'w').write(text)"
+    )
+    folder = project(_01_test=source)
+    runner.run_notebooks("smoke")
+    made = nbformat.read(folder / "01_test.ipynb", 4).metadata["replication"]["made"]
+    assert list(made) == ["figures/smoke/mine.png"]
+    assert "a.png" not in capsys.readouterr().out
+
+
+def test_two_runs_are_not_at_one_notebook(project, capsys):
+    folder = project(_01_test="pass")
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".01_test.lock"):
+        assert not runner.run_notebooks("smoke")
+    assert "failed: another run is at 01_test in smoke; wait for it" in capsys.readouterr().out
+    assert runner.run_notebooks("smoke")
+    assert [path.name for path in folder.iterdir()] == ["01_test.ipynb"]
 
 
 def test_the_ledger_is_executed_anew_when_a_figure_has_changed(project, capsys, monkeypatch):
