@@ -17,7 +17,7 @@ STYLES := $(patsubst $(TRAINED)/%_instance.safetensors,%,$(wildcard $(TRAINED)/*
 # what a shell sets for other projects: packages of theirs, and where pip puts its own
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
-.PHONY: figures test lint lab page clean
+.PHONY: figures test lint lab page clean set-up
 
 figures: $(VENV)/.ready
 	$(RUN) replication figures --profile "$(PROFILE)" $(if $(ONLY),--only "$(ONLY)") $(ARGS)
@@ -51,13 +51,23 @@ docs/models/sample.jpg: $(VENV)/.ready
 	$(VENV)/bin/python -c "from replication import content_picture, save_image; save_image(content_picture('chelsea').image, '$@')"
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info docs/ort docs/models figures/quick figures/smoke
+	rm -rf $(VENV) .venv.lock build dist *.egg-info docs/ort docs/models figures/quick figures/smoke
 
+# one make at a time: the first two may well be started side by side
 # pip keeps all it fetches in TMPDIR until the end: gigabytes, where /tmp is often memory
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 15) or sys.exit("error: Python 3.11 to 3.14 is needed, $(PYTHON) is %d.%d; try make PYTHON=python3.12" % v[:2])'
+	@while ! mkdir .venv.lock 2> /dev/null; do \
+		[ -d .venv.lock ] || [ -w . ] || { echo "error: $(CURDIR) cannot be written into" >&2; exit 1; }; \
+		[ "$$told" ] || echo "waiting for another make, which sets up $(VENV); if there is none: rmdir .venv.lock"; \
+		told=1; sleep 1; \
+	done; \
+	trap 'rmdir .venv.lock' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM HUP; \
+	[ "$$told" ] && [ $@ -nt requirements.txt ] || $(MAKE) --no-print-directory set-up
+
+set-up:
 	$(PYTHON) -m venv $$([ "$$($(VENV)/bin/python $(VERSION) 2>&1)" = "$$($(PYTHON) $(VERSION))" ] || echo --clear) $(VENV)
 	@rm -rf $(VENV)/tmp && mkdir $(VENV)/tmp
 	TMPDIR="$$(cd $(VENV)/tmp && pwd)" $(PIP) --requirement requirements.txt
 	TMPDIR="$$(cd $(VENV)/tmp && pwd)" $(PIP) --no-deps --no-build-isolation --editable .
-	@rm -r $(VENV)/tmp && touch $@
+	@rm -r $(VENV)/tmp && touch $(VENV)/.ready

@@ -3,12 +3,14 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 
 import nbformat
 import pytest
+from commands import TIMEOUT
 from packaging.requirements import Requirement
 
 import replication
@@ -172,3 +174,26 @@ def test_every_name_that_the_package_gives_is_there():
         for name in names:
             assert name in dir(replication)
             getattr(replication, name)
+
+
+FAKE = """#!/bin/sh
+case "$1 $2" in
+"-m venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python;;
+"-m pip") echo "$$" >> installed; sleep 1;;
+esac
+"""
+
+
+def test_two_makes_side_by_side_set_up_once(tmp_path):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "python").write_text(FAKE)
+    (tmp_path / "python").chmod(0o755)
+    command = ["make", "PYTHON=./python", ".venv/.ready"]
+    pair = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=TIMEOUT)[0] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert sum("waiting for another make, which sets up .venv" in each for each in said) == 1
+    assert len((tmp_path / "installed").read_text().splitlines()) == 2  # what the project needs, and the project
+    assert not (tmp_path / ".venv.lock").exists()
+    assert "up to date" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout

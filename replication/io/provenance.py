@@ -27,12 +27,14 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
     Args:
         run: what `profiles.start` returned; for a command, the same with `command` in place of `notebook`, and a
             profile where it has one, and `stand_ins` where something took the place of the paper's input. Its `code`
-            is what `code` found when the run began; a training has its `origins`, one after the other, instead.
+            is what `code` found when the run began; a training has its `origins`, one after the other, instead. Its
+            `networks`, where it has some, are digests by name.
         network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
         inputs: the images that went in.
     """
     settings = vars(run).copy()
-    others, (ran, *continued) = settings.pop("stand_ins", {}), settings.pop("origins", None) or [settings.pop("code")]
+    others, networks = settings.pop("stand_ins", {}), settings.pop("networks", {})
+    ran, *continued = settings.pop("origins", None) or [settings.pop("code")]
     if network:
         dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
         device = next(network.parameters()).device.type
@@ -48,11 +50,12 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
         "settings": settings,
         "versions": versions(),
         **({"weights": weights} if weights else {}),
+        **({"networks": networks} if networks else {}),
         "inputs": [picture.provenance() for picture in inputs],
         **({"stand_ins": others} if others else {}),
         **({"continued": continued} if continued else {}),
     }
-    return found | ran
+    return found | ran  # what was noted when the run began wins
 
 
 def _precision(device: str, dtype: str) -> str:

@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+from replication.io.checkpoints import network_file
 from replication.io.downloads import SETS
-from replication.io.files import ReplicationError
+from replication.io.files import ReplicationError, sha256
 from replication.io.pictures import PHOTOGRAPHS, Picture, content_picture, style_picture
 from replication.io.provenance import code
 from replication.io.ranges import NAME, PROFILES, RANGES, check
 from replication.io.runtime import default_device, keep_freed_memory, precision_of
 from replication.loss_network import LAYERS
-from replication.style_transfer import painting_of, style_network
+from replication.style_transfer import PRETRAINED, painting_of, style_network
 
 QUALITY = 90  # of JPEG
 SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, quick, overnight, paper
@@ -132,7 +133,7 @@ def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamesp
     """Seed torch, make it deterministic, let it keep memory for speed, and give the settings; see `checked`.
 
     They are attributes, with `notebook`, `profile`, `device`, "cuda" where there is one, else "cpu", and the `code`
-    that runs. A precision is that of this device; see `precision_of`.
+    that runs, and the digests of its style `networks`. A precision is that of this device; see `precision_of`.
     """
     settings, device = checked(notebook, profile, parameters), default_device()
     if "precision" in settings:
@@ -142,7 +143,16 @@ def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamesp
     keep_freed_memory()
     torch.manual_seed(settings.get("seed", 0))
     torch.backends.cudnn.deterministic = True
-    return SimpleNamespace(notebook=notebook, profile=profile, device=device, code=code(), **settings)
+    about = {"device": device, "code": code(), "networks": _style_networks(notebook, settings)}
+    return SimpleNamespace(notebook=notebook, profile=profile, **about, **settings)
+
+
+def _style_networks(notebook: str, settings: dict[str, Any]) -> dict[str, str]:
+    """SHA-256 of the files of the style networks that the settings name, by name."""
+    names = [settings["network"]] if "network" in settings else []
+    if STYLES.get(notebook) == [_trained]:
+        names += settings.get("styles") or [settings["style"]]
+    return {str(name): sha256(network_file(name, PRETRAINED).read_bytes()) for name in names}
 
 
 def _assigned(cell: str) -> list[str]:

@@ -106,12 +106,15 @@ def _judgement(claim: Claim, path: Path) -> Judgement:
 
 def scales(profile: str) -> list[dict[str, str]]:
     """One row a figure that was run: its settings and networks where they are less than the paper's, and stand-ins."""
-    paths = {claim.title: _path(profile, figure) for figure, claim in claims().items()}
-    found = {title: json.loads(path.read_text())["provenance"] for title, path in paths.items() if path.exists()}
-    return [{"figure": title, "not the paper's": _scale(source)} for title, source in found.items()]
+    rows = []
+    for figure, claim in claims().items():
+        if (path := _path(profile, figure)).exists():
+            scale = _scale(figure, json.loads(path.read_text())["provenance"])
+            rows.append({"figure": claim.title, "not the paper's": scale})
+    return rows
 
 
-def _scale(source: dict[str, Any]) -> str:
+def _scale(figure: str, source: dict[str, Any]) -> str:
     settings, paper = source["settings"], profile_settings(source["notebook"], "paper")
     parts = [f"{name} {settings[name]} for {full}" for name, full in paper.items() if settings.get(name, full) != full]
     others = [name for name in ("contents", "styles") if name in settings.keys() - paper]
@@ -119,7 +122,9 @@ def _scale(source: dict[str, Any]) -> str:
     if "photographs" in source:
         those = source["photographs"]
         parts.append(f"{those.get('count') or len(those['pictures'])} photographs")
-    folder, networks, full = "super_resolution", source.get("networks", []), PAPER_SUPER_RESOLUTION.steps
+    own = [f"{figure[-2:]}_{loss}" for loss in ("pixel", "feature")]  # "x8_pixel" for Fig. 9
+    networks = [name for name in own if name in source.get("networks", [])]
+    folder, full = "super_resolution", PAPER_SUPER_RESOLUTION.steps
     if source["notebook"] in TRAINED:
         folder, networks, full = "style", settings.get("styles") or [settings["style"]], PAPER.steps
     paths = [NETWORKS / folder / f"{name}.json" for name in networks]

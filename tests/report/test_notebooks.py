@@ -15,12 +15,12 @@ from commands import TIMEOUT, run_command
 from PIL import Image
 
 from replication.evaluation import AUTHORS
-from replication.io.files import ROOT, data_folder
+from replication.io.files import ROOT, data_folder, sha256
 from replication.io.image_files import image_files
 from replication.report import runner, summary
 from replication.report.claims import claims
 from replication.report.works import WORKS
-from replication.style_transfer import style_network
+from replication.style_transfer import PRETRAINED, style_network
 
 pytestmark = pytest.mark.slow
 
@@ -197,6 +197,13 @@ def test_the_results_of_style_training(smoke):
     recipes = record(smoke("04"), "table_recipes")["results"]
     assert len(recipes) == 9
     assert all(row["images"] == 4 and row["peak 2 at 128"] > 0 for row in recipes)
+
+
+def test_the_style_networks_of_a_figure_are_told_by_their_digests(smoke):
+    for number, figure in (("05", "fig6_style_transfer"), ("06", "fig5_objective"), ("07", "table1_speed")):
+        source = record(smoke(number), figure)["provenance"]
+        names = source["settings"].get("styles") or [source["settings"]["style"]]
+        assert source["networks"] == {name: sha256((PRETRAINED / f"{name}.safetensors").read_bytes()) for name in names}
 
 
 def test_the_results_of_style_transfer(smoke):

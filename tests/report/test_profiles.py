@@ -147,7 +147,7 @@ def test_papermill_hands_over_lists_numbers_and_none_in_text_and_nothing_that_is
     cells = [
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         new_code_cell("from replication.report.profiles import start\nrun = start('05_style_transfer')"),
-        new_code_cell("print(list(vars(run).values())[4:])"),
+        new_code_cell("print(list(vars(run).values())[5:])"),
     ]
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(new_notebook(cells=cells, metadata=spec), tmp_path / "in.ipynb")

@@ -69,6 +69,7 @@ def test_claims_are_linked_to_the_cells_that_measure_them_and_sorted_by_a_click(
 def test_the_scale_is_that_of_what_was_run():
     found = {row["figure"]: row["not the paper's"] for row in scales(SHOWN)}
     assert "training steps for 40000" in found[claims()["fig6_style_transfer"].title]
+    assert "networks of 19000 to 20000 training" in found[claims()["fig9_super_resolution_x8"].title]  # not those of x4
     assert "for [50, 50, 50]" in found[claims()["fig5_objective"].title]
 
 
