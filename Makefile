@@ -63,7 +63,7 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 		told=1; sleep 1; \
 	done; \
 	trap 'rmdir .venv.lock' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM HUP; \
-	[ "$$told" ] && [ $@ -nt requirements.txt ] || $(MAKE) --no-print-directory set-up
+	[ "$$told" ] && [ $@ -nt requirements.txt ] && [ $@ -nt pyproject.toml ] || $(MAKE) --no-print-directory set-up
 
 set-up:
 	$(PYTHON) -m venv $$([ "$$($(VENV)/bin/python $(VERSION) 2>&1)" = "$$($(PYTHON) $(VERSION))" ] || echo --clear) $(VENV)

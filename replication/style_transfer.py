@@ -194,7 +194,7 @@ def stylise(
 
 
 def stylise_files(
-    inputs: Sequence[Path | str],
+    inputs: Path | str | Sequence[Path | str],
     out: Path | str,
     style: Path | str | Sequence[Path | str],
     *,

@@ -137,7 +137,7 @@ def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, 
 
 
 def upscale_files(
-    inputs: Sequence[Path | str],
+    inputs: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     factor: int = 4,

@@ -67,7 +67,7 @@ class Trainer:
         inputs: what else has to be the same for a state file to be of this run, as JSON takes it.
         initial: the file of the network that the training starts from, which has to be the same as well.
         state: the file, written every `save_every` seconds (with several processes at the next line of the log), on
-            Ctrl-C and SIGTERM, and at the end. Beside it lies the log, of suffix .jsonl.
+            Ctrl-C, SIGTERM and SIGHUP, and at the end. Beside it lies the log, of suffix .jsonl.
         log_every: steps. A line of the log holds the mean of each term since the last, the learning rate, images a
             second and the seconds left.
 
@@ -279,10 +279,11 @@ def train_network(
         The lines of the log.
 
     Raises:
-        ReplicationError, FloatingPointError, KeyboardInterrupt: see `Trainer.run` and `save_network`.
+        ReplicationError: another process trains this file; and see `Trainer.run` and `save_network`.
+        FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
     """
     check_network(trainer.network, network_path(out))  # before the first step
-    with alone(out.with_name(f".{out.stem[:40]}.lock"), f"another process trains {out}; give another file"):
+    with alone(out.with_name(f".{out.stem}.lock"), f"another process trains {out}; give another file"):
         lines, config = trainer.run(out.stem), trainer.config
     if first_process():
         run = SimpleNamespace(command=command, device=trainer.device.type, seed=config.seed, origins=trainer.origins)

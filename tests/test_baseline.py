@@ -150,6 +150,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(undisturbed, tmp_path,
     process = Process(run, tmp_path)
     process.wait_for(tmp_path / "run.checkpoint")
     while not len(load_file(tmp_path / "run.checkpoint")["losses"]):  # on a slow machine the first has none yet
+        assert process.running()
         time.sleep(0.01)
     process.send_signal(number)
     stopped = process.wait()

@@ -15,7 +15,8 @@ from replication.evaluation import (
     score_rows,
     style_scores,
 )
-from replication.io.downloads import ReplicationError, SetPicture
+from replication.io.downloads import SetPicture
+from replication.io.files import ReplicationError
 from replication.io.images import save_image
 from replication.io.pictures import content_picture, style_picture
 from replication.io.pixels import resize, square

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -190,10 +191,13 @@ def test_two_makes_side_by_side_set_up_once(tmp_path):
     (tmp_path / "python").write_text(FAKE)
     (tmp_path / "python").chmod(0o755)
     command = ["make", "PYTHON=./python", ".venv/.ready"]
-    pair = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    of_outer_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    env = {name: value for name, value in os.environ.items() if name not in of_outer_make} | {"LC_ALL": "C"}
+    options = {"cwd": tmp_path, "env": env, "stdout": subprocess.PIPE, "text": True}
+    pair = [subprocess.Popen(command, **options) for _ in range(2)]
     said = [process.communicate(timeout=TIMEOUT)[0] for process in pair]
     assert [process.returncode for process in pair] == [0, 0]
     assert sum("waiting for another make, which sets up .venv" in each for each in said) == 1
     assert len((tmp_path / "installed").read_text().splitlines()) == 2  # what the project needs, and the project
     assert not (tmp_path / ".venv.lock").exists()
-    assert "up to date" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "up to date" in subprocess.run(command, check=True, **options).stdout

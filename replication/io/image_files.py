@@ -90,7 +90,7 @@ def _hidden(name: str) -> bool:
 class Transform(NamedTuple):
     """What is done to each image."""
 
-    apply: Callable[[Tensor, str | None], Tensor]  # an image (1, 3, H, W), with the label of a bar, to a larger one
+    apply: Callable[[Tensor, str | None], Tensor]  # an image (1, 3, H, W), with the label of a bar, to its result
     scale: int = 1  # how many times as large
     smallest: int = 1  # pixels that a side needs
     size: int | None = None  # pixels of the long side, to which an image is brought first

@@ -135,7 +135,7 @@ def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:
     sixteen_bit = frame.sixteen_bit and kind in WRITERS
     dtype = np.uint16 if sixteen_bit else np.uint8
     image = frame.image
-    if frame.alpha is not None and kind in CLEAR:  # without the white that it was laid on
+    if frame.alpha is not None and kind in CLEAR and kind != "GIF":  # without the white that it was laid on
         alpha = frame.alpha.to(image.device)
         image = torch.where(alpha > 0, 1 - (1 - image) / alpha.clamp(min=1 / 65535), image).clamp(0, 1)
     pixels = to_pixels(image, dtype)

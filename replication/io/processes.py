@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, distributed
 
-from replication.io.files import ReplicationError
+from replication.io.files import ReplicationError, reason
 from replication.io.ranges import RangeError
 from replication.io.runtime import default_device
 
@@ -31,14 +31,14 @@ def alone(path: Path, refusal: str) -> Iterator[None]:
     if not first_process():
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise ReplicationError(refusal) from None
-    except NotImplementedError:
-        log.warning("%s has no locks: make sure that no other process works there", path.parent)
+    except (OSError, NotImplementedError) as error:  # some file systems have no locks
+        log.warning("no lock in %s (%s): make sure that no other process works there", path.parent, reason(error))
     try:
         yield
     finally:

@@ -379,6 +379,13 @@ def test_what_is_half_clear_keeps_its_colour(tmp_path, suffix):
     assert (load_image(tmp_path / f"b{suffix}") - load_image(tmp_path / "a.png")).abs().max() < 0.01
 
 
+def test_what_is_half_clear_is_laid_on_white_in_a_gif_which_shows_it_whole(tmp_path):
+    Image.new("RGBA", (60, 60), (0, 0, 0, 77)).save(tmp_path / "a.png")
+    assert transform_files([tmp_path / "a.png"], tmp_path / "b.gif", Transform(lambda x, _: x)) == []
+    with Image.open(tmp_path / "b.gif") as found:
+        assert found.convert("RGB").getpixel((30, 30)) == (178, 178, 178)
+
+
 @pytest.mark.parametrize("kind", [str, Path])
 def test_one_input_needs_no_list(here, darker, kind):
     photographs(here, "a.png", "other.png")

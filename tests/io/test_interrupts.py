@@ -11,14 +11,17 @@ from replication.io.interrupts import deferred_interrupts
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_is_noted_and_a_second_one_raised(number):
-    before = signal.getsignal(number)
-    with deferred_interrupts() as interrupted:
-        assert not interrupted()
-        os.kill(os.getpid(), number)
-        assert interrupted()
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(number, signal.default_int_handler)  # nohup has one ignored
+    try:
+        with deferred_interrupts() as interrupted:
+            assert not interrupted()
             os.kill(os.getpid(), number)
-    assert signal.getsignal(number) == before
+            assert interrupted()
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
+        assert signal.getsignal(number) == signal.default_int_handler
+    finally:
+        signal.signal(number, before)
 
 
 def test_an_interrupt_that_nobody_asked_for_is_raised_at_the_end():
