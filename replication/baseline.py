@@ -162,7 +162,7 @@ def gatys(
         clip: whether the pixels are clipped to their range at each iteration, as in the paper.
         seed: of the white noise, the same for all images of the batch.
         keep: after how many iterations to keep the images.
-        checkpoint: a file for the state, written every `save_every` seconds, on Ctrl-C, SIGTERM or SIGHUP, and at the end.
+        checkpoint: a file for the state, written every `save_every` seconds, on Ctrl-C and its like, and at the end.
             Where it exists, the run goes on from it, to more iterations too, and gives the same images as one that was
             never stopped.
         objective: weights, layers, form and precision; see `Objective`.

@@ -12,12 +12,12 @@ from torch import Tensor
 from replication.config import PAPER, TILE_STYLISED, StyleConfig
 from replication.io.checkpoints import NETWORKS, check_checkpoint, load_network, network_file, network_path, state_path
 from replication.io.files import ReplicationError
-from replication.io.image_files import Transform, is_file_name, transform_files
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pictures import Picture, style_picture
 from replication.io.pixels import square
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
+from replication.io.transform_files import Transform, is_file_name, transform_files
 from replication.loss_network import MIN_SIZE
 from replication.losses import Objective, lattice
 from replication.networks import STRIDE, ImageTransformationNetwork, for_inference

@@ -12,11 +12,11 @@ from replication.config import PAPER_SUPER_RESOLUTION, TILE_ENLARGED, SuperResol
 from replication.histograms import histogram_matched
 from replication.io.checkpoints import NETWORKS, check_checkpoint, load_network, network_path, state_path
 from replication.io.files import ReplicationError
-from replication.io.image_files import Transform, transform_files
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pixels import from_pixels, resize, to_pixels
 from replication.io.ranges import PretrainedLoss, RangeError, check
 from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
+from replication.io.transform_files import Transform, transform_files
 from replication.io.weights import vgg16_weights
 from replication.loss_network import LossNetwork
 from replication.losses import feature_reconstruction_loss, lattice

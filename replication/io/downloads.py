@@ -1,27 +1,19 @@
-"""The cache and what is downloaded into it: Set5, Set14 and BSD100, MS-COCO.
-
-Files are read without a lock; where one is missing or damaged, one process at a time makes it.
-"""
+"""What is downloaded into the cache: Set5, Set14 and BSD100, MS-COCO."""
 
 import json
 import logging
-import os
-import re
-import shutil
 import tarfile
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
-
-from replication.io.files import DATA, ReplicationError, cache_folder, cause, data_folder, reason
+from replication.io.cache import cached
+from replication.io.files import DATA, ReplicationError, cache_folder, cause, data_folder
 from replication.io.images import FORMATS, format_of, load_image
 from replication.io.pictures import Picture
 from replication.io.pixels import pixel_digest
@@ -42,61 +34,6 @@ SOURCES = (
 )
 TIMEOUT = (5, 20)  # seconds, to reach a server and between two parts of its answer
 UNREACHED: dict[str, str] = {}  # servers that did not answer, and why: this process does not ask them again
-KEY = re.compile("[0-9a-f]{16}")  # the name of a file that belongs to certain inputs
-Contents = TypeVar("Contents")
-
-
-def cached(path: Path, read: Callable[[Path], Contents], make: Callable[[Path], Any]) -> Contents:
-    """What a file or folder of the cache holds; it is made where it is not there or damaged.
-
-    Args:
-        path: of the file.
-        read: gives the contents, or raises ReplicationError where they are not whole.
-        make: writes the file, whole or not at all; what it begins is named ".<stem of path>.<anything>", beside it.
-
-    Raises:
-        ReplicationError: it has to be made, and the cache cannot be written; or what `make` raises.
-    """
-    try:
-        return read(path)
-    except ReplicationError as error:
-        if os.path.exists(path):  # Path.exists raises where a folder may not be entered
-            log.warning("%s; it is made again", error)
-    with _locked(path):
-        with suppress(ReplicationError):  # another process has made it meanwhile
-            return read(path)
-        make(path)
-        return read(path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a path of the cache, whose folder is made, and clear of what killed processes had begun."""
-    with ExitStack() as held:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_suffix(".lock"))
-            try:
-                held.enter_context(lock.acquire(timeout=0))
-            except Timeout:
-                log.info("waiting for another process, which makes %s", path)
-                held.enter_context(lock)
-            _remove_begun(path.parent, path.stem)
-            for other in path.parent.glob("*.lock"):  # of neighbours, where nobody holds it
-                if other.stem != path.stem and KEY.fullmatch(other.stem) and any(path.parent.glob(f".{other.stem}.*")):
-                    with suppress(Timeout), FileLock(other, timeout=0):
-                        _remove_begun(path.parent, other.stem)
-        except (OSError, NotImplementedError) as error:  # the second: a file system without locks
-            raise ReplicationError(
-                f"the cache {path.parent} cannot be written ({reason(error)}); mend that, or set REPLICATION_CACHE to "
-                "a folder that can be"
-            ) from error
-        yield
-
-
-def _remove_begun(folder: Path, stem: str) -> None:
-    for path in folder.glob(f".{stem}.*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 class SetPicture(NamedTuple):

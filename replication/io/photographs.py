@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication.io.downloads import cached, coco2014
+from replication.io.cache import cached
+from replication.io.downloads import coco2014
 from replication.io.files import (
     ReplicationError,
     cache_folder,

@@ -29,7 +29,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from replication.io.downloads import cached
+from replication.io.cache import cached
 from replication.io.files import ReplicationError, cache_folder, last_words, one_line, reason, write_atomically
 
 log = logging.getLogger(__name__)

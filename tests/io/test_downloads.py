@@ -20,7 +20,8 @@ from filelock import FileLock
 from replication.baseline import white_noise
 from replication.evaluation import luminance_scores
 from replication.io import downloads as module
-from replication.io.downloads import SETS, cached, evaluation_set
+from replication.io.cache import cached
+from replication.io.downloads import SETS, evaluation_set
 from replication.io.files import ReplicationError, data_folder
 from replication.io.image_files import image_files
 from replication.io.images import load_image, save_image

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from replication.io.icc import SRGB, converted_16
-from replication.io.image_files import Transform, transform_files
 from replication.io.images import load_frame
 from replication.io.pixels import to_pixels
 from replication.io.sixteen_bit import png
+from replication.io.transform_files import Transform, transform_files
 
 WIDE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))  # Adobe RGB, for D50
 CURVES = {

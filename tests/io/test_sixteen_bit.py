@@ -11,8 +11,8 @@ import tifffile
 from PIL import Image
 
 from replication.io.files import ReplicationError
-from replication.io.image_files import Transform, transform_files
 from replication.io.images import load_frame, load_frames, load_image
+from replication.io.transform_files import Transform, transform_files
 from replication.style_transfer import stylise_files
 from replication.super_resolution import upscale_files
 

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from replication.io.image_files import Transform, transform_files
 from replication.io.pixels import resize
+from replication.io.transform_files import Transform, transform_files
 from replication.style_transfer import stylise_files
 
 IDENTITY = b"\0\1\0\0" + 12 * b"\0" + b"\0\1\0\0" + 12 * b"\0" + b"\x40\0\0\0"  # of the box tkhd
