@@ -1,4 +1,4 @@
-"""Perceptual Losses, replicated: what notebooks and users take, `from replication import gram_matrix`.
+"""Perceptual Losses, replicated: the public names, for example `from replication import gram_matrix`.
 
 Each name is imported from its module when it is first asked for.
 """
@@ -86,12 +86,12 @@ __all__ = [*_HOMES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    """A name, from its module."""
+    """Look up a public name in its module, which is imported if necessary."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """The names that can be taken from here."""
+    """The public names, sorted."""
     return sorted(_HOMES)

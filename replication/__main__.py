@@ -25,12 +25,12 @@ SEVERAL = {"figures": ("--parameter",), "stylise": ("--style",)}  # options that
 
 @dataclass(kw_only=True)
 class Command:
-    """What all commands have."""
+    """Options that all commands share."""
 
     debug: bool = False
-    """show where an error came from"""
+    """show the traceback of an error"""
     device: Literal["cpu", "cuda", "mps"] | None = None
-    """to compute on; by default a GPU if there is one that CUDA knows"""
+    """device to compute on; by default a CUDA GPU if there is one, else the CPU"""
 
     interrupted = "the same command starts over"  # what is said after Ctrl-C
 
@@ -44,15 +44,15 @@ class Figures(Command):
     profile: str = "quick"
     """smoke, quick, overnight or paper"""
     only: str | None = None
-    """numbers or names of notebooks, by commas; by default all"""
+    """numbers or names of notebooks, separated by commas; by default all"""
     parameter: Annotated[list[tuple[str, str]], arg(aliases=["-p"], metavar="NAME VALUE"), UseAppendAction] = field(
         default_factory=list
     )
-    """as papermill's -p"""
+    """set a parameter of the notebooks, like papermill's -p"""
     time_limit: float | None = None
-    """seconds for each notebook"""
+    """time limit for each notebook, in seconds"""
     resume: bool = False
-    """keep those executed at this commit, as they would be"""
+    """skip notebooks that were already executed with the same code, data, device and parameters"""
 
     interrupted = "finished notebooks are kept; the same with --resume (of make: ARGS=--resume) runs the rest alone"
 
@@ -79,7 +79,7 @@ class Weights(Command):
 
 @dataclass(kw_only=True)
 class Readme(Command):
-    """Write the README's tables and small figures from the figures' files, and today's text into executed notebooks."""
+    """Rewrite the README's tables and thumbnails from the figures' files; update the text of the executed notebooks."""
 
     def run(self) -> None:
         from replication.report.readme import write_readme
@@ -89,16 +89,16 @@ class Readme(Command):
 
 @dataclass(kw_only=True)
 class TrainStyle(Command):
-    """Train a style network on a painting and a folder of photographs; the same command goes on with a stopped run."""
+    """Train a style network on a painting and a folder of photographs; repeat the command to resume a stopped run."""
 
     style: str
-    """an image file, or a name out of data/styles"""
+    """an image file, or the name of a painting in data/styles"""
     images: str
-    """photographs to train on, or coco2014 to download them (13 GB)"""
+    """folder of photographs to train on, or coco2014 to download MS-COCO (13 GB)"""
     out: str
-    """the network, .safetensors; its log and state lie beside it"""
+    """file for the network, .safetensors; its log and training state are written beside it"""
     recipe: str
-    """paper, or quick, an hour or two on two CPU cores: whose settings are the defaults below"""
+    """which defaults the settings below have: paper, or quick (an hour or two on two CPU cores)"""
     config: OmitArgPrefixes[StyleConfig]
 
     interrupted = GO_ON
@@ -117,12 +117,12 @@ class TrainStyle(Command):
 
 @dataclass(kw_only=True)
 class TrainSuperResolution(Command):
-    """Train a super-resolution network on a folder of photographs; the same command goes on with a stopped run."""
+    """Train a super-resolution network on a folder of photographs; repeat the command to resume a stopped run."""
 
     images: str
-    """photographs to train on, or coco2014 to download them (13 GB)"""
+    """folder of photographs to train on, or coco2014 to download MS-COCO (13 GB)"""
     out: str
-    """the network, .safetensors; its log and state lie beside it"""
+    """file for the network, .safetensors; its log and training state are written beside it"""
     config: OmitArgPrefixes[SuperResolutionConfig]
 
     interrupted = GO_ON
@@ -135,18 +135,18 @@ class TrainSuperResolution(Command):
 
 @dataclass(kw_only=True)
 class TrainAll(Command):
-    """Train every network of the project by its recipe, and compute the curves that Fig. 5 judges them by."""
+    """Train every network of the project by its recipe, and compute the baseline's curves for Fig. 5."""
 
     device: Literal["cpu", "cuda"] | None = None  # no mps, which has no float64
 
     images: str
-    """photographs to train on, or coco2014 to download them (13 GB)"""
+    """folder of photographs to train on, or coco2014 to download MS-COCO (13 GB)"""
     profile: str = "overnight"
-    """overnight, on two CPU cores, or paper, on a GPU; smoke and quick try it out"""
+    """overnight, on two CPU cores, or paper, on a GPU; smoke and quick are trial runs"""
     out: str = "training"
-    """a folder for networks, logs and states"""
+    """folder for the networks, their logs and training states"""
     only: str | None = None
-    """names, by commas; by default all"""
+    """names of networks or curves, separated by commas; by default all"""
 
     interrupted = GO_ON
 
@@ -158,16 +158,16 @@ class TrainAll(Command):
 
 @dataclass(kw_only=True)
 class Files(Command):
-    """A command on image files."""
+    """Options of the commands that transform image files."""
 
     inputs: Positional[list[str]]
     """image files, videos, or folders of images"""
     out: Annotated[str, arg(aliases=["-o"])]
-    """a folder, or for one image a file; end it in / for a new folder with a dot"""
+    """output folder, or for a single input a file; if the name of a new folder has a dot, end it with /"""
     overwrite: bool = False
-    """make results anew that are there already"""
+    """replace results that already exist"""
     precision: Precision = "float32"
-    """of the convolutions"""
+    """precision of the convolutions; fast is bfloat16 where the processor computes in it, else float32"""
 
     interrupted = "finished images are kept"
 
@@ -177,15 +177,15 @@ class Stylise(Files):
     """Give photographs the style of a trained network."""
 
     style: Annotated[list[str], UseAppendAction]
-    """a .safetensors file, or a name out of data/checkpoints/style; of several each has a folder"""
+    """a .safetensors file, or the name of a network in data/checkpoints/style; repeat for more styles, a folder each"""
     size: int | None = None
-    """pixels of the long side, to which photographs are brought first; strokes are as large as ever"""
+    """resize the longer side to this many pixels first; strokes keep their size in pixels"""
     strength: float = 1.0
-    """of the style, from 0, the photograph, to 1"""
+    """strength of the style, from 0 (the photograph) to 1 (the full style)"""
     preserve_colours: bool = False
-    """take the brightness of the result and the colours of the photograph"""
+    """keep the colours of the photograph and take only the brightness from the result"""
     tile: int = TILE_STYLISED
-    """images larger than this, in pixels, are cut; less takes less memory"""
+    """images larger than this many pixels a side are processed in tiles; smaller tiles need less memory"""
 
     def run(self) -> int:
         from replication.style_transfer import stylise_files
@@ -201,13 +201,13 @@ class Upscale(Files):
     factor: int = 4
     """how many times as large: 4 or 8"""
     loss: PretrainedLoss | None = None
-    """that the network was trained with, by default feature; feature_penalised, by ours, has less of its grid"""
+    """loss of the trained network, by default feature; feature_penalised adds our penalty on its grid pattern"""
     network: str | None = None
-    """another network, .safetensors"""
+    """file of another network, .safetensors, in place of --loss"""
     match_histogram: bool = True
     """give the result the input's histograms, as in the paper"""
     tile: int = TILE_ENLARGED
-    """images larger than this, in pixels, are cut"""
+    """images larger than this many pixels a side are processed in tiles"""
 
     def run(self) -> int:
         from replication.super_resolution import upscale_files
@@ -259,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _commands(arguments: list[str]) -> Any:
-    """The commands as one type, by name; of `train-style` the defaults are those of the recipe that is asked for."""
+    """The union type of all commands; `train-style` gets the defaults of the recipe that `arguments` ask for."""
     named = {
         "figures": Figures,
         "weights": Weights,
@@ -277,7 +277,7 @@ def _commands(arguments: list[str]) -> Any:
 
 
 def _by_recipe(arguments: list[str]) -> TrainStyle:
-    """What `train-style` takes where it is not told: the paper's settings on a GPU, else the quick ones."""
+    """The defaults of `train-style`: those of --recipe, or without it the quick ones on a CPU and else the paper's."""
     given = value_of("--recipe", arguments)
     if given is None:
         from replication.io.runtime import default_device

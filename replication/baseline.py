@@ -20,7 +20,7 @@ from replication.losses import Objective, Terms, in_range
 
 log = logging.getLogger(__name__)
 
-REPORT = 0.5  # seconds between two looks at the losses, the only time that the device is waited for
+REPORT = 0.5  # seconds between two reports of the loss; only a report waits for the device
 ITERATIONS = 500  # section 4.1
 
 
@@ -69,13 +69,13 @@ def optimise_image(
 
     Args:
         loss: maps images (B, 3, H, W) to their losses, (B,).
-        optimizer: holds the images to start from, "LBFGS(start)"; it has taken no step yet.
-        iterations: each one evaluation of the loss and its gradient.
+        optimizer: a new optimizer that holds the initial images, for example `LBFGS(start)`.
+        iterations: how many; each evaluates the loss and its gradient once.
         visit: called with the number of iterations done and the images, before each iteration and after the last. The
-            next step may change them in place: clone what is kept.
+            next step may change the images in place: clone those to keep.
 
     Returns:
-        The images, clipped to [0, 1], and the loss, mean over them, after 0, 1, ... `iterations` iterations.
+        The images, clipped to [0, 1], and the loss, averaged over them, after 0, 1, ... `iterations` iterations.
 
     Raises:
         RangeError: `iterations` is not positive, or the optimizer has taken steps.
@@ -97,7 +97,7 @@ def descend(
     label: str,
     visit: Callable[[int, Tensor], None] = lambda iteration, x: None,
 ) -> None:
-    """Let `optimizer` go on from the iteration that it has reached to the last row of `losses`; see `optimise_image`.
+    """Run `optimizer` from its present iteration to that of the last row of `losses`; see `optimise_image`.
 
     Args:
         loss: maps images (B, 3, H, W) to the terms of their losses, (B, K), whose sum is minimised.
@@ -120,7 +120,7 @@ def descend(
 
 
 def _finite_mean(losses: Tensor, label: str) -> float:
-    """The newest loss, mean over the images; looks at all of them for one that is not finite."""
+    """The newest loss, averaged over the images; raises if a loss of any iteration is not finite."""
     totals = losses.sum(2)
     finite = totals.isfinite().all(1)
     if not finite.all():
@@ -131,11 +131,11 @@ def _finite_mean(losses: Tensor, label: str) -> float:
 
 
 class Result(NamedTuple):
-    """What `gatys` gives."""
+    """The result of `gatys`."""
 
     image: Tensor  # the last images (B, 3, H, W), clipped to [0, 1]
     losses: Terms  # weighted, after 0, 1, ... iterations, (iterations + 1, B) each, on the CPU
-    images: dict[int, Tensor]  # after the numbers of iterations asked for, by that number, as the optimizer had them
+    images: dict[int, Tensor]  # by number of iterations, those in `keep`; as the optimizer held them
 
 
 def gatys(
@@ -152,24 +152,24 @@ def gatys(
     label: str = "baseline",
     **objective: Any,
 ) -> Result:
-    """Images with the content of `content` and the style of `style`, found from white noise.
+    """Optimise images, starting from white noise, to the content of `content` and the style of `style`.
 
     Args:
-        content: (B, 3, H, W) in [0, 1]; B problems, solved side by side, each as if it were alone.
+        content: (B, 3, H, W) in [0, 1]: B independent problems, solved side by side.
         style: (1, 3, H', W') in [0, 1], on the same device.
-        iterations: each one evaluation of the objective and its gradient, and one step of L-BFGS.
-        history: curvature pairs of L-BFGS; an image of N values takes 8 N bytes for each.
+        iterations: how many; each evaluates the objective and its gradient once, and takes one step of L-BFGS.
+        history: number of curvature pairs of L-BFGS; for an image of N values, each takes 8 N bytes.
         clip: whether the pixels are clipped to their range at each iteration, as in the paper.
-        seed: of the white noise, the same for all images of the batch.
-        keep: after how many iterations to keep the images.
-        checkpoint: a file for the state, written every `save_every` seconds, on Ctrl-C and its like, and at the end.
-            Where it exists, the run goes on from it, to more iterations too, and gives the same images as one that was
-            never stopped.
+        seed: seed of the white noise, which is the same for all images of the batch.
+        keep: numbers of iterations after which to keep the images.
+        checkpoint: a file for the state, written every `save_every` seconds, on Ctrl-C, SIGTERM and SIGHUP, and at the
+            end. If it exists, the run resumes from it, with more iterations if desired, and gives the same images as an
+            uninterrupted run.
         objective: weights, layers, form and precision; see `Objective`.
 
     Raises:
-        RangeError: a number is outside of its range, or `keep`.
-        ValueError: images that the loss network or `LBFGS` does not take, or far out of [0, 1].
+        RangeError: a number, or one of `keep`, is outside of its range.
+        ValueError: the loss network or `LBFGS` does not accept the images, or their values are far outside [0, 1].
         FloatingPointError: the objective is not finite; the message names the iteration.
         ReplicationError: the checkpoint is damaged, belongs to another run or cannot be written.
         KeyboardInterrupt: after the checkpoint was written.
@@ -195,7 +195,7 @@ def gatys(
 
 
 def iterations_to(curve: Tensor, value: float) -> int:
-    """After how many iterations the loss is first as low as `value`; one more than there were if it never is.
+    """The number of iterations after which the loss first reaches `value`; one more than were run if it never does.
 
     Args:
         curve: the losses after 0, 1, ... iterations, (iterations + 1,).
@@ -206,7 +206,7 @@ def iterations_to(curve: Tensor, value: float) -> int:
 
 
 class _State:
-    """All that a run consists of, kept in a file where there is one."""
+    """The state of a run, saved to a file if one is attached."""
 
     def __init__(self, optimizer: LBFGS, losses: Tensor, keep: Sequence[int]):
         self.optimizer, self.losses, self.keep = optimizer, losses, keep
@@ -215,7 +215,7 @@ class _State:
         self.interrupted = lambda: False
 
     def attach(self, path: Path, settings: dict[str, Any], save_every: float) -> None:
-        """Go on from the file, if it is there, and keep the state in it from now on."""
+        """Resume from the file, if it exists, and save the state to it from now on."""
         self.path, self.settings, self.save_every, self.saved = path, settings, save_every, time.monotonic()
         here = origin(self.losses.device.type, settings["dtype"].removeprefix("torch."))
         self.origins = [here]
@@ -236,13 +236,13 @@ class _State:
         self.optimizer.load_state(tensors)
 
     def visit(self, iteration: int, x: Tensor) -> None:
-        """What is done between two iterations, where the state is consistent."""
+        """Keep images, save the state and stop if asked to; called between iterations, when the state is consistent."""
         if iteration in self.keep:
             self.images[iteration] = x.clone()
         stop = self.interrupted()
         last = iteration == len(self.losses) - 1
         due = stop or last or (self.path and time.monotonic() - self.saved > self.save_every)
-        if self.path and due and x.isfinite().all():  # what is lost to NaN does not replace the last good state
+        if self.path and due and x.isfinite().all():  # NaNs must not replace the last good state
             images = {f"image_{number}": image for number, image in self.images.items()}
             tensors = self.optimizer.state() | images | {"losses": self.losses[:iteration]}
             save_checkpoint(self.path, tensors, self.settings, self.origins)

@@ -1,7 +1,7 @@
-"""Every setting of a training, once: its default, which is the paper's, its unit and its source.
+"""The settings of a training, each defined once: its default (the paper's value), its unit and its source.
 
-They are the options of the command line, what a network's record holds, and what has to be the same for a stopped run
-to go on. `ranges` says which values they take.
+They are the options of the command line, they are stored in a network's record, and a stopped run resumes only with
+the same settings. `ranges` defines which values are allowed.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ KERNELS = ((9, 5, 5), (9, 1, 5))  # of SRCNN
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What every training has; the paper's values are those of section 4.
+    """Settings that all trainings share; the paper's values are in section 4.
 
     Raises:
         RangeError: a value is outside of its range, or two do not go together.
@@ -39,25 +39,25 @@ class TrainingConfig:
     batch_size: int = 4
     """images in a step"""
     flip: bool = False
-    """mirror half of the photographs"""
+    """mirror a random half of the photographs"""
     initial: str | None = None
-    """a trained network to start from: a file, or for a style a name out of data/checkpoints/style, or base"""
+    """a trained network to start from: a file; for a style also the name of one in data/checkpoints/style, or base"""
     optimizer: Optimizer = "adam"
-    """muon takes the kernels of convolutions and leaves the rest to Adam"""
+    """muon: Muon for the kernels of convolutions, Adam for all other parameters"""
     learning_rate: float = 1e-3
-    """of Adam"""
+    """learning rate of Adam"""
     kernel_rate: float = 5e-3
-    """of Muon"""
+    """learning rate of Muon"""
     lr_decay: float = 0.0
     """share of the steps, at the end, over which the learning rates fall linearly to zero"""
     lattice_weight: float = 0.0
-    """of a penalty on patterns of 2, 4 or 8 pixels, which the paper has not"""
+    """weight of a penalty on patterns that repeat every 2, 4 or 8 pixels; not in the paper"""
     precision: Precision = "float32"
-    """of the convolutions; fast is bfloat16 where the processor computes in it, else float32"""
+    """precision of the convolutions; fast is bfloat16 where the processor computes in it, else float32"""
     compiled: Mode | None = None
-    """by torch.compile, which takes a C++ compiler; graphs: with CUDA graphs"""
+    """compile the network with torch.compile, which needs a C++ compiler; graphs: with CUDA graphs"""
     seed: int = 0
-    """of the first weights and the batches"""
+    """seed of the initial weights and the batches"""
 
     def __post_init__(self) -> None:
         """Check, and put values into their canonical form."""
@@ -65,9 +65,10 @@ class TrainingConfig:
 
     @property
     def lasting(self) -> dict[str, Any]:
-        """What a stopped run goes on with alone; the initial network is told by its digest, not its name.
+        """The settings that must be unchanged for a stopped run to resume.
 
-        While the learning rates do not fall, a run may have more steps than before.
+        `initial` is not among them: the network's digest is compared instead. Nor is `steps` while the learning rates
+        are constant, so that such a run can be extended.
         """
         free = ("initial",) if self.lr_decay else ("initial", "steps")
         return {name: value for name, value in asdict(self).items() if name not in free}
@@ -75,38 +76,38 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StyleConfig(TrainingConfig):
-    """Training of a style network on one painting (section 4.1); the weights are those of the published code."""
+    """Settings to train a style network on one painting (section 4.1); loss weights as in the published code."""
 
     steps: int = 40_000
     """iterations"""
     size: int = 256
-    """pixels a side of the photographs in a step"""
+    """pixels a side of the square training images"""
     fit: Fit = "stretch"
     """how a photograph becomes a square: stretch, as in the published code, or crop, at random"""
     style_size: int = 256
-    """pixels a side of the painting's largest square, which sets the size of its strokes; the published code keeps the
-    whole painting, and makes its longer side 256"""
+    """pixels a side to which the painting's largest centred square is resized, which sets the size of the strokes; the
+    published code keeps the whole painting and resizes its longer side to 256"""
     content_layer: str = "relu3_3"
-    """of the feature reconstruction loss; relu2_2 in arXiv v1"""
+    """layer of the feature reconstruction loss; relu2_2 in arXiv v1"""
     style_layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-    """of the style reconstruction loss"""
+    """layers of the style reconstruction loss"""
     content_weight: float = 1.0
-    """of the feature reconstruction loss"""
+    """weight of the feature reconstruction loss"""
     style_weight: float = 5.0
-    """of the style reconstruction loss at each layer"""
+    """weight of the style reconstruction loss at each layer"""
     tv_weight: float = 1e-6
-    """of the total variation, in the paper 1e-6 to 1e-4, chosen by style; of a batch the mean, where the published code
-    adds its images up"""
+    """weight of the total variation, which the paper chooses for each style, from 1e-6 to 1e-4; the term is the mean
+    over the batch, in the published code the sum"""
     style_form: StyleForm = "mean"
-    """mean of the squared differences of two Gram matrices, as in the published code, or sum, equation 4"""
+    """mean: mean squared difference of two Gram matrices, as in the published code; sum: equation 4"""
     warmup: int = 0
-    """steps at the start over which the style weight rises from a thousandth; the paper has none"""
+    """number of first steps over which the style weight rises from a thousandth of its value; none in the paper"""
     norm: Norm = "batch"
-    """of the network; instance is the later default of the published code"""
+    """normalisation in the network; instance is the later default of the published code"""
     padding: Padding = "reflection"
-    """reflection of the image, or zero in the blocks, as in arXiv v1"""
+    """reflection: of the image; zero: inside the residual blocks, as in arXiv v1"""
     residual: bool = True
-    """shortcuts in the blocks (supplement)"""
+    """shortcut connections in the residual blocks (supplement)"""
 
     def __post_init__(self) -> None:
         """Check, and put values into their canonical form."""
@@ -129,24 +130,24 @@ class StyleConfig(TrainingConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SuperResolutionConfig(TrainingConfig):
-    """Training of a network that enlarges (section 4.2), or of SRCNN."""
+    """Settings to train a super-resolution network (section 4.2) or SRCNN."""
 
     steps: int = 200_000
     """iterations"""
     factor: int = 4
     """how many times as large: 4 or 8"""
     loss: Loss = "feature"
-    """feature: reconstruction at relu2_2; srcnn: SRCNN with the pixel loss of its luminance"""
+    """feature: feature reconstruction at relu2_2; pixel: pixel loss; srcnn: SRCNN, pixel loss of the luminance"""
     patch: int = 288
-    """pixels a side of what is learnt to restore"""
+    """pixels a side of the high-resolution patches"""
     count: int = 10_000
-    """photographs, the first by name, of which those that are too small are left out"""
+    """number of photographs, the first by name; of these, any that are too small are left out"""
     blur: float | None = None
-    """sigma, in pixels, of the Gaussian before a patch is made smaller; by default 1, for srcnn 0"""
+    """sigma, in pixels, of the Gaussian blur before a patch is downsampled; by default 1, for srcnn 0"""
     upsampling: Upsampling = "transposed"
-    """of the network: resize, by resizing and a convolution, is not the paper's"""
+    """transposed: transposed convolutions; resize: repeated pixels and a convolution, not in the paper"""
     kernels: Sequence[int] = (9, 5, 5)
-    """of srcnn, or 9 1 5"""
+    """sides of SRCNN's convolutions: 9 5 5 or 9 1 5"""
 
     def __post_init__(self) -> None:
         """Check, and put values into their canonical form."""

@@ -1,4 +1,4 @@
-"""How well the networks do: a style network by its objective, super-resolution by the means over the test sets."""
+"""Evaluation of the networks: style networks by their objective, super-resolution by mean scores over the test sets."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -39,12 +39,12 @@ from replication.super_resolution import (
 )
 
 PERIODS = (2, 4)  # pixels, of the lattice after two transposed convolutions of stride 2
-SPREAD = ("psnr", "ssim", "notch_psnr", "notch_ssim")  # whose deviation over the images is told
+SPREAD = ("psnr", "ssim", "notch_psnr", "notch_ssim")  # scores whose standard deviation over the images is reported
 NO_SET = "scikit-image's photographs"  # the name of what takes the place of the sets
 NAMES = ("bicubic", "pixel", "srcnn", "feature")
-AUTHORS = "srcnn, authors'"  # of their released weights, where `sr_reference/` under `REPLICATION_DATA` has the images
+AUTHORS = "srcnn, authors'"  # their SRCNN's output images, if `sr_reference/` under `REPLICATION_DATA` has them
 MATCHED = ", histogram matched"
-TRAINED = ("feature", "pixel")  # whose histograms are matched too
+TRAINED = ("feature", "pixel")  # methods that are also scored with matched histograms
 
 Upscaler = Callable[[Tensor], Tensor]
 
@@ -53,11 +53,11 @@ Upscaler = Callable[[Tensor], Tensor]
 def style_scores(
     network: nn.Module, objective: Objective, pictures: Sequence[Picture], sizes: Sequence[int]
 ) -> dict[str, float]:
-    """Mean terms of the objective at the first size, in float32, and the peaks of the lattice at each.
+    """Mean terms of the objective at the first size, in float32, and peaks of the lattice at every size.
 
     Args:
         network: an `ImageTransformationNetwork`.
-        objective: of its painting, on the same device.
+        objective: that of the network's painting, on the same device.
         pictures: photographs that it was not trained on.
         sizes: pixels a side of the squares that are stylised.
 
@@ -109,10 +109,10 @@ def methods(factor: int, device: str) -> dict[str, Upscaler]:
 
 
 def pictures_of(names: Sequence[str], most: int | None = None) -> tuple[dict[str, list[SetPicture]], StandIns]:
-    """The pictures of the sets that there are, at most as many of each; if there are none, scikit-image's photographs.
+    """The pictures of the available sets, at most `most` of each; if no set is available, scikit-image's photographs.
 
-    A set that is not to be had, or not as a whole, is named in the log and left out. Second comes what stands in for
-    what.
+    A set that is unavailable or incomplete is named in the log and left out. The second result says what stands in for
+    the missing sets.
     """
     found = {}
     for name in names:
@@ -140,16 +140,16 @@ def heading(sets: dict[str, list[SetPicture]]) -> str:
 def score_rows(
     sets: dict[str, list[SetPicture]], factor: int, upscalers: dict[str, Upscaler], blur: float = 0.0
 ) -> list[dict[str, Any]]:
-    """Means over each set, one row a set and method, those of the trained networks with their histograms matched too.
+    """Mean scores over each set, a row for each set and method; trained networks also with matched histograms.
 
     Args:
         sets, factor, upscalers: see `pictures_of` and `methods`.
-        blur: of the test images; see `low_resolution`.
+        blur: sigma of the test images' blur; see `low_resolution`.
 
     Returns:
-        Rows of set, factor, method, the scores of `scores`, of those in `SPREAD` with the standard deviation over the
-        images, the share of images that are nearer than SRCNN's by ST-LPIPS, the number of images, and whether they are
-        the whole set.
+        Rows with set, factor and method; the mean of each of `scores`, and for those in `SPREAD` the standard deviation
+        over the images; the share of images that are nearer to the original than SRCNN's by ST-LPIPS; the number of
+        images, and whether they are the whole set.
     """
     rows = []
     for name, pictures in sets.items():
@@ -193,7 +193,7 @@ def scores(large: Tensor, y: Tensor, factor: int, grey: bool = False) -> dict[st
 
 
 def mean_scores(images: Sequence[Tensor], targets: Sequence[Tensor], factor: int) -> dict[str, float]:
-    """Means of psnr and ssim (see `luminance_scores`), grid, and detail, the sharpness of what is left without it."""
+    """Means of psnr and ssim (see `luminance_scores`), grid, and detail: the sharpness after the grid is removed."""
     found = []
     for large, y in zip(images, targets, strict=True):
         own = luminance_scores(large, y, factor) | {"grid": checkerboard_energy(large, y, factor)}
@@ -202,16 +202,16 @@ def mean_scores(images: Sequence[Tensor], targets: Sequence[Tensor], factor: int
 
 
 def published(name: str, image: str) -> Tensor | None:
-    """What the authors' SRCNN made of a picture of a set at x4, (1, 3, H, W), where `REPLICATION_DATA` has it."""
+    """The output of the authors' SRCNN for a picture of a set at x4, (1, 3, H, W); None if it is not in the data."""
     folder = data_folder()
     path = folder / "sr_reference" / "x4" / name / "srcnn" / f"{image}.png" if folder else None
     return load_image(path) if path and path.exists() else None
 
 
 def matched_rows(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str, str], dict[str, Any]]:
-    """Rows of `score_rows` by factor, set and method; of the trained networks with matched histograms, as in the paper.
+    """Index rows of `score_rows` by factor, set and method, taking the rows with matched histograms where they exist.
 
-    The name of the method is without `MATCHED`.
+    The paper matches histograms, too. The name of a method is given without `MATCHED`.
     """
     matched = {row["method"].removesuffix(MATCHED) for row in rows if row["method"].endswith(MATCHED)}
     those = [row for row in rows if row["method"] not in matched]
@@ -226,7 +226,7 @@ def _nearer(scores: list[dict[str, Any]], other: list[dict[str, Any]] | None) ->
 
 
 def enlarged(small: Tensor, upscalers: dict[str, Upscaler]) -> dict[str, Tensor]:
-    """What each upscaler makes of a small image (1, 3, H, W), on the CPU; by trained ones with its histograms too."""
+    """A small image (1, 3, H, W) enlarged by each upscaler, on the CPU; of trained ones also with its histograms."""
     found = {}
     for name, upscaler in upscalers.items():
         found[name] = upscaler(small).cpu()

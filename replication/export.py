@@ -20,12 +20,12 @@ MOST = 1 << 14  # pixels a side
 def export_network(name: Path | str, out: Path | str) -> None:
     """Write a network as ONNX: `image` (1, 3, H, W), RGB in [0, 1], to `result` in [0, 1], both float32.
 
-    A style network takes any height and width of 44 pixels and more, and gives the same; one of super-resolution any of
-    2 and more, and gives 4 or 8 times as many. The weights lie in the file, in float16 where they are float16; its
-    metadata hold where they are from.
+    A style network accepts any height and width from 44 pixels on and keeps them. A super-resolution network accepts
+    any from 2 pixels on and multiplies them by 4 or 8. The file contains the weights, kernels in float16 where that is
+    exact, and metadata that say where they come from.
 
     Args:
-        name: a .safetensors file, or a name out of data/checkpoints, "great_wave_instance" or "x4_feature".
+        name: a .safetensors file, or the name of a network in data/checkpoints, for example "x4_feature".
         out: the file, .onnx.
 
     Raises:
@@ -68,13 +68,13 @@ def export_network(name: Path | str, out: Path | str) -> None:
 
 
 def _without_traces(graph: onnx.GraphProto) -> None:
-    """Take out what the exporter says of each operation: the lines of code, with the paths of this machine."""
+    """Remove the exporter's notes on each operation: lines of code, with paths of this machine."""
     for each in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del each.metadata_props[:]
 
 
 def _with_halves(graph: onnx.GraphProto) -> None:
-    """Store kernels in float16 that it holds to the bit, as the networks' own files do, each followed by a cast."""
+    """Store kernels that float16 represents exactly as float16, as the networks' own files do, each with a cast."""
     casts = []
     for stored in graph.initializer:
         kernel = onnx.numpy_helper.to_array(stored)

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from replication.io.pixels import to_pixels
 
-BAND = 256  # rows of a large image at a time, where it is taken in 8 bits
+BAND = 256  # rows of a large image that are rounded to whole levels at a time
 
 
 def histogram_matched(large: Tensor, small: Tensor, dtype: type = np.uint8) -> Tensor:
-    """An enlarged image with the histograms of the small one, channel by channel: the paper's post-processing.
+    """Give an enlarged image the histograms of the small one, channel by channel: the paper's post-processing.
 
-    As scikit-image's `match_histograms`, which holds a large image several times over. Both are (1, 3, ...) in [0, 1],
-    taken in 8 bits, or in 16, uint16.
+    This does what scikit-image's `match_histograms` does, but without several copies of the large image in memory. Both
+    images are (1, 3, height, width) in [0, 1]; they are rounded to the levels of `dtype`, uint8 or uint16.
     """
     result = torch.empty_like(large)
     tables = [_table(*counts) for counts in zip(_histograms(large, dtype), _histograms(small, dtype), strict=True)]
@@ -25,7 +25,7 @@ def histogram_matched(large: Tensor, small: Tensor, dtype: type = np.uint8) -> T
 
 
 def _table(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """What each value becomes, in [0, 1], so that the values that occur have the wanted quantiles."""
+    """The new value, in [0, 1], of each old one, so that the values that occur get the wanted quantiles."""
     (values,) = np.nonzero(wanted)
     quantiles = np.cumsum(wanted[values]) / wanted.sum()
     return np.interp(np.cumsum(counts) / counts.sum(), quantiles, values) / (len(wanted) - 1)

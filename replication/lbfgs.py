@@ -1,4 +1,4 @@
-"""L-BFGS without line search, projected onto bounds (section 4.1): B problems at once, nothing read back."""
+"""L-BFGS without line search, projected onto bounds (section 4.1): B problems at once, with no wait for the device."""
 
 import torch
 from torch import Tensor
@@ -67,12 +67,12 @@ class LBFGS:
         self.iterations += 1
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors that the next step depends on, for a checkpoint; it changes them, so clone what is kept."""
+        """All tensors that the next step depends on, for a checkpoint; it changes them in place, so clone them."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         return tensors | {"iterations": torch.tensor(self.iterations)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take the place of the instance that gave `state`, which had the same shape and history."""
+        """Restore `state` of an instance that had images of the same shape and the same history."""
         self.iterations = int(state["iterations"])
         for name in self.state().keys() - {"iterations"}:
             getattr(self, name).copy_(state[name])
@@ -134,6 +134,6 @@ def _combination(coefficients: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _width(size: int) -> int:
-    """The greatest divisor of `size` up to `BLOCK`; where there is none of use, `size`."""
+    """The greatest divisor of `size` up to `BLOCK`; `size` itself where that divisor is too small to be useful."""
     width = next(width for width in range(min(size, BLOCK), 0, -1) if size % width == 0)
     return width if width > BLOCK // 32 else size

@@ -18,16 +18,16 @@ class LossNetwork(nn.Module):
     """Features of images at named layers of the paper's VGG-16.
 
     Args:
-        layers: names out of `LAYERS`, "relu1_1" to "relu5_3"; layers after the deepest are not built.
-        dtype: precision of the convolutions, float32 or bfloat16 (float64 for gradient checks). The mean is subtracted
-            before the rounding to it; choose it here rather than by `.to(dtype)`.
+        layers: names in `LAYERS`, "relu1_1" to "relu5_3"; layers after the deepest are not built.
+        dtype: precision of the convolutions, float32 or bfloat16 (float64 for gradient checks). Choose it here and not
+            by `.to(dtype)`, so that the mean is subtracted before pixels are rounded to it.
 
-    The parameters need no gradients. The convolutions run in channels_last, and a hook on one of them sees its output
-    after the ReLU, which works in place. Pooling rounds sizes up, as in Caffe.
+    The parameters need no gradients. The convolutions run in channels_last. The ReLU works in place, so a hook on a
+    convolution sees its output after the ReLU. Pooling rounds sizes up, as in Caffe.
 
     Raises:
-        ValueError: no layer or an unknown one.
-        ReplicationError: the weights cannot be had (see `vgg16_weights`).
+        ValueError: no layer is given, or an unknown one.
+        ReplicationError: the weights are not available (see `vgg16_weights`).
     """
 
     def __init__(self, layers: Sequence[str], dtype: torch.dtype = torch.float32):
@@ -55,7 +55,7 @@ class LossNetwork(nn.Module):
 
         Args:
             image: (B, 3, H, W), RGB in [0, 1], at least 32 pixels a side.
-            layers: some of the network's layers, where not all of them are wanted; it then runs up to the deepest.
+            layers: the layers that are wanted; by default all of the network's. It runs up to the deepest of them.
 
         Raises:
             ValueError: the shape is another or too small, or the network does not have such a layer.

@@ -15,16 +15,17 @@ from replication.io.pixels import check_images
 from replication.io.ranges import check
 from replication.loss_network import LossNetwork
 
-WINDOW = 32  # pixels, over which the lattice keeps its phase and grain has none
+WINDOW = 32  # pixels a side of the squares over which a lattice is averaged: it keeps its phase there, grain does not
 
 
 def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
-    """Squared Euclidean distance of two feature maps over C*H*W (paper, equation 2).
+    """Squared Euclidean distance of two feature maps, divided by C*H*W (paper, equation 2).
 
-    Of features (B, C, H, W) at one layer of the loss network, where `y` may have batch 1, the loss of each image, (B,).
+    Takes features (B, C, H, W) from one layer of the loss network, where `y` may have batch 1. Returns the loss of each
+    image, (B,).
 
     Raises:
-        ValueError: the shapes differ otherwise.
+        ValueError: the shapes do not match.
     """
     _check_shapes(y_hat, y, 4, "features (B, C, H, W)")
     return F.mse_loss(_full(y_hat), _full(y).expand_as(y_hat), reduction="none").mean(dim=(1, 2, 3))
@@ -33,10 +34,10 @@ def feature_reconstruction_loss(y_hat: Tensor, y: Tensor) -> Tensor:
 def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrix of feature maps, psi psi^T / (C H W) with psi of shape C x HW (paper, equation 3).
 
-    Of features (B, C, H, W) it is (B, C, C), symmetric; float32 or better, inside autocast too.
+    Maps features (B, C, H, W) to symmetric matrices (B, C, C), in float32 or better even inside autocast.
 
     Raises:
-        ValueError: another shape.
+        ValueError: the features have another shape.
     """
     _check_shapes(features, features, 4, "features (B, C, H, W)")
     return _GramMatrix.apply(features)
@@ -45,11 +46,11 @@ def gram_matrix(features: Tensor) -> Tensor:
 def style_reconstruction_loss(gram_hat: Tensor, gram: Tensor) -> Tensor:
     """Squared Frobenius norm of the difference of two Gram matrices (paper, equation 4).
 
-    Of matrices (B, C, C), where `gram` may have batch 1, the loss of each image, (B,). The published code takes the
-    mean over the C*C entries instead: this over C^2.
+    Takes matrices (B, C, C), where `gram` may have batch 1. Returns the loss of each image, (B,). The published code
+    takes the mean over the C*C entries instead of the sum, so its loss is this one divided by C^2.
 
     Raises:
-        ValueError: other shapes.
+        ValueError: the shapes do not match.
     """
     _check_shapes(gram_hat, gram, 3, "Gram matrices (B, C, C)")
     return (gram_hat - gram).square().sum(dim=(1, 2))
@@ -59,11 +60,11 @@ def total_variation(image: Tensor) -> Tensor:
     """Total variation regulariser (section 3.2), (B,), of images (B, 3, H, W) in [0, 1].
 
     Half the sum of the squared differences of neighbouring pixels, on the scale 0..255, so that the paper's strengths
-    (1e-6 to 1e-4, section 4.1) apply as printed. As in the published code, but for the differences inside the last row
-    and the last column, which that leaves out.
+    (1e-6 to 1e-4, section 4.1) apply as printed. The published code does the same, except that it leaves out the
+    differences within the last row and within the last column.
 
     Raises:
-        ValueError: another shape, or whole numbers.
+        ValueError: the image has another shape, or integer values.
     """
     check_images(image, 1, "total variation")
     image = 255 * _full(image)
@@ -87,19 +88,19 @@ class Terms(NamedTuple):
 class Objective(nn.Module):
     """How far an image is from the content of one image and the style of another (equation 5).
 
-    The default weights are those of the published code; the paper prints none but the range of the total variation's.
+    The default weights are those of the published code; the paper prints only a range for that of the total variation.
 
     Args:
         y_style: the style image (1, 3, H, W) in [0, 1]. Its Gram matrices are computed here, once.
         content_layer, style_layers, content_weight, style_weight, tv_weight: see `StyleConfig`.
-        style_form: "mean" takes the mean over the C*C entries of the difference of two Gram matrices, as the published
-            code, to which the weights 1 and 5 belong; "sum" is equation 4 to the letter, C*C times as large at each
-            layer, where a weight of 2.5e-4 gives a term of the same size.
-        dtype: of the loss network; see `LossNetwork`.
+        style_form: "mean" averages the squared difference of two Gram matrices over its C*C entries, as the published
+            code does; the weights 1 and 5 belong to this form. "sum" is equation 4 to the letter, C*C times as large at
+            each layer; with it a weight of 2.5e-4 gives a term of the same size.
+        dtype: precision of the loss network; see `LossNetwork`.
 
     Raises:
-        RangeError: a weight that is negative or not finite, or all of them are 0; an unknown form.
-        ValueError: an unknown layer, or a style image that the loss network does not take, or is far out of [0, 1].
+        RangeError: a weight is negative or not finite, all weights are 0, or the form is unknown.
+        ValueError: a layer is unknown, or the style image is too small, of another shape, or far outside [0, 1].
     """
 
     def __init__(
@@ -130,16 +131,16 @@ class Objective(nn.Module):
             self.register_buffer(f"gram_{layer}", gram_matrix(features[layer]), persistent=False)
 
     def settings(self) -> dict[str, Any]:
-        """What it was made with, but for the style image, as JSON takes it."""
+        """The settings of this objective, without the style image, in JSON types."""
         network = {"weights": self.network.weights.sha256, "dtype": str(next(self.network.parameters()).dtype)}
         return {name: getattr(self, name) for name in PAPER.objective} | network
 
     @torch.no_grad()
     def content_target(self, y_content: Tensor) -> Tensor:
-        """The features that `forward` compares with, of images (B, 3, H, W) in [0, 1]: (B, C, H', W'), float32.
+        """The target of `forward`: content features (B, C, H', W'), float32, of images (B, 3, H, W) in [0, 1].
 
         Raises:
-            ValueError: a shape that the loss network does not take.
+            ValueError: the images have another shape, or are too small for the loss network.
         """
         return _full(self.network(y_content, [self.content_layer])[self.content_layer])
 
@@ -168,9 +169,9 @@ class Objective(nn.Module):
 
 
 def in_range(image: Tensor, name: str) -> Tensor:
-    """`image` itself, or a ValueError with its name where it is not finite, or cannot be in [0, 1].
+    """Return `image`, or raise a ValueError that names it if it is not finite or far outside [0, 1].
 
-    Half of the range is left on either side for what overshoots. This waits for the device.
+    Values from -0.5 to 1.5 are accepted, since images may overshoot. The check waits for the device.
     """
     if not image.is_floating_point():
         raise ValueError(f"the {name} has {image.dtype}; images are in [0, 1], see `from_pixels`")
@@ -183,26 +184,27 @@ def in_range(image: Tensor, name: str) -> Tensor:
 
 
 def lattice(image: Tensor, period: int = 4) -> Tensor:
-    """What repeats every `period` pixels, or every half or quarter of them, as a mean square over squares of 32 pixels.
+    """Mean square of what repeats every `period` pixels, or a half or quarter of that, in squares of 32 pixels.
 
-    In a square, pixels at the same place modulo the period are averaged: a lattice stays, grain and texture average
-    out. So a network may draw what it wants, as long as that does not depend on the position modulo the period.
-
-    The value of each image, (B,), is in squared grey levels, of 255.
+    In each square, pixels at the same position modulo the period are averaged: a lattice remains, while grain and
+    texture average out. So a network is free to draw anything that does not depend on the position modulo the period.
 
     Args:
-        image: (B, 3, H, W) in [0, 1], or a difference of such images, of at least 32 pixels a side and the period.
+        image: (B, 3, H, W) in [0, 1], or a difference of such images, with at least 32 + `period` pixels a side.
         period: 2 to the power of the number of transposed convolutions of stride 2: 2, 4 or 8.
 
+    Returns:
+        The value of each image, (B,), in squared grey levels of 0..255.
+
     Raises:
-        ValueError: a smaller image, or another period.
+        ValueError: the image is smaller, or the period is not 2, 4 or 8.
     """
     if period not in (2, 4, 8):
         raise ValueError(f"the period of a lattice is 2, 4 or 8 pixels; got {period}")
     if min(image.shape[2:]) < WINDOW + period:
         raise ValueError(f"a lattice shows in {WINDOW + period} pixels a side and more; got {tuple(image.shape)}")
     pixels = 255 * image.flatten(0, 1)[:, None]
-    taps = pixels.new_ones(period + 1) / period  # a low pass that lets through neither the period nor its parts
+    taps = pixels.new_ones(period + 1) / period  # a low-pass filter that blocks the period and its fractions
     taps[[0, -1]] /= 2
     smooth = F.conv2d(F.conv2d(pixels, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
     detail = F.pad(pixels, [-period // 2] * 4) - smooth
@@ -214,9 +216,9 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
 
 
 class _GramMatrix(Function):
-    """Equation 3 with one product for its gradient where autograd takes two, in the memory format of the features.
+    """Equation 3 with a cheaper gradient: one matrix product, where autograd computes two.
 
-    On the CPU both are 1x1 convolutions.
+    The memory format of the features is kept. On the CPU the products are computed by 1x1 convolutions.
     """
 
     generate_vmap_rule = True

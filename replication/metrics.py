@@ -1,6 +1,6 @@
-"""How alike two images are, and what is alike in them; float64, scikit-image where it has the measure.
+"""Measures of how alike two images are, and in what; in float64, by scikit-image where it has the measure.
 
-Luminance is that of `skimage.color.rgb2gray`, BT.709, but in `luminance_scores`, which has the paper's, Y of BT.601.
+Luminance is that of `skimage.color.rgb2gray` (BT.709), but in `luminance_scores` it is the paper's, Y of BT.601.
 """
 
 from functools import cache
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from replication.io.pixels import to_pixels
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # SSIM as in Wang et al. 2004
-NOTCH = 1 / 128  # cycles a pixel, so a pattern that changes over a few dozen pixels still counts as one that repeats
-SHIFT = 1 / 64  # of the image's height: the accuracy of position that `gradient_correlation` asks for
-WINDOW = 64  # pixels a side, in which `repetition` looks for what repeats, up to every 32 pixels
-FLAT = 1 / 4  # of the windows: those that it takes
-BINS = 2  # of the spectrum, around the frequency of a lattice
-BESIDE = (4, 12)  # bins below it
+NOTCH = 1 / 128  # cycles a pixel: a repeating pattern that itself changes over a few dozen pixels is removed, too
+SHIFT = 1 / 64  # share of the image's height: the shift of edges that `gradient_correlation` tolerates
+WINDOW = 64  # pixels a side of the windows in which `repetition` looks for periods of up to 32 pixels
+FLAT = 1 / 4  # share of the windows that `repetition` uses, the flattest ones
+BINS = 2  # bins of the spectrum on either side of a lattice's frequency that count as the lattice
+BESIDE = (4, 12)  # bins below that frequency, to compare with
 
 
 def compare(y_hat: Tensor, y: Tensor) -> dict[str, float]:
-    """What an image has in common with another, both (1, 3, H, W) in [0, 1]: pixels, colours, exact edges, layout."""
+    """Compare two images (1, 3, H, W) in [0, 1]: PSNR, SSIM, difference of colours, exact edges and layout."""
     measures = (psnr, ssim, colour_difference)
     found = {measure.__name__: measure(y_hat, y) for measure in measures}
     return found | {"exact_edges": gradient_correlation(y_hat, y, 0), "layout": gradient_correlation(y_hat, y)}
@@ -53,9 +53,9 @@ def luminance_scores(y_hat: Tensor, y: Tensor, border: int, grey: bool = False) 
 
     Args:
         y_hat, y: (1, 3, H, W) in [0, 1].
-        border: pixels a side that do not count, in the paper the factor.
-        grey: the image was published with one channel, which is then measured as it is, 0..255; the mean of the three
-            is taken.
+        border: pixels to crop at each side; the paper's protocol crops as many as the factor.
+        grey: whether the image was published with one channel. Its values, 0..255, are then compared without conversion
+            to Y; the mean of the three channels is taken.
     """
     inside = slice(border, -border or None)
     found, wanted = (to_pixels(image)[inside, inside] for image in (y_hat, y))
@@ -67,10 +67,11 @@ def luminance_scores(y_hat: Tensor, y: Tensor, border: int, grey: bool = False) 
 
 
 def checkerboard_energy(y_hat: Tensor, y: Tensor, period: int) -> float:
-    """How strong a pattern that repeats every `period` pixels is in `y_hat` and not in `y`, in grey levels of 255.
+    """Strength of a pattern in `y_hat`, but not in `y`, that repeats every `period` pixels, in grey levels of 0..255.
 
-    The standard deviation of the difference of their luminance, averaged over all squares of `period` pixels a side:
-    the part of its spectrum at the frequency of the upsampling and its multiples. Images (1, 3, H, W) in [0, 1].
+    The difference of the luminance is averaged over all squares of `period` pixels a side; the result is the standard
+    deviation within that average square. This is the part of the spectrum at the frequency of the upsampling and its
+    multiples. Images are (1, 3, H, W) in [0, 1].
     """
     difference = 255 * (rgb2gray(_array(y_hat)) - rgb2gray(_array(y)))
     rows, columns = (side // period for side in difference.shape)
@@ -79,10 +80,11 @@ def checkerboard_energy(y_hat: Tensor, y: Tensor, period: int) -> float:
 
 
 def without_grid(image: Tensor, period: int) -> Tensor:
-    """An image (1, 3, H, W) in [0, 1] without what repeats every `period` pixels: a notch filter, clipped to [0, 1].
+    """Remove what repeats every `period` pixels from an image (1, 3, H, W) in [0, 1], by a notch filter.
 
-    In the spectrum each frequency of the upsampling, a multiple of 1 / period along either axis or both, is taken out
-    with what lies around it, by a Gaussian of `NOTCH` cycles a pixel; the mean stays.
+    Each frequency of the upsampling, a multiple of 1 / period along either axis or both, is removed from the spectrum
+    together with its neighbourhood, a Gaussian with a sigma of `NOTCH` cycles a pixel. The mean is kept, and the result
+    is clipped to [0, 1].
     """
     rows, columns = (np.fft.fftfreq(side)[:, None] - np.arange(1 - period, period) / period for side in image.shape[2:])
     near = [np.exp(-np.square(distances / NOTCH) / 2) for distances in (rows, columns)]
@@ -108,8 +110,8 @@ def sharpness(y_hat: Tensor, y: Tensor, where: np.ndarray | None = None) -> floa
 def colour_difference(y_hat: Tensor, y: Tensor) -> float:
     """Mean distance of the local colours in a* and b* of CIELAB, where 2.3 is just noticeable (Mahy et al. 1994).
 
-    Of images (1, 3, H, W) in [0, 1], each averaged by a Gaussian with sigma H/64 first, so that coloured grain, which
-    the eye mixes, does not count; nor does lightness.
+    The images, (1, 3, H, W) in [0, 1], are first smoothed by a Gaussian with sigma H/64, so that coloured grain, which
+    the eye mixes, does not count. Lightness does not count either.
     """
     images = (gaussian(image, sigma=SHIFT * len(image), channel_axis=-1) for image in map(_array, (y_hat, y)))
     found, wanted = (rgb2lab(image)[..., 1:] for image in images)
@@ -117,14 +119,14 @@ def colour_difference(y_hat: Tensor, y: Tensor) -> float:
 
 
 def gradient_correlation(y_hat: Tensor, y: Tensor, shift: float = SHIFT, mask: Tensor | None = None) -> float:
-    """Pearson correlation, over the pixels, of where the edges are: -1 to 1, about 0 for unrelated layouts.
+    """Pearson correlation, over the pixels, of two maps of edges: -1 to 1, about 0 for unrelated layouts.
 
-    Sobel gradient magnitude of the luminance, averaged by a Gaussian with a sigma of `shift` of the height, so that an
-    edge that moved by a few pixels still counts; 0 asks for edges at the same pixels.
+    A map of edges is the Sobel gradient magnitude of the luminance, smoothed by a Gaussian, so that an edge that moved
+    by a few pixels still counts. Without smoothing, the edges have to be at the same pixels.
 
     Args:
         y_hat, y: (1, 3, H, W) in [0, 1].
-        shift: of the height.
+        shift: sigma of the Gaussian, as a share of the height; 0 for no smoothing.
         mask: (H, W), true where pixels count; None for all of them.
     """
     edges = [gaussian(sobel(rgb2gray(image)), sigma=shift * len(image)) for image in (_array(y_hat), _array(y))]
@@ -133,12 +135,12 @@ def gradient_correlation(y_hat: Tensor, y: Tensor, shift: float = SHIFT, mask: T
 
 
 def repetition(y_hat: Tensor, y: Tensor) -> float:
-    """How far the texture that `y_hat` has where `y` is flat repeats itself: 1 for a repeated tile.
+    """How much the texture of `y_hat` repeats itself where `y` is flat: 1 for a repeated tile.
 
-    The highest autocorrelation of its luminance, up to 32 pixels away in either axis, outside of the lobe around 0 in
-    which it is positive. It is that of the mean power spectrum (Welch's method) of the windows of 64 x 64 pixels, a
-    quarter of all, in which `y` has the least variance; the taper's own autocorrelation is divided out. Shading, which
-    is slower than what repeats (a Gaussian with sigma 8), is taken away first.
+    This is the highest autocorrelation of the luminance of `y_hat` for shifts of up to 32 pixels along either axis,
+    outside the positive lobe around shift 0. It is computed from the mean power spectrum (Welch's method) of windows of
+    64 x 64 pixels: the quarter of them in which `y` has the least variance. The taper's own autocorrelation is divided
+    out. Slow shading (a Gaussian with sigma 8) is subtracted from the luminance first.
 
     Args:
         y_hat, y: the image and the photograph that it was made from, (1, 3, H, W) in [0, 1], at least 64 a side.
@@ -162,7 +164,7 @@ def repetition(y_hat: Tensor, y: Tensor) -> float:
 
 
 def _autocorrelation(windows: np.ndarray) -> np.ndarray:
-    """Of windows (B, H, H), the mean over them, (H, H), with 0 in the middle, so up to H / 2 away."""
+    """Mean autocorrelation of windows (B, H, H), as (H, H): shift 0 is in the middle, the largest shift is H / 2."""
     spectrum = np.abs(np.fft.fft2(windows, s=(2 * WINDOW, 2 * WINDOW))) ** 2
     values = np.fft.fftshift(np.fft.ifft2(spectrum.mean(0)).real)
     return values[WINDOW // 2 : -WINDOW // 2, WINDOW // 2 : -WINDOW // 2]
@@ -176,7 +178,8 @@ def spatial_correlation(y_hat: Tensor, y: Tensor) -> float:
 def correlation_length(image: Tensor) -> float:
     """The distance in pixels at which the autocorrelation of the luminance falls to 1/e, mean over directions.
 
-    Of a square image (1, 3, H, H) in [0, 1] that varies and is taken as periodic: for a texture, the size of its spots.
+    The image is square, (1, 3, H, H) in [0, 1], not constant, and treated as periodic. For a texture the result is the
+    size of its spots.
     """
     grey = rgb2gray(_array(image))
     spectrum = np.abs(np.fft.fft2(grey - grey.mean())) ** 2
@@ -191,8 +194,7 @@ def correlation_length(image: Tensor) -> float:
 def perceptual_distance(y_hat: Tensor, y: Tensor) -> float | None:
     """ST-LPIPS (Ghildyal and Liu 2022) of two images (1, 3, H, W) in [0, 1], by AlexNet: 0 for equal ones.
 
-    None where it is not installed (`pip install stlpips-pytorch torchsummary`). It stands where the paper has its user
-    study.
+    None if it is not installed (`pip install stlpips-pytorch torchsummary`). It stands in for the paper's user study.
     """
     if not all(map(find_spec, ("stlpips_pytorch", "torchsummary"))):
         return None
@@ -219,9 +221,10 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def lattice_peak(images: Tensor, period: int) -> float:
-    """How far the energy of a lattice stands out of the spectrum: near 0.9 for photographs and paintings.
+    """How far a lattice stands out from the spectrum: near 0.9 for photographs and paintings, more with a lattice.
 
-    The mean energy of the frequencies around that of the lattice, along either axis, over that of those below it.
+    This is the mean energy at frequencies close to that of the lattice, along either axis, divided by the mean energy
+    at somewhat lower frequencies.
 
     Args:
         images: luminance (B, H, H).

@@ -20,19 +20,19 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class ImageTransformationNetwork(nn.Module):
-    """The style networks' image transformation network, an image in, an image of the same size out.
+    """The image transformation network of style transfer: it maps an image to an image of the same size.
 
-    Reflection padding, a 9x9 convolution and two of stride 2, residual blocks, two transposed convolutions of stride
-    2, a 9x9 convolution and a scaled tanh; a norm and a ReLU follow each convolution outside the blocks but the last.
-    The initialisation is that of the published code (Torch7), whose output is 150 tanh around the mean colour and
-    needs clipping; here it is (1 + tanh) / 2, the paper's "scaled tanh".
+    Its layers are reflection padding, a 9x9 convolution, two convolutions of stride 2, residual blocks, two transposed
+    convolutions of stride 2, a 9x9 convolution and a scaled tanh. A norm and a ReLU follow each convolution outside the
+    blocks except the last. The weights are initialised as in the published code (Torch7). The output of that code is
+    150 tanh around the mean colour and needs clipping; here it is (1 + tanh) / 2, the paper's "scaled tanh".
 
     Args:
-        norm: "batch", as in the paper, or "instance" (each image by its own statistics, in evaluation too), which the
-            authors made the default of their code later.
+        norm: "batch", as in the paper, or "instance", which normalises each image by its own statistics, in evaluation
+            too; the authors later made it the default of their code.
         padding: "reflection" of the image by 40 pixels and blocks without padding; "zero" pads inside the blocks
             instead (arXiv v1).
-        residual: False leaves out the shortcuts and puts a ReLU in their place, which the supplement compares.
+        residual: False replaces the shortcuts by a ReLU; the supplement compares both.
 
     Raises:
         RangeError: an unknown norm or padding.
@@ -44,7 +44,7 @@ class ImageTransformationNetwork(nn.Module):
         self.configuration = {"norm": norm, "padding": padding, "residual": residual}
         full, half, quarter = FILTERS
         cropped = padding == "reflection"
-        self.margin = STRIDE * 2 * BLOCKS if cropped else 0  # pixels of reflection, which the blocks take off again
+        self.margin = STRIDE * 2 * BLOCKS if cropped else 0  # pixels of padding, which the blocks crop again
         self.smallest = self.margin + STRIDE + (norm == "instance" and not cropped)  # one pixel has no variance
         self.layers = nn.Sequential(
             *_convolution(3, full, 9, 1, norm),
@@ -71,24 +71,25 @@ class ImageTransformationNetwork(nn.Module):
         return self.transform(padded)[..., :height, :width]
 
     def transform(self, padded: Tensor) -> Tensor:
-        """What follows the reflection padding: (B, 3, H, W) to (B, 3, H - 80, W - 80), H and W multiples of 4."""
+        """Map a padded image (B, 3, H, W), sides multiples of 4, to (B, 3, H - 2 * margin, W - 2 * margin)."""
         return _transformed(self.layers, padded)
 
 
 class SuperResolutionNetwork(nn.Module):
-    """The image transformation network of super-resolution, an image in, one `factor` times as large out.
+    """The image transformation network of super-resolution: it enlarges an image by `factor`.
 
-    A 9x9 convolution, four residual blocks of 64 filters, log2(factor) transposed convolutions of stride 2, a 9x9
-    convolution and the scaled tanh; batch norm and a ReLU follow each convolution outside the blocks but the last;
-    zero padding (section 4.2 and the published code). 401,859 parameters for a factor of 4, 438,915 for 8.
+    Its layers are a 9x9 convolution, four residual blocks of 64 filters, log2(factor) transposed convolutions of stride
+    2, a 9x9 convolution and the scaled tanh, all with zero padding. Batch norm and a ReLU follow each convolution
+    outside the blocks except the last (section 4.2 and the published code). It has 401,859 parameters for a factor of
+    4 and 438,915 for 8.
 
     Args:
         factor: 4 or 8.
-        upsampling: "transposed", or "resize": each pixel four times, then a convolution of stride 1, as Odena et al.
-            2016 advise and the paper has not.
+        upsampling: "transposed", as in the paper, or "resize", which repeats each pixel in a 2 x 2 square and then
+            applies a convolution of stride 1, as Odena et al. 2016 advise.
 
     Raises:
-        RangeError: another factor or upsampling.
+        RangeError: the factor or the upsampling is not one of these.
     """
 
     def __init__(self, factor: int = 4, upsampling: str = "transposed"):
@@ -118,7 +119,8 @@ class SuperResolutionNetwork(nn.Module):
 class SRCNN(nn.Module):
     """The network that the paper compares with: three convolutions on the luminance of the bicubic enlargement.
 
-    Section 4.2; Dong, Loy, He and Tang 2016. Border pixels are repeated, so that the size stays; nothing is clipped.
+    Section 4.2; Dong, Loy, He and Tang 2016. Border pixels are repeated, so that the size stays; the output is not
+    clipped.
 
     Args:
         kernels: the sides of the convolutions, 9-5-5 or 9-1-5; 57,281 parameters or 8,129.
@@ -142,9 +144,9 @@ class SRCNN(nn.Module):
 
 
 class OutputConvolution(nn.Conv2d):
-    """A 9x9 convolution to three filters, computed as one of stride 2 to twelve: those of each pixel of a 2 x 2 square.
+    """A 9x9 convolution with 3 filters, computed with stride 2 and 12 filters: 3 for each pixel of a 2 x 2 square.
 
-    The sums are the same; twelve filters fill more of a processor's vector lanes than three.
+    The result is the same, but twelve filters fill more of a processor's vector lanes than three.
     """
 
     def __init__(self, inputs: int):
@@ -158,21 +160,21 @@ class OutputConvolution(nn.Conv2d):
 
 
 def _applied(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """The layers in their own precision; the result is float32 or better."""
+    """Apply the layers in the precision of their weights; the result is float32 or better."""
     x = layers(x.to(layers[0].weight.dtype, memory_format=torch.channels_last))
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _transformed(layers: nn.Sequential, image: Tensor) -> Tensor:
-    """The layers and the scaled tanh, from [0, 1] to [0, 1]."""
+    """Apply the layers and the scaled tanh to an image in [0, 1]; the result is in [0, 1], too."""
     return (1 + torch.tanh(_applied(layers, 2 * image - 1))) / 2
 
 
 class ResidualBlock(nn.Module):
     """Convolution, norm, ReLU, convolution, norm, and a shortcut with no ReLU after the addition (Gross and Wilber).
 
-    Where it is `cropped`, the convolutions go without padding, so that the result is 4 smaller each way, and so is the
-    shortcut. Without that, where it is not `residual`, a ReLU ends the block.
+    If `cropped`, the convolutions have no padding: the result is 4 pixels smaller in height and width, and
+    the shortcut is cropped to match. If not `residual`, the block has no shortcut and ends with a ReLU.
     """
 
     def __init__(self, channels: int, norm: str, cropped: bool = True, residual: bool = True):
@@ -192,10 +194,10 @@ class ResidualBlock(nn.Module):
 
 @torch.no_grad()
 def receptive_field(layers: nn.Sequential) -> int:
-    """The side of the square of pixels, up to 192, that a feature in the middle depends on (section 3.1).
+    """The side of the square of pixels, at most 192, on which a central feature depends (section 3.1).
 
-    Measured by the gradient of one feature in the pixels, with every weight of a copy set to one, so that nothing
-    cancels. The layers are the first of a network, which do not enlarge.
+    It is measured by the gradient of the feature with respect to the pixels, in a copy whose weights are all one, so
+    that nothing cancels. `layers` are the first layers of a network, before any upsampling.
     """
     layers = copy.deepcopy(layers).double().eval()
     for module in layers.modules():
@@ -215,7 +217,7 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int, norm: str)
 
 
 def _upsampling(inputs: int, outputs: int, norm: str, kind: str = "transposed") -> list[nn.Module]:
-    """A convolution of stride 1/2, initialised as in Torch7, by its inputs; PyTorch would take its outputs."""
+    """A convolution of stride 1/2, norm and ReLU; initialised by its inputs as in Torch7 (PyTorch uses outputs)."""
     if kind == "resize":
         return [nn.Upsample(scale_factor=2), *_convolution(inputs, outputs, 3, 1, norm)]
     layer = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
@@ -226,14 +228,15 @@ def _upsampling(inputs: int, outputs: int, norm: str, kind: str = "transposed") 
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """torch's; one image alone goes through batch norm, which is the same.
+    """torch's instance norm, except that a single image goes through batch norm, which computes the same.
 
-    For it torch's own gradients are wrong where those that come in are channels_last (on a CPU, 2.15 at least).
+    For a single image, torch's own gradients are wrong if the incoming gradient is channels_last (on a CPU, at least in
+    torch 2.15).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
-        if torch.compiler.is_exporting() or len(x) > 1:  # as ONNX has it, one operation
+        """Normalise (B, C, H, W); the shape stays."""
+        if torch.compiler.is_exporting() or len(x) > 1:  # in ONNX, instance norm is one operation
             return super().forward(x)
         return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 

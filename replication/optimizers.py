@@ -1,4 +1,4 @@
-"""What makes the steps of a training: the paper's Adam, or Muon on the kernels of convolutions and Adam on the rest."""
+"""The optimisers of a training: the paper's Adam, or Muon for the kernels of convolutions and Adam for the rest."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,17 @@ ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps along the running mean of the gradients with all its singular values brought near one (Jordan et al. 2024).
+    """Muon: steps along the running mean of the gradients with its singular values brought near 1 (Jordan et al. 2024).
 
-    Of a kernel as a matrix: outputs x (inputs * height * width). The singular values of a step are near
-    lr * sqrt(max(1, rows / columns)). In bfloat16 it is torch.optim.Muon, bit for bit, which has no other
-    precision.
+    A kernel is treated as a matrix, outputs x (inputs * height * width). The singular values of a step are near
+    lr * sqrt(max(1, rows / columns)). In bfloat16 the steps equal those of torch.optim.Muon bit for bit; that optimiser
+    has no other precision.
 
     Args:
-        kernels: of convolutions, (outputs, inputs, height, width).
-        transposed: of transposed convolutions, (inputs, outputs, height, width).
+        kernels: kernels of convolutions, (outputs, inputs, height, width).
+        transposed: kernels of transposed convolutions, (inputs, outputs, height, width).
         lr: the learning rate.
-        dtype: of the orthogonalisation.
+        dtype: precision of the orthogonalisation.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Optimizers:
 
     @property
     def learning_rate(self) -> float:
-        """That of Adam at the last step."""
+        """Adam's learning rate at the last step."""
         return self.parts[0].param_groups[0]["lr"]
 
     def step(self, share: float = 1) -> None:
@@ -91,12 +91,12 @@ class Optimizers:
             part.step()
 
     def state(self) -> dict[str, Tensor]:
-        """What the next step depends on beside the parameters, by parameter and kind."""
+        """The tensors, besides the parameters, that the next step depends on, by "<parameter>.<kind>"."""
         states = {name: self._part(name).state[parameter] for name, parameter in self.parameters.items()}
         return {f"{name}.{kind}": value for name, found in states.items() for kind, value in found.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         for key, value in state.items():
             name, _, kind = key.rpartition(".")
             parameter = self.parameters[name]

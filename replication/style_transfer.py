@@ -28,26 +28,26 @@ PRETRAINED = NETWORKS / "style"
 BASE = PRETRAINED / "great_wave_instance.safetensors"  # what other styles start from
 LUMA = (0.299, 0.587, 0.114)  # of BT.601
 WARMUP_START = 1e-3  # of the style weight
-REACH = 52  # pixels that the receptive field goes beyond a tile: 40 by the blocks, 11 by the rest, in steps of 4
+REACH = 52  # pixels that the receptive field adds to a tile: 40 by the blocks, 11 by the rest, to a multiple of 4
 
 
 def style_trainer(
     style: Picture, photographs: ImageDataset, config: StyleConfig = PAPER, **options: Any
 ) -> tuple[Trainer, Objective]:
-    """What trains a network that gives any photograph the style of one painting, on the device of the photographs.
+    """Make the trainer of a style network for one painting, on the device of the photographs, and its objective.
 
-    The style weight rises over `warmup` steps by the same factor each. The paper has none; ours
-    is meant to keep a short training from learning the texture alone.
+    Over the first `warmup` steps the style weight rises by the same factor at each step. This is meant to keep a short
+    training from learning the texture alone; the paper has no warm-up.
 
     Args:
-        style: the painting; its largest centred square is taken, and enlarged with a word where it is too small.
-        config: the initial network's norm and padding may be the other ones.
+        style: the painting. Its largest centred square is resized to `style_size`; enlarging it is logged as a warning.
+        config: the initial network may have another norm and another padding.
         options: `state`, `save_every` and `log_every` of `Trainer`.
 
     Raises:
         RangeError: a photograph is smaller than `size`.
         ValueError: an argument that the network or the objective does not take.
-        ReplicationError: the initial network is damaged, or one of the two has shortcuts and the other has none.
+        ReplicationError: the initial network is damaged, or only one of the two networks has shortcuts.
     """
     photographs.check_crops(config.size)
     device, dtype = photographs.device, dtype_of(config.precision, photographs.device.type)
@@ -74,7 +74,7 @@ def style_trainer(
 
 
 def _network(config: StyleConfig) -> ImageTransformationNetwork:
-    """A network of random weights, or of those of a file, whose norm and padding may be the other ones."""
+    """A network with random weights, or with those of the initial network, whose norm and padding may differ."""
     network = ImageTransformationNetwork(**config.network)
     if initial := _initial(config):
         found, _ = load_network(initial, ImageTransformationNetwork)
@@ -102,15 +102,15 @@ def train_style(
 
 
 def train_style_from_files(style: str, images: str, out: Path | str, config: StyleConfig = PAPER) -> None:
-    """`train_style` from a painting and a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
+    """Run `train_style` on a painting and a folder of photographs, on a GPU if there is one, or on `torchrun`'s GPUs.
 
     Args:
-        style: an image file, or a name out of data/styles.
+        style: an image file, or the name of a painting in data/styles.
         images: see `photographs_on_device`; those smaller than `size` are left out.
         out, config: see `train_style`.
 
     Raises:
-        RangeError, ValueError: an option that cannot be had.
+        RangeError, ValueError: this machine cannot do what an option asks for.
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out, painting = network_path(out), style_picture(style)
@@ -144,10 +144,10 @@ def painting_of(record: dict[str, Any]) -> Picture:
 
 
 def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[str, Any]]:
-    """A trained network and its record: a path, or a name out of `style_names()`.
+    """Load a trained network and its record, by its path or by a name in `style_names()`.
 
     Raises:
-        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+        ReplicationError: no network has that name (the message lists the names), or it cannot be read.
     """
     return load_network(network_file(name, PRETRAINED, "style"), ImageTransformationNetwork)
 
@@ -161,10 +161,10 @@ def style_names() -> list[str]:
 def stylise(
     network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE_STYLISED, label: str | None = ""
 ) -> Tensor:
-    """Transform an image of any size, in tiles where it is larger than one; see `pieces`.
+    """Transform an image of any size; one that is larger than a tile is processed tile by tile, see `pieces`.
 
-    With instance norm the statistics of the whole image are gathered over tiles first, layer by layer, which
-    takes longer than the image itself does then, and for a while a temporary file of 32 bytes a pixel, 16 in bfloat16.
+    With instance norm, the statistics of the whole image are first gathered over the tiles, layer by layer. This takes
+    longer than the transformation itself, and needs a temporary file of 32 bytes for each pixel, 16 in bfloat16.
 
     Args:
         network: in evaluation mode; see `for_inference`.
@@ -208,16 +208,16 @@ def stylise_files(
     """Transform image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs, out, overwrite: see `transform_files`, for the result as well.
-        style: see `style_network`; or several, each of which has a folder of its name in `out`.
-        size: pixels of the long side, to which images are brought first; strokes stay as large as they are.
+        inputs, out, overwrite: see `transform_files`, also for the return value.
+        style: see `style_network`. With several, the results of each go to a folder of its name in `out`.
+        size: pixels to which the longer side of an image is resized first; strokes keep their size in pixels.
         strength, preserve_colours: see `blended`.
         tile: see `stylise`.
         precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
 
     Raises:
-        RangeError: a number is outside of its range, or no style.
-        ReplicationError: no such style, two of one name, and see `transform_files`.
+        RangeError: a number is outside of its range, or no style is given.
+        ReplicationError: there is no such style, or two have the same name; see also `transform_files`.
     """
     check(optional=("tile", "size"), tile=tile, precision=precision, size=size, strength=strength)
     keep_freed_memory()
@@ -243,13 +243,13 @@ def stylise_files(
 
 
 def blended(y_hat: Tensor, photograph: Tensor, strength: float, preserve_colours: bool) -> Tensor:
-    """A stylised image (1, 3, H, W) in [0, 1], between its photograph, at a strength of 0, and itself, at 1.
+    """Blend a stylised image with its photograph; both and the result are (1, 3, H, W) in [0, 1].
 
     Args:
-        y_hat, photograph: of the same size.
-        strength: 0 to 1.
-        preserve_colours: take the luminance of the stylised image alone, the colours (Cb and Cr of BT.601) of the
-            photograph, as in Gatys et al. 2016, "Preserving color in neural artistic style transfer".
+        y_hat, photograph: the stylised image and the photograph, of the same size.
+        strength: 0 gives the photograph, 1 the stylised image.
+        preserve_colours: take only the luminance from the stylised image, and the colours (Cb and Cr of BT.601) from
+            the photograph, as in Gatys et al. 2016, "Preserving color in neural artistic style transfer".
     """
     if preserve_colours:
         weights = photograph.new_tensor(LUMA).view(1, 3, 1, 1)

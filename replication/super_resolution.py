@@ -26,21 +26,21 @@ from replication.training import Trainer, check_machine, train_network
 
 PRETRAINED = NETWORKS / "super_resolution"
 FEATURE_LAYER = "relu2_2"  # section 4.2
-REACH = 14  # small pixels that the receptive field goes beyond a tile: 4 + 8 by the blocks, 2 after them
+REACH = 14  # low-resolution pixels that the receptive field adds to a tile: 4 + 8 up to the last block, 2 after
 LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # of red, green and blue in Y of BT.601, 16..235
-FROM_LUMINANCE = 255 / 219  # what red, green and blue gain with Y
+FROM_LUMINANCE = 255 / 219  # change of red, green and blue for each unit of Y
 
 
 def low_resolution(y: Tensor, factor: int, blur: float = 0.0) -> Tensor:
-    """Images as many times smaller, rounded to 8 bits: Gaussian blur, then antialiased bicubic (a = -0.5) resampling.
+    """Downsample images by `factor`: Gaussian blur, antialiased bicubic (a = -0.5) resampling, rounding to 8 bits.
 
-    The rounding has no gradient.
+    No gradient passes through the rounding.
 
     Args:
         y: (B, 3, H, W) in [0, 1], the sides multiples of the factor.
         factor: 4 or 8.
-        blur: sigma in pixels of `y`. The paper's training images have 1.0 (section 4.2); its test images none, since
-            plain bicubic then reproduces its bicubic column at x4.
+        blur: sigma in pixels of `y`. The paper blurs its training images with 1.0 (section 4.2). Its test images seem
+            not to be blurred, since plain bicubic downsampling reproduces the paper's bicubic column at x4.
 
     Raises:
         ValueError: sides that are no multiples of the factor, or a blur that is negative or too wide for the image.
@@ -75,7 +75,7 @@ def bicubic(small: Tensor, factor: int) -> Tensor:
 
 
 class SRCNNUpscaler(nn.Module):
-    """SRCNN as a network that takes the small image: bicubic, then SRCNN on the luminance, the colour as it is."""
+    """SRCNN for a small image: it is enlarged bicubically, then SRCNN sharpens the luminance; colours stay bicubic."""
 
     factor = 4
 
@@ -98,11 +98,11 @@ def upscale(
     tile: int | None = TILE_ENLARGED,
     label: str | None = "",
 ) -> Tensor:
-    """Enlarge an image of any size, in tiles where it is larger than one; see `pieces`.
+    """Enlarge an image of any size; one that is larger than a tile is processed tile by tile, see `pieces`.
 
     Args:
         network: in evaluation mode; see `for_inference`.
-        small: (1, 3, H, W) in [0, 1], float32, of which (1, 3, factor H, factor W) in [0, 1] comes out, float32.
+        small: (1, 3, H, W) in [0, 1], float32; the result is (1, 3, factor H, factor W) in [0, 1], float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
         label: what the progress bar says; None for no bar.
 
@@ -126,9 +126,9 @@ def upscale(
 
 
 def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, dict[str, Any]]:
-    """The network for a factor, 4 or 8, and a loss that the project has, and its record.
+    """Load the project's network for a factor, 4 or 8, and a loss, and its record.
 
-    The loss is "feature" or "pixel", or "feature_penalised", the first with a penalty of ours on its grid.
+    The loss is "pixel", "feature", or "feature_penalised", which adds our penalty on the grid pattern to "feature".
     """
     check(factor=factor)
     if loss not in get_args(PretrainedLoss):
@@ -151,16 +151,16 @@ def upscale_files(
     """Enlarge image files, and the images in folders, on a GPU where there is one.
 
     Args:
-        inputs, out, overwrite: see `transform_files`, for the result as well.
+        inputs, out, overwrite: see `transform_files`, also for the return value.
         factor, loss: see `pretrained_network`; the loss is "feature" by default.
-        network: in place of a loss the file of another network, of the same factor; an SRCNN's will do.
+        network: the file of another network with the same factor, also of an SRCNN, in place of a loss.
         match_histogram: whether the result gets the histograms of the input.
         tile: see `upscale`.
         precision: "float32", "bfloat16" or "fast"; see `dtype_of`.
 
     Raises:
-        RangeError: a number is outside of its range, or a loss beside a network.
-        ReplicationError: no such network, one of another factor, and see `transform_files`.
+        RangeError: a number is outside of its range, or both a loss and a network are given.
+        ReplicationError: there is no such network, or it has another factor; see also `transform_files`.
     """
     check(optional=("tile",), factor=factor, tile=tile, precision=precision)
     if network and loss:
@@ -189,14 +189,14 @@ def upscale_files(
 def super_resolution_trainer(
     photographs: ImageDataset, config: SuperResolutionConfig = PAPER_SUPER_RESOLUTION, **options: Any
 ) -> tuple[Trainer, LossNetwork | None]:
-    """What trains a network to enlarge photographs, on their device, and the loss network if there is one.
+    """Make the trainer of a super-resolution network, on the photographs' device, and its loss network or None.
 
-    The loss is the feature reconstruction loss at relu2_2 (equation 2), or the pixel loss, of the image; for SRCNN the
-    pixel loss of its luminance.
+    The loss is the feature reconstruction loss at relu2_2 (equation 2) or the pixel loss, both of the RGB image; for
+    SRCNN it is the pixel loss of the luminance.
 
     Args:
-        config: what the initial network was trained with may be another loss. The penalty on lattices is on what the
-            image has and the photograph has not; see `lattice`.
+        config: the initial network may have been trained with another loss. The penalty on lattices applies to the
+            difference between output and photograph; see `lattice`.
         options: `state`, `save_every` and `log_every` of `Trainer`.
 
     Raises:
@@ -230,7 +230,7 @@ def super_resolution_trainer(
 
 
 def _network(config: SuperResolutionConfig) -> nn.Module:
-    """A network of random weights, or of those of a file."""
+    """A network with random weights, or with those of the initial network's file."""
     is_srcnn = config.loss == "srcnn"
     network = SRCNN(config.kernels) if is_srcnn else SuperResolutionNetwork(config.factor, config.upsampling)
     if config.initial:
@@ -262,19 +262,19 @@ def train_super_resolution(
 def train_super_resolution_from_files(
     images: str, out: Path | str, config: SuperResolutionConfig = PAPER_SUPER_RESOLUTION
 ) -> None:
-    """`train_super_resolution` from a folder of photographs, on the GPU if there is one, or `torchrun`'s several.
+    """Run `train_super_resolution` on a folder of photographs, on a GPU if there is one, or on `torchrun`'s GPUs.
 
     Args:
-        images: see `photographs_on_device`; their shorter side is brought to 288 pixels or the patch, and those that
-            are smaller than the patch are left out.
+        images: see `photographs_on_device`. Their shorter side is reduced to 288 pixels, or to the patch if that is
+            larger; photographs smaller than the patch are left out.
         out, config: see `train_super_resolution`.
 
     Raises:
-        RangeError, ValueError: an option that cannot be had.
+        RangeError, ValueError: this machine cannot do what an option asks for.
         ReplicationError: a file or folder is missing or damaged, or cannot be written.
     """
     out = network_path(out)
-    check_machine(config)  # what can be wrong is named before photographs are decoded
+    check_machine(config)  # so that errors come before photographs are decoded
     check_checkpoint(state_path(out), config.lasting)
     _network(config)
     check_folder(images)

@@ -28,9 +28,9 @@ Piece = tuple[slice, slice, Tensor]  # rows and columns of a result, in pixels, 
 
 
 def check_tiling(network: nn.Module, image: Tensor, tile: int | None) -> None:
-    """Refuse all but one image (1, 3, H, W), a tile that is no multiple of 4, and batch norm in training mode.
+    """Raise unless `image` is one image (1, 3, H, W), `tile` a multiple of 4, and batch norm in evaluation mode.
 
-    The last would take the statistics of each tile, and keep them.
+    In training mode, batch norm would use the statistics of each tile, and update its running ones.
     """
     check(optional=("tile",), tile=tile)
     if image.shape[:-2] != (1, 3):
@@ -49,14 +49,15 @@ def pieces(
     crop: int = 0,
     label: str | None = None,
 ) -> Iterator[Piece]:
-    """What `transform` makes of an image, tile by tile: each position once, and as of the whole but for rounding.
+    """Apply `transform` to an image tile by tile; the result is that of the whole image, except for rounding.
 
-    The tiles overlap by the receptive field. Lengths are in units, the steps in which the image can be cut; each is
-    one or several pixels of the image, and perhaps another number of the result.
+    The tiles read from the image overlap by the receptive field, and each position of the result is yielded once.
+    Lengths are in units, the steps in which the image can be cut. A unit is one or several pixels of the image, and may
+    be another number of pixels of the result.
 
     Args:
         transform: a network, or layers of one.
-        source: of parts (1, C, h, w) of the image.
+        source: gives parts (1, C, h, w) of the image.
         size: rows and columns of the image.
         tile: rows and columns of a tile.
         reach: how far the receptive field goes beyond a tile of the result.
@@ -79,7 +80,7 @@ def pieces(
 
 
 def fill(result: Tensor, found: Iterable[Piece]) -> Tensor:
-    """Put pieces where they belong in `result` (1, C, H, W), which may end before they do."""
+    """Copy pieces to their places in `result` (1, C, H, W); what extends beyond it is cut off."""
     for rows, columns, piece in found:
         place = result[..., rows, columns]
         place.copy_(piece[..., : place.shape[2], : place.shape[3]])
@@ -87,11 +88,11 @@ def fill(result: Tensor, found: Iterable[Piece]) -> Tensor:
 
 
 def padded(image: Tensor, margin: int) -> tuple[Source, tuple[int, int]]:
-    """The source of an image in its reflection padding, made part by part, and its rows and columns, of 4 pixels each.
+    """A source of an image with reflection padding, made part by part, and the padded size in units of 4 pixels.
 
     Args:
         image: (1, 3, H, W).
-        margin: pixels at each side, a multiple of 4; below and right, H and W are filled up to a multiple as well.
+        margin: pixels at each side, a multiple of 4; below and right, H and W are also padded to a multiple of 4.
     """
 
     def positions(part: slice, length: int) -> Tensor:
@@ -106,23 +107,23 @@ def padded(image: Tensor, margin: int) -> tuple[Source, tuple[int, int]]:
 
 
 def shrinkage(layers: nn.Module) -> int:
-    """By how much layers make an image smaller at each side: one for each of their convolutions without padding."""
+    """By how many pixels layers shrink an image at each side: one for each convolution without padding."""
     return sum(isinstance(layer, nn.Conv2d) and not any(layer.padding) for layer in layers.modules())
 
 
 def with_statistics(
     network: ImageTransformationNetwork, image: Tensor, tile: int, name: str | None = ""
 ) -> ImageTransformationNetwork:
-    """A copy of a network in evaluation mode, whose instance norms are fixed at what they do to this image, and folded.
+    """A copy of a network whose instance norms, with their statistics for this image, are folded into the convolutions.
 
-    The statistics are those of the whole image, over the very positions that a norm sees, layer by layer: up to the
-    residual blocks computed from the image, from there on from the features at a quarter of the size. These lie in a
-    temporary file, 128 values for 16 pixels in the network's precision.
+    The statistics are those of the whole image, over exactly the positions that each norm sees. They are computed layer
+    by layer: up to the residual blocks from the image, after that from the features at a quarter of the size. These
+    features are kept in a temporary file, 128 values for every 16 pixels, in the network's precision.
 
     Args:
-        network: a style network.
+        network: a style network in evaluation mode.
         image: (1, 3, H, W) in [0, 1].
-        tile: units of 4 pixels.
+        tile: side of a tile, in units of 4 pixels.
         name: of the image, for the progress bar and errors; None for no bar.
 
     Raises:
@@ -138,7 +139,7 @@ def with_statistics(
         return (2 * part(rows, columns) - 1).to(dtype, memory_format=torch.channels_last)
 
     crop = shrinkage(blocks[0])
-    lead = REACH - crop  # how far above and left of its result a block reads, and so where the result is put
+    lead = REACH - crop  # how far above and left of its result a block reads; the result is stored shifted by that
     features = _Features(size, lead * len(blocks), dtype, image.device)
     norms = sum(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules())
     with (
@@ -159,9 +160,9 @@ def with_statistics(
 
 
 class _Features:
-    """The features of a whole image, in a file that is mapped anew for each part of them, so that they take no memory.
+    """The features of a whole image, in a file that is mapped anew for each access, so that they take no memory.
 
-    There is `room` for more rows and columns above and to the left, which later features move into.
+    The file has `room` spare rows and columns above and to the left, into which the features of later blocks move.
     """
 
     def __init__(self, size: tuple[int, int], room: int, dtype: torch.dtype, device: torch.device):
@@ -170,7 +171,7 @@ class _Features:
 
     @contextmanager
     def in_a_file(self, name: str | None) -> Iterator[None]:
-        """The file has its space from the start: a mapped one that lacks it is fatal."""
+        """Make the file and reserve its disk space: running out of space in a mapped file would kill the process."""
         need = math.prod(self.shape) * self.dtype.itemsize
         with tempfile.NamedTemporaryFile() as file:
             try:
@@ -189,7 +190,7 @@ class _Features:
         return self._mapped()[..., rows, columns].to(self.device)
 
     def replace(self, found: Iterable[Piece], lead: int) -> None:
-        """Put other features in their place, `lead` rows higher and as many columns to the left."""
+        """Replace the features by others, stored `lead` rows higher and as many columns further left."""
         for piece in found:
             fill(self._mapped(lead), [piece])
         self.room -= lead

@@ -1,4 +1,4 @@
-"""Training of an image transformation network: steps down a loss, with a state that resumes exactly (section 4)."""
+"""Training of an image transformation network by gradient descent; a stopped run resumes exactly (section 4)."""
 
 import json
 import logging
@@ -46,34 +46,35 @@ NEVER = 2**62  # past every step
 
 
 def check_machine(config: TrainingConfig) -> None:
-    """Raise where batches cannot be shared out, or networks not compiled; see `check_parts`, `check_compilation`."""
+    """Raise if processes cannot share a batch or networks not be compiled; see `check_parts`, `check_compilation`."""
     check_parts(config.batch_size, getattr(config, "norm", ""))
     if config.compiled:
         check_compilation(config.compiled, default_device())
 
 
 class Trainer:
-    """Steps on the parameters of a network, and the file that a stopped run goes on from.
+    """Trains a network and saves the state of the training, so that a stopped run resumes exactly.
 
-    Under `torchrun` each process takes its part of the batch and the gradients are averaged. Batch norm then takes its
-    statistics from that part, so that only networks with instance norm train as in one process.
+    Under `torchrun`, each process computes the loss of its part of the batch, and the gradients are averaged. Batch
+    norm then uses the statistics of that part, so only networks with instance norm train as in a single process.
 
     Args:
         network: on the device where it trains.
-        losses: maps a function that applies the network, a batch of images, and the step to the weighted terms of the
-            loss by name, (B,) each, a value for each image. Their sum, mean over the batch, is minimised.
-        batch: the images (B, 3, H, W) of a step.
+        losses: called with a function that applies the network, a batch of images, and the step. Returns the weighted
+            terms of the loss by name, (B,) each, a value for each image. Their sum, averaged over the batch, is
+            minimised.
+        batch: maps a step to its images (B, 3, H, W).
         config: steps, optimizer, precision and compilation; the parameters stay in float32.
-        inputs: what else has to be the same for a state file to be of this run, as JSON takes it.
-        initial: the file of the network that the training starts from, which has to be the same as well.
-        state: the file, written every `save_every` seconds (with several processes at the next line of the log), on
-            Ctrl-C, SIGTERM and SIGHUP, and at the end. Beside it lies the log, of suffix .jsonl.
-        log_every: steps. A line of the log holds the mean of each term since the last, the learning rate, images a
-            second and the seconds left.
+        inputs: what else identifies this run, in JSON types; a state file with other values is refused.
+        initial: the file of the network that the training starts from; its digest identifies the run, too.
+        state: the state file, written every `save_every` seconds (with several processes, at the next line of the log),
+            on Ctrl-C, SIGTERM and SIGHUP, and at the end. The log is written beside it, with the suffix .jsonl.
+        log_every: steps between two lines of the log. A line holds the mean of each term since the line before, the
+            learning rate, the images a second and the seconds left.
 
     Raises:
         RangeError: a number is outside of its range.
-        ValueError, ReplicationError: it cannot be compiled so.
+        ValueError, ReplicationError: the network cannot be compiled in this mode.
     """
 
     def __init__(
@@ -93,8 +94,8 @@ class Trainer:
         self.network, self.losses, self.batch, self.config = network, losses, batch, config
         self.device = next(network.parameters()).device
         self.precision = precision_of(config.precision, self.device.type)
-        self.origin: dict[str, Any] = {}  # of this process, from its first run on
-        self.origins: list[dict[str, Any]] = []  # of all processes, one after the other, that took steps
+        self.origin: dict[str, Any] = {}  # of this process; set by its first `run`
+        self.origins: list[dict[str, Any]] = []  # of the successive processes that took steps
         self.initial_record = load_network(initial, type(network))[1] if initial else None
         self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
@@ -106,24 +107,25 @@ class Trainer:
         self.optimizers = Optimizers(network, config)
         self.parallel = DistributedDataParallel(network) if distributed.is_initialized() else network
         self.step, self.log = 0, []
-        self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log, and their number
+        self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log, and the number of steps
         self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
 
     def run(self, label: str = "training", until: int | None = None) -> list[dict[str, Any]]:
-        """Train, going on from the state file where there is one, and leave the network in the mode that it was in.
+        """Train, resuming from the state file if there is one; afterwards the network is back in its former mode.
 
         Args:
             label: what the progress bar says.
-            until: the number of steps after which to stop; None for all. A later call goes on.
+            until: the step after which to stop; None for the last one. A later call continues from there.
 
         Returns:
             The lines of the log, from the first step on.
 
         Raises:
             RangeError: `until` is not positive, or more than the steps.
-            ReplicationError: the state file is damaged, or of another run or a longer one, or its log is gone.
-            FloatingPointError: the loss is not finite, or at the end a parameter; the message names the step. The state
-                file is the last good one.
+            ReplicationError: the state file is damaged, belongs to another run, or is past the last step; or its log
+                is missing.
+            FloatingPointError: the loss, or a parameter at the end, is not finite; the message names the step. The
+                state file keeps the last good state.
             KeyboardInterrupt: after the state was saved.
         """
         check(optional=("until",), until=until)
@@ -176,7 +178,7 @@ class Trainer:
         return len(images)
 
     def _agreed(self, here: bool, due: bool) -> bool:
-        """Whether to stop now. Several processes agree on that, and on what was not finite, where a line is logged."""
+        """Whether to stop now; at each line of the log, processes agree on it and on the first non-finite step."""
         if not distributed.is_initialized():
             return here
         if not due:
@@ -189,7 +191,7 @@ class Trainer:
         return bool(flag)
 
     def _note_origin(self, label: str) -> None:
-        """Add what computes now, where it is another than before; a commit alone makes no difference."""
+        """Add the present code, device and versions to `origins` if they are new; a new commit alone does not count."""
         if not any(each | {"commit": self.origin["commit"]} == self.origin for each in self.origins):
             self.origins.append(self.origin)
             if self.origins[1:] and first_process():
@@ -200,7 +202,7 @@ class Trainer:
             return self.parallel(images)
 
     def _check(self, label: str, last: bool = False) -> None:
-        """Stop if a loss was not finite, or what it ends in. The device is waited for here and in the log alone."""
+        """Raise if a loss, or at the end a parameter, is not finite. Only this and the log wait for the device."""
         step, wrong = int(self.bad), "the loss is not finite at step"
         if step < 0 and last and not self._finite():
             step, wrong = self.step, "the parameters are not finite after step"
@@ -230,7 +232,7 @@ class Trainer:
         return sum(terms.values())
 
     def _save(self) -> None:
-        if not (self.path and first_process() and self._finite()):  # what is lost to NaN replaces no good state
+        if not (self.path and first_process() and self._finite()):  # NaNs must not replace a good state
             return
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizers.state().items()}
@@ -267,13 +269,14 @@ class Trainer:
 def train_network(
     trainer: Trainer, out: Path, command: str, phi: nn.Module | None, inputs: Sequence[Picture] = ()
 ) -> list[dict[str, Any]]:
-    """Run a training to its end, and write the network; the same call goes on with a run that was stopped.
+    """Run a training to its end and write the network; repeat the call to resume a stopped run.
 
     Args:
-        trainer: of a network that `check_network` takes.
-        out: the network's file, .safetensors. Beside it lie its record, .json, the log, .jsonl, and the state of the
-            training, .state.safetensors.
-        command, phi, inputs: for the provenance: its name, the loss network, and what else went in beside photographs.
+        trainer: its network must pass `check_network`.
+        out: the network's file, .safetensors. Its record, .json, the log, .jsonl, and the training state,
+            .state.safetensors, are written beside it.
+        command, phi, inputs: for the provenance: the command's name, the loss network or None, and the input pictures
+            other than the photographs.
 
     Returns:
         The lines of the log.

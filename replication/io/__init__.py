@@ -1,1 +1,1 @@
-"""Files, images, downloads, checkpoints, provenance: what the paper's modules stand on."""
+"""Files, images, downloads, checkpoints, provenance: the modules that those of the paper build on."""

@@ -10,13 +10,13 @@ SHORT = {"-o": "--out", "-p": "--parameter"}
 
 
 def words(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
-    """The arguments, with what shells leave as it is, the home folder in `--out=~/file`.
+    """The arguments, with ~ expanded where shells leave it alone, as in `--out=~/file`.
 
     Args:
         several: options that may be given more than once.
 
     Raises:
-        RangeError: another option is given twice, of which only the last would count.
+        RangeError: any other option is given more than once, since only the last would count.
     """
     names = [_name(each) for each in arguments]
     for name in names:
@@ -30,13 +30,13 @@ def words(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
 
 
 def value_of(option: str, arguments: Sequence[str]) -> str | None:
-    """What an option is given, as `--option value` or `--option=value`; None where it is not."""
+    """The value of an option, given as `--option value` or `--option=value`; None if it is not given."""
     parts = [part for each in arguments for part in each.split("=", 1)]
     return dict(pairwise(parts)).get(option)
 
 
 def names_in(text: str) -> list[str]:
-    """The names in a text, which commas part.
+    """The names in a text, separated by commas.
 
     Raises:
         RangeError: there are none.

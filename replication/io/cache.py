@@ -20,12 +20,12 @@ Contents = TypeVar("Contents")
 
 
 def cached(path: Path, read: Callable[[Path], Contents], make: Callable[[Path], Any]) -> Contents:
-    """What a file or folder of the cache holds; it is made where it is not there or damaged.
+    """Read a file or folder of the cache; it is made first if it is missing or damaged.
 
     Args:
-        path: of the file.
-        read: gives the contents, or raises ReplicationError where they are not whole.
-        make: writes the file, whole or not at all; what it begins is named ".<stem of path>.<anything>", beside it.
+        path: the file or folder.
+        read: returns the contents, or raises ReplicationError if they are missing or incomplete.
+        make: writes it completely or not at all; unfinished files lie beside it as ".<stem of path>.<anything>".
 
     Raises:
         ReplicationError: it has to be made, and the cache cannot be written; or what `make` raises.
@@ -44,7 +44,7 @@ def cached(path: Path, read: Callable[[Path], Contents], make: Callable[[Path], 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a path of the cache, whose folder is made, and clear of what killed processes had begun."""
+    """Hold the lock of a path of the cache; make its folder, and remove unfinished files of killed processes."""
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

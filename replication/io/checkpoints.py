@@ -42,7 +42,7 @@ def network_file(name: Path | str, folder: Path, kind: str = "network") -> Path:
 def save_checkpoint(
     path: Path | str, tensors: dict[str, Tensor], settings: dict[str, Any], origins: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Write the state of a run, the settings, as JSON takes them, that it goes on with, and what computed it so far."""
+    """Write the state of a run, its settings in JSON types, which must match to resume, and its origins so far."""
     header = {"settings": _json(settings), "origins": _json(list(origins))}
     write_atomically(path, safetensors.torch.save(tensors, header))
 
@@ -67,7 +67,7 @@ def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Ten
 
 
 def check_checkpoint(path: Path | str, settings: dict[str, Any]) -> None:
-    """Raise as `load_checkpoint` does, by these settings alone, where the others are not known yet."""
+    """Raise as `load_checkpoint` does, but compare these settings only, while the others are not known yet."""
     if Path(path).exists():
         _compare(path, _read(path)[0], settings, settings)
 
@@ -93,7 +93,7 @@ def _compare(path: Path | str, saved: dict[str, Any], settings: dict[str, Any], 
 
 
 def _json(value: Any) -> str:
-    """With the numbers of NumPy as numbers."""
+    """A value as JSON, with NumPy's numbers as plain numbers."""
     return json.dumps(value, default=lambda number: number.item())
 
 
@@ -130,10 +130,10 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
 
 
 def check_network(network: nn.Module, path: Path | str) -> nn.Module:
-    """The network without torch.compile's wrapper; ReplicationError where `load_network` could not read it again.
+    """Return the network without torch.compile's wrapper; ReplicationError if `load_network` could not read it again.
 
-    It makes one of the same class by `configuration`, the arguments, which has to have the same tensors; after
-    `for_inference`, which folds batch norms, it has not.
+    `load_network` makes a network of the same class with `configuration` as arguments; its tensors must have the same
+    names and shapes. They do not after `for_inference`, which folds batch norms.
     """
     network = getattr(network, "_orig_mod", network)
     name = type(network).__name__
@@ -168,7 +168,7 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
             if found not in kinds:
                 wanted = " or ".join(kinds)
                 raise ReplicationError(f"{path} holds another kind of network, {found}; wanted is {wanted}")
-            with seeded(0):  # of weights that are read in the next line
+            with seeded(0):  # for the random weights, which loading replaces
                 network = kinds[found](**json.loads(header["network"])).float()
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except ReplicationError:
@@ -182,7 +182,7 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
 
 
 def _of_another_project(path: Path) -> str | None:
-    """Why no weights of `ImageTransformationNetwork` make a network that others published; None for other files."""
+    """Why a network published by others cannot become an `ImageTransformationNetwork`; None for other files."""
     if path.suffix == ".t7":
         kind, why = "fast-neural-style, in Torch7", "it ends in 150 tanh around the mean colour, ours in (1 + tanh) / 2"
     elif path.is_file() and b"deconv1.conv2d.weight" in path.read_bytes():  # the names of weights are not packed
@@ -196,9 +196,9 @@ def _of_another_project(path: Path) -> str | None:
 
 
 def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any]) -> dict[str, Any]:
-    """The record of a network: its configuration, a dataclass, the columns of its log, the last losses, and where from.
+    """The record of a network: its configuration (a dataclass), its last losses, provenance, and the log by columns.
 
-    Of the initial network there is the name alone; its own record says the rest.
+    Of the initial network it holds the name only; that network's own record says the rest.
     """
     names = [name for name in log[0] if name not in ("images_per_second", "seconds_left")]
     columns = {name: [line[name] for line in log] for name in names}
@@ -209,7 +209,7 @@ def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any])
 
 
 def training_log(record: dict[str, Any]) -> dict[str, list[float]]:
-    """The columns of the log of a network's whole training, that of the network it started from, of one loss, first."""
+    """The log, by columns, of a network's training, preceded by those of its initial networks with the same loss."""
     history = [record]
     loss = record["config"].get("loss")
     while (earlier := history[0].get("initial")) and earlier["config"].get("loss") == loss:
@@ -225,5 +225,5 @@ def training_log(record: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def steps_trained(record: dict[str, Any]) -> int:
-    """All steps that a network had, with those of the networks that it started from."""
+    """How many steps a network was trained, including those of its initial networks."""
     return record["log"]["step"][-1] + (steps_trained(record["initial"]) if "initial" in record else 0)

@@ -1,4 +1,4 @@
-"""What is downloaded into the cache: Set5, Set14 and BSD100, MS-COCO."""
+"""Downloads into the cache: Set5, Set14, BSD100 and MS-COCO."""
 
 import json
 import logging
@@ -48,8 +48,8 @@ def evaluation_set(name: str) -> list[SetPicture]:
 
     Raises:
         ValueError: an unknown set.
-        ReplicationError: a file under `REPLICATION_DATA` is missing or another image; or it is not there, and no
-            source could be read.
+        ReplicationError: a file under `REPLICATION_DATA` is missing or another image; or the set is not there, and no
+            source has it.
     """
     if name not in SETS:
         raise ValueError(f"the sets are {', '.join(SETS)}; got {name!r}")
@@ -96,7 +96,7 @@ def _download(folder: Path) -> None:
 
 
 def _fetch(url: str, folder: Path) -> None:
-    """Take the images of all sets out of an archive; which is which, their pixels say."""
+    """Extract the images of all sets from an archive; they are recognised by the digests of their pixels."""
     log.info("fetching %s: %s", SETS[folder.name], url)
     pooch.get_logger().setLevel(logging.WARNING)  # it would print the digest of the archive
     files = {digest: Path(each, f"{image}.png") for each, images in DIGESTS.items() for image, digest in images.items()}

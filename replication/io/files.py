@@ -1,4 +1,4 @@
-"""Errors told in one line, where things are, and files that are written whole or not at all."""
+"""Errors in one line, the project's folders, and files that are written completely or not at all."""
 
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "replication" / "shipped"  # what setup.py makes of data/ in an installed package
 DATA = SHIPPED if SHIPPED.is_dir() else ROOT / "data"
 IN_CHECKOUT = DATA != SHIPPED and (ROOT / "notebooks").is_dir()
-FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a checkout: where the user stands
+FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a checkout: in the current folder
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LONGEST = 300  # letters
 HINTS = ("warning:", "hint:", "note:", "[notice]")
@@ -28,7 +28,7 @@ class ReplicationError(RuntimeError):
 
 
 def explained(error: BaseException) -> str | None:
-    """What to tell a user of an error, in one line; None where it is a defect of this project."""
+    """The message of an error for users, in one line; None if the error is a bug of this project."""
     of_torch = isinstance(error, RuntimeError) and any(sign in str(error) for sign in OUT_OF_MEMORY)
     if of_torch or isinstance(error, MemoryError):
         return "there is not enough memory; free some, or take smaller images, tiles or batches"
@@ -41,12 +41,12 @@ def explained(error: BaseException) -> str | None:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line without colours, or else its kind."""
+    """The message of an error, in one line without colours; the name of its class if it has none."""
     return one_line(getattr(error, "strerror", None) or str(error)) or type(error).__name__
 
 
 def cause(error: BaseException) -> str:
-    """The reason at the root of an error, which requests wraps in others that repeat the address."""
+    """The reason of the first error in a chain; requests wraps errors in others that only repeat the address."""
     while error.__context__ and not isinstance(error, ReplicationError):
         error = error.__context__
     return reason(error)
@@ -58,7 +58,7 @@ def one_line(text: str) -> str:
 
 
 def last_words(output: str) -> str:
-    """The line of a program's output that says why it failed, the last that is no hint; "" without one."""
+    """The line of a program's output that says why it failed: the last one that is not a hint; "" if there is none."""
     lines = [line.strip() for line in COLOUR.sub("", output).splitlines()]
     lines = [line for line in lines if line and not line.lower().startswith(HINTS)]
     fatal = [line for line in lines if line.startswith("Fatal Python error")]  # what follows it are frames
@@ -66,7 +66,7 @@ def last_words(output: str) -> str:
 
 
 def need_checkout(command: str) -> None:
-    """Raise ReplicationError for a command that an installed package alone cannot do."""
+    """Raise ReplicationError, naming `command`, if this is an installed package and not a checkout of the project."""
     if not IN_CHECKOUT:
         raise ReplicationError(
             f"`{command}` works on the project's own notebooks and networks, which an installed package does not have; "
@@ -97,17 +97,17 @@ def kept_folder(name: str, profile: str) -> Path:
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:
-    """Write a file of which a reader sees the old content or the new; see `renamed_when_whole`."""
+    """Write a file so that a reader sees either the old or the new content; see `renamed_when_whole`."""
     with renamed_when_whole(path) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
 def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
-    """A temporary file beside `path`, which takes its name, flushed to the disk, when the block ends without error.
+    """A temporary file beside `path`; when the block ends without error, it is flushed to disk and renamed to `path`.
 
     Raises:
-        ReplicationError: the file could not be written (full disk, no permission); an old one is as it was.
+        ReplicationError: the file could not be written (full disk, no permission); an existing one is unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
@@ -129,7 +129,7 @@ def renamed_when_whole(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: Path | str) -> None:
-    """Raise ReplicationError where the name is too long or a folder's, or its folder cannot be made or written into."""
+    """Raise ReplicationError if the name is too long or a folder's, or its folder cannot be made or written to."""
     path = Path(path)
     folder = path.parent
     while not os.path.exists(folder) and folder != folder.parent:

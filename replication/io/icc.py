@@ -1,4 +1,4 @@
-"""Colour profiles, to sRGB and back, by LittleCMS: of 8 bits Pillow's, of 16, which that has not, imagecodecs'."""
+"""Conversion of ICC profiles to sRGB and back by LittleCMS: in Pillow for 8 bits, in imagecodecs for 16."""
 
 import io
 import logging
@@ -15,7 +15,7 @@ IGNORED = "%s: its ICC profile does not fit and is ignored (%s)"
 
 
 def fits_rgb(profile: bytes | None) -> bool:
-    """Whether a profile is one of RGB, into which a result can be brought back."""
+    """Whether a profile is for RGB, so that a result can be converted back to it."""
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
         ImageCms.buildTransform(ImageCms.createProfile("sRGB"), own, "RGB", "RGB")
@@ -25,7 +25,11 @@ def fits_rgb(profile: bytes | None) -> bool:
 
 
 def converted(image: Image.Image | np.ndarray, source: bytes, target: bytes) -> np.ndarray:
-    """8-bit pixels (H, W, 3) of another profile of RGB; OSError or PyCMSError where a profile does not fit."""
+    """Convert an image to 8-bit pixels (H, W, 3) of the RGB profile `target`.
+
+    Raises:
+        OSError, PyCMSError: a profile does not fit.
+    """
     given, wanted = (ImageCms.ImageCmsProfile(io.BytesIO(each)) for each in (source, target))
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     return np.asarray(ImageCms.profileToProfile(image, given, wanted, outputMode="RGB"))
@@ -42,7 +46,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, path: Path | str) -> np.n
 
 
 def converted_16(pixels: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
-    """16-bit pixels (H, W, 3), or (H, W, 1) of a grey profile, as (H, W, 3) of another profile of RGB.
+    """Convert 16-bit pixels (H, W, 3), or (H, W, 1) of a grey profile, to (H, W, 3) of the RGB profile `target`.
 
     Raises:
         imagecodecs.CmsError: a profile does not fit.

@@ -20,8 +20,8 @@ def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warn
 
     Args:
         folder: where to look.
-        unreadable: is told of each subfolder that cannot be read, and of each link that leads nowhere, in one line.
-        told: whether the log says which other files there are.
+        unreadable: called with one line for each subfolder that cannot be read and each broken link.
+        told: whether to log which files of other kinds are left out.
     """
     found, others = [], Counter()
     for path in _files(Path(folder), unreadable):
@@ -36,7 +36,7 @@ def image_files(folder: Path | str, unreadable: Callable[[str], None] = log.warn
 
 
 def _files(folder: Path, unreadable: Callable[[str], None]) -> Iterator[Path]:
-    """All files that are not hidden; what is linked to comes last, so that a folder is found where it really is."""
+    """All files that are not hidden; links to folders come last, so that a folder is found under its real path."""
 
     def closed(error: OSError) -> None:
         unreadable(f"{error.filename} cannot be read ({error.strerror}); check its permissions")

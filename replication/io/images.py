@@ -1,4 +1,4 @@
-"""Image files: any photograph read correctly, as a tensor (1, 3, H, W), RGB in [0, 1], and written."""
+"""Reading and writing image files of many kinds, as tensors (1, 3, H, W), RGB in [0, 1]."""
 
 import io
 import logging
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 pillow_heif.register_heif_opener()
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
-FORMATS = (*LOSSY, "PNG", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")  # that are looked for in folders and written
+FORMATS = (*LOSSY, "PNG", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")  # formats found in folders, and written
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
-WHOLE = {"GIF": {"disposal": 2}, "WEBP": {"kmin": 0, "kmax": 1}}  # else frames shine through, or lose what is clear
-CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # that hold transparency
-TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # that hold EXIF and a profile
-QUALITY = 95  # of those that lose something
+WHOLE = {"GIF": {"disposal": 2}, "WEBP": {"kmin": 0, "kmax": 1}}  # else frames shine through, or lose transparency
+CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # formats that hold transparency
+TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # formats that hold EXIF and a profile
+QUALITY = 95  # of the lossy formats
 TEXTS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)  # tags of TIFF that are EXIF's
 ANY_FORMAT = 8192  # pixels a side that every format takes
 
@@ -46,21 +46,22 @@ class Frame(NamedTuple):
 
 
 def format_of(path: Path | str) -> str | None:
-    """Pillow's name of the format that a suffix says, "JPEG"; None where it says none."""
+    """Pillow's name of the format that the suffix of a path stands for, such as "JPEG"; None for other suffixes."""
     return Image.registered_extensions().get(Path(path).suffix.lower())
 
 
 def load_image(path: Path | str) -> Tensor:
-    """Read an image file; of one that holds several pictures, the first, with a word.
+    """Read an image file; if it holds several pictures, the first one, with a warning in the log.
 
-    Turned by its EXIF orientation, converted from its ICC profile to sRGB, transparency laid on white; grey, palette
-    and CMYK images become RGB. Of PNG, TIFF and PGM 16 bits are kept.
+    The image is turned by its EXIF orientation, converted from its ICC profile to sRGB, and laid on white if it is
+    transparent. Grey, palette and CMYK images become RGB. PNG, TIFF and PGM files keep 16 bits.
 
     Returns:
         (1, 3, H, W), float32 in [0, 1].
 
     Raises:
-        ReplicationError: no such file, not an image, cut short, floating point, over Pillow's 179 megapixels.
+        ReplicationError: the file does not exist, is no image, is cut short, has floating-point pixels, or more than
+            Pillow's limit of 179 megapixels.
     """
     with _opened(path) as file:
         frame = _first(file, path)
@@ -70,7 +71,7 @@ def load_image(path: Path | str) -> Tensor:
 
 
 def load_frame(path: Path | str) -> Frame:
-    """An image file as `load_image` reads it, with what it holds beside its colours."""
+    """Read an image file as `load_image` does, together with its transparency, EXIF and ICC profile."""
     with _opened(path) as file:
         return _first(file, path)
 
@@ -84,7 +85,7 @@ def load_frames(path: Path | str) -> Iterator[Frame]:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """Height and width of an image file, by its header, as it lies there: EXIF may turn it. Errors: `load_image`."""
+    """Height and width of an image file by its header, before EXIF may turn it. Errors: see `load_image`."""
     with _opened(path) as file:
         return file.height, file.width
 
@@ -100,7 +101,7 @@ def save_image(image: Tensor, path: Path | str) -> None:
 
     Raises:
         ValueError: the shape is another, or a value is not finite.
-        ReplicationError: the suffix names no format, or one for smaller images, or the file cannot be written.
+        ReplicationError: the suffix names no format, or one that cannot hold this size, or the file cannot be written.
     """
     save_frames([Frame(image)], path)
 
@@ -125,17 +126,17 @@ def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
         options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
         if any(picture.mode == "RGBA" for picture in pictures):
             options |= WHOLE.get(kind, {})
-        options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # which GIF says by silence
+        options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # a GIF without it is shown once
     write_atomically(path, _encoded(pictures[0], path, **options))
 
 
 def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:
-    """A frame as Pillow, or where it has 16 bits `WRITERS`, writes it: in its own profile, with its transparency."""
+    """A frame as Pillow, or one of `WRITERS` for 16 bits, takes it: in its own profile, with its transparency."""
     kind = format_of(path)
     sixteen_bit = frame.sixteen_bit and kind in WRITERS
     dtype = np.uint16 if sixteen_bit else np.uint8
     image = frame.image
-    if frame.alpha is not None and kind in CLEAR and kind != "GIF":  # without the white that it was laid on
+    if frame.alpha is not None and kind in CLEAR and kind != "GIF":  # take the white away that it was laid on
         alpha = frame.alpha.to(image.device)
         image = torch.where(alpha > 0, 1 - (1 - image) / alpha.clamp(min=1 / 65535), image).clamp(0, 1)
     pixels = to_pixels(image, dtype)
@@ -149,7 +150,7 @@ def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:
 
 
 def check_format(path: Path | str, height: int = 1, width: int = 1) -> None:
-    """Raise ReplicationError where the suffix names no format that is written here, or one for smaller images."""
+    """Raise ReplicationError if the suffix names no format that can be written, or one that cannot hold this size."""
     if format_of(path) not in FORMATS:
         suffix = Path(path).suffix
         raise ReplicationError(f"{path}: files of the suffix {suffix!r} are not written; use .png or .jpg")
@@ -183,7 +184,7 @@ def _opened(path: Path | str) -> Iterator[Image.Image]:
     """An image file, whose errors become one line that names it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # 90 megapixels are none
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # 90 megapixels are no decompression bomb
             file = Image.open(path)
         with file:
             yield file
@@ -209,7 +210,7 @@ def _first(file: Image.Image, path: Path | str) -> Frame:
 
 
 def _frame(file: Image.Image, path: Path | str) -> Frame:
-    """The picture that an opened file is at."""
+    """The current picture of an opened file."""
     exif, sixteen_bit = _exif_of_tiff(file, path), sixteen_bit_rgb(file)
     file.load()
     if "exif" in file.info and _damaged(file.getexif(), path):
@@ -227,7 +228,7 @@ def _frame(file: Image.Image, path: Path | str) -> Frame:
 
 
 def _damaged(exif: Image.Exif, path: Path | str) -> bool:
-    """Whether tags are read that cannot be written; then all but the orientation are gone, with a word."""
+    """Whether EXIF has tags that cannot be written; if so, all but the orientation are removed, with a warning."""
     try:
         exif.tobytes()
     except Exception as error:  # of many kinds
@@ -241,7 +242,7 @@ def _damaged(exif: Image.Exif, path: Path | str) -> bool:
 
 
 def _exif_of_tiff(file: Image.Image, path: Path | str) -> Image.Exif:
-    """What a TIFF file that is not loaded yet says of its picture, which turned copies have lost; of others nothing."""
+    """The EXIF of a TIFF file that is not loaded yet, since turned copies lose it; empty for other formats."""
     given, exif = file.getexif() if file.format == "TIFF" else {}, Image.Exif()
     for tag in given.keys() & set(TEXTS):
         exif[tag] = given.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else given[tag]
@@ -251,7 +252,7 @@ def _exif_of_tiff(file: Image.Image, path: Path | str) -> Image.Exif:
 
 
 def _rgb(image: Image.Image, path: Path | str) -> tuple[np.ndarray, np.ndarray | None]:
-    """An image of any mode of 8 bits in sRGB, (H, W, 3), and its transparency, (H, W, 1)."""
+    """The 8-bit sRGB pixels (H, W, 3) of an image of any mode, and its transparency (H, W, 1) or None."""
     profile, alpha = image.info.get("icc_profile"), None
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))[..., None]

@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: which end a command in good order, and how long work puts them off until its state is saved."""
+"""Ctrl-C and similar signals: which of them end a command in good order, and how work defers them to save its state."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def heard() -> list[int]:
-    """The signals that end a command in good order: Ctrl-C, SIGTERM, and a closed terminal's; none that is ignored."""
+    """The signals that end a command in good order: Ctrl-C, SIGTERM, and SIGHUP (closed terminal), unless ignored."""
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows does not have the last
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
@@ -16,10 +16,11 @@ def heard() -> list[int]:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C, SIGTERM and SIGHUP are noted, not raised; the function that it gives tells whether one came.
+    """Defer Ctrl-C, SIGTERM and SIGHUP within the block; the function that it yields tells whether one has come.
 
-    A second one is raised at once, and one that nobody asked for at the end. A signal that is ignored, as by nohup,
-    stays so. Outside the main thread, which alone receives signals, nothing is changed.
+    A second signal raises KeyboardInterrupt at once. A signal that the function was not asked about raises it at the
+    end of the block. A signal that is ignored, as by nohup, stays ignored. Outside the main thread, which alone
+    receives signals, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

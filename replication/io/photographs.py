@@ -44,14 +44,14 @@ from replication.io.runtime import default_device, keep_freed_memory, progress_b
 
 log = logging.getLogger(__name__)
 
-DECODER = 1  # of what `_decode` writes; raise it when a photograph's pixels change
+DECODER = 1  # version of the cached pixels; raise it when decoding changes them
 SHORT_SIDE = 288  # pixels; what random crops are taken from
 TOGETHER = 256  # decoded in threads before they are written
-UNREADABLE = 0.01  # of a folder's images may be damaged
+UNREADABLE = 0.01  # share of a folder's images that may be damaged
 
 
 class Wanted(NamedTuple):
-    """What is asked of photographs, on which the name of the cached file depends; see `load_photographs`."""
+    """How photographs are to be decoded; it is part of the key of the cached file. See `load_photographs`."""
 
     side: int
     fit: str
@@ -64,8 +64,8 @@ class ImageDataset:
     Args:
         pixels: (N,), uint8; the images one after the other, each (H, W, 3) in row order.
         shapes: height and width of each.
-        record: what tells these photographs from others, as JSON takes it.
-        device: of the batches.
+        record: what identifies these photographs, in JSON types.
+        device: the device of the batches.
     """
 
     def __init__(self, pixels: Tensor, shapes: list[tuple[int, int]], record: dict[str, Any], device: str = "cpu"):
@@ -74,15 +74,15 @@ class ImageDataset:
         self.smallest = min(map(min, shapes))
 
     def to(self, device: str) -> "ImageDataset":
-        """The same with batches on `device`; with CUDA the pixels, too, where half of what is free has room."""
+        """This dataset with batches on `device`; pixels move to a GPU, too, if half of its free memory has room."""
         kind = torch.device(device).type
         fits = kind == "cpu" or (kind != "mps" and self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2)
         return ImageDataset(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 
     def batch(self, step: int, batch_size: int, size: int, seed: int, flip: bool = False) -> Tensor:
-        """The images of a step, random crops, which depend on the seed and the step alone.
+        """The images of a step: random crops, which depend only on the seed and the step.
 
-        Each pass over the photographs takes every one once, in another order.
+        Each pass over the photographs takes every photograph once, in a new order.
 
         Returns:
             (batch_size, 3, size, size) in [0, 1], channels_last.
@@ -117,8 +117,8 @@ def load_photographs(
 
     Args:
         folder: see `image_files`.
-        side: with `fit` "crop" the length of their shorter side, their proportions kept, where it is longer; with
-            "stretch" both sides, as the published code makes MS-COCO 256 x 256.
+        side: pixels. With `fit` "crop", the shorter side is reduced to this if it is longer, in proportion; with
+            "stretch", both sides become this long, as the published code makes MS-COCO 256 x 256.
         fit: "crop" or "stretch".
         count: how many, the first by name; None for all.
         least: photographs with a side of fewer pixels are left out, which the log says.
@@ -142,14 +142,14 @@ def load_photographs(
 
 
 def check_folder(images: Path | str) -> None:
-    """Raise ReplicationError where a command's photographs are in no folder; see `photographs_on_device`."""
+    """Raise ReplicationError unless `images` is a folder or "coco2014"; see `photographs_on_device`."""
     if images != "coco2014" and not Path(images).is_dir():
         raise ReplicationError(f"{images} is not a folder; give one with the photographs to train on")
 
 
 @contextmanager
 def photographs_on_device(images: str, **wanted: Any) -> Iterator[ImageDataset]:
-    """The photographs of a command's training on the device, with `torchrun`'s processes.
+    """Load the training photographs of a command for its device, inside the group of `torchrun`'s processes.
 
     Args:
         images: a folder, or "coco2014" for MS-COCO train2014, which is downloaded.
@@ -162,7 +162,7 @@ def photographs_on_device(images: str, **wanted: Any) -> Iterator[ImageDataset]:
 
 
 def training_photographs(shown: str) -> tuple[ImageDataset, StandIns]:
-    """Those of `train/` under `REPLICATION_DATA`, or of `PHOTOGRAPHS` all but `shown`; and what they stand in for."""
+    """The photographs of `train/` under `REPLICATION_DATA`, else `PHOTOGRAPHS` without `shown`; and the `StandIns`."""
     if paths := given_photographs("train"):
         others = sum(COCO_NAME.match(path.stem) is None for path in paths)
         places = {TRAINING: f"{len(paths):,} photographs, {others:,} of them not MS-COCO's"} if others else {}

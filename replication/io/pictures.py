@@ -1,4 +1,4 @@
-"""Pictures by name: from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and what stands in for what."""
+"""Pictures by name: from a path, `data/styles`, `REPLICATION_DATA` or scikit-image; and stand-ins for the paper's."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # in colour, and par
 PAINTINGS = ("great_wave", "starry_night", "la_muse", "composition_vii")  # the paper's
 VALIDATION = "50 MS-COCO validation images"
 TRAINING = "MS-COCO train2014"
-COCO_NAME = re.compile(r"coco_|\d{12}$", re.I)  # how the names of MS-COCO's files begin, or all of them
+COCO_NAME = re.compile(r"coco_|\d{12}$", re.I)  # names of MS-COCO's files: this prefix, or twelve digits
 
 StandIns = dict[str, str]  # an input of the paper, and what takes its place here
 
@@ -40,10 +40,10 @@ class Picture(NamedTuple):
 
 
 def content_picture(name: str) -> Picture:
-    """A photograph: a path, or a name out of `PHOTOGRAPHS` or of `content/` under `REPLICATION_DATA`.
+    """Load a photograph by its path, or by a name in `PHOTOGRAPHS` or in `content/` under `REPLICATION_DATA`.
 
     Raises:
-        ReplicationError: there is none of that name (the message lists those there are), or it cannot be read.
+        ReplicationError: no photograph has that name (the message lists the names), or it cannot be read.
     """
     if name in PHOTOGRAPHS:
         pixels = getattr(skimage.data, name)()
@@ -52,18 +52,18 @@ def content_picture(name: str) -> Picture:
 
 
 def subject_mask(name: str) -> Tensor | None:
-    """Where the person or animal of a photograph of `PHOTOGRAPHS` is, drawn by hand, (1, 3, H, W): 1 there, else 0.
+    """A mask, drawn by hand, of the person or animal in one of `PHOTOGRAPHS`, (1, 3, H, W): 1 inside, 0 outside.
 
-    None where nothing is drawn; see `data/masks`.
+    None if there is no mask; see `data/masks`.
     """
     path = DATA / "masks" / f"{name}.png"
     return load_image(path) if path.exists() else None
 
 
 def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PAINTINGS) -> StandIns:
-    """What takes the place of `papers`, "50 MS-COCO validation images", and its origin; {} where nothing does.
+    """Which of these pictures, and from where, stand in for the paper's input `papers`; {} if none does.
 
-    Pictures whose names are among `same` are the paper's own.
+    `papers` is a text such as "50 MS-COCO validation images". Pictures whose names are in `same` are the paper's own.
     """
     others: dict[str, list[str]] = {}
     for name, origin in dict.fromkeys((picture.name, picture.origin) for picture in pictures):
@@ -73,7 +73,7 @@ def stand_ins(papers: str, pictures: Sequence[Picture], same: Sequence[str] = PA
 
 
 def given_photographs(kind: str) -> list[Path]:
-    """The files of "train" or "val" under `REPLICATION_DATA`; the log says where it has none."""
+    """The files in the folder "train" or "val" under `REPLICATION_DATA`; if it has none, a warning is logged."""
     found = _given(kind)
     if data_folder() and not found:
         log.warning("REPLICATION_DATA has no photographs in %s/; those of scikit-image take their place", kind)
@@ -81,9 +81,10 @@ def given_photographs(kind: str) -> list[Path]:
 
 
 def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
-    """The first photographs, `count` at most, of `val/` under `REPLICATION_DATA` or of `PHOTOGRAPHS`.
+    """The first photographs, `count` at most, of `val/` under `REPLICATION_DATA`, else of `PHOTOGRAPHS`.
 
-    The paper has 50 of MS-COCO's. With them comes what they stand in for; so do fewer than `count`.
+    The paper uses 50 photographs of MS-COCO. The second result says which of ours stand in for them, or that they are
+    fewer than `count`.
 
     Raises:
         ReplicationError: `count` is not positive, or one cannot be read.
@@ -101,7 +102,7 @@ def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
 
 
 def style_picture(name: str) -> Picture:
-    """A painting: a path, or a name out of `data/styles/` or of `styles/` under `REPLICATION_DATA`.
+    """Load a painting by its path, or by a name in `data/styles/` or in `styles/` under `REPLICATION_DATA`.
 
     Raises:
         ReplicationError: see `content_picture`.
@@ -124,7 +125,7 @@ def _from_file(name: str, kind: str, known: dict[str, Path], others: tuple[str, 
 
 
 def _given(kind: str) -> list[Path]:
-    """The images of a folder under `REPLICATION_DATA`, which need not have it."""
+    """The images of a folder under `REPLICATION_DATA`; none if the folder does not exist."""
     folder = data_folder()
     return image_files(folder / kind) if folder and (folder / kind).is_dir() else []
 

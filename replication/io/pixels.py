@@ -1,4 +1,4 @@
-"""Images as tensors (B, 3, H, W), RGB in [0, 1]: from pixels and back, resized, and the check that one is one."""
+"""Images as tensors (B, 3, H, W), RGB in [0, 1]: conversion from and to pixels, resizing, and a check of shape."""
 
 import numpy as np
 import torch
@@ -17,7 +17,11 @@ def from_pixels(pixels: np.ndarray) -> Tensor:
 
 
 def to_pixels(image: Tensor, dtype: type = np.uint8) -> np.ndarray:
-    """An image (1, 3, H, W) as pixels (H, W, 3), clipped and rounded; ValueError: other shapes or types, not finite."""
+    """Convert an image (1, 3, H, W) to pixels (H, W, 3), clipped and rounded.
+
+    Raises:
+        ValueError: the image has another shape or type, or values that are not finite.
+    """
     if image.ndim != 4 or image.shape[:2] != (1, 3) or not image.is_floating_point():
         raise ValueError(f"one RGB image has the shape (1, 3, H, W), in [0, 1]; got {tuple(image.shape)} {image.dtype}")
     if not torch.stack(image.detach().aminmax()).isfinite().all():
@@ -52,7 +56,7 @@ def square(image: Tensor, size: int) -> Tensor:
 
 
 def check_images(image: Tensor, smallest: int, what: str = "network") -> None:
-    """Refuse what is no batch of RGB images (B, 3, H, W) in [0, 1], or smaller than so many pixels a side."""
+    """Raise ValueError unless `image` is floating point, (B, 3, H, W), and at least `smallest` pixels a side."""
     if not image.is_floating_point():
         raise ValueError(f"the {what} takes images in [0, 1]; got {image.dtype}; see `from_pixels`")
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < smallest:

@@ -1,4 +1,4 @@
-"""Several processes: how those of `torchrun` come together and share a batch, and what one process alone may do."""
+"""Several processes: those of `torchrun`, which share a batch, and locks for work that only one process may do."""
 
 import logging
 import os
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def alone(path: Path, refusal: str) -> Iterator[None]:
-    """Inside, no other process is at this work; of several of `torchrun` the first one stands for all.
+    """Within the block, no other process does the same work; of `torchrun`'s processes, only the first takes the lock.
 
     Args:
-        path: of the lock, a file that is there for as long.
-        refusal: what the error says where another process is.
+        path: the lock's file, which exists as long as the block runs.
+        refusal: the error message if another process has the lock.
 
     Raises:
-        ReplicationError: another process is at it.
+        ReplicationError: another process has the lock.
     """
     if not first_process():
         yield
@@ -50,7 +50,7 @@ def alone(path: Path, refusal: str) -> Iterator[None]:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Inside, the processes of `torchrun` are one group, on its GPUs or on the CPU; nothing where it does not run."""
+    """Within the block, `torchrun`'s processes form a group, on GPUs or the CPU; without it nothing changes."""
     launched, on_gpus = distributed.is_torchelastic_launched(), default_device() == "cuda"
     if launched and on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -69,7 +69,7 @@ def first_process() -> bool:
 
 
 def check_parts(batch_size: int, norm: str = "") -> None:
-    """Raise RangeError where the processes cannot share a batch out, or batch norm would have one image in each."""
+    """Raise RangeError if processes cannot share a batch equally, or batch norm would get a single image in each."""
     launched = distributed.is_torchelastic_launched()
     processes = int(os.environ["WORLD_SIZE"]) if launched else 1
     if batch_size % processes:

@@ -1,4 +1,4 @@
-"""Where a result comes from: enough to make it again, and nothing that changes from run to run."""
+"""Where a result comes from: enough to reproduce it, and nothing that changes from run to run."""
 
 import ast
 import json
@@ -18,19 +18,18 @@ from replication.io.pictures import Picture, StandIns
 from replication.io.runtime import default_device
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-image", "matplotlib")
-SOURCES = ("replication", "notebooks", "data", ":!data/checkpoints", ":!data/baseline_curves")  # what commands write
+SOURCES = ("replication", "notebooks", "data", ":!data/checkpoints", ":!data/baseline_curves")  # but not outputs
 
 
 def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence[Picture]) -> dict[str, Any]:
     """Commit, settings, seed, device, precision, versions, and digests of weights and inputs.
 
     Args:
-        run: what `profiles.start` returned; for a command, the same with `command` in place of `notebook`, and a
-            profile where it has one, and `stand_ins` where something took the place of the paper's input. Its `code`
-            is what `code` found when the run began; a training has its `origins`, one after the other, instead. Its
-            `networks`, where it has some, are digests by name.
-        network: the loss network; it tells precision and weights. Where there is none, `run.precision` does.
-        inputs: the images that went in.
+        run: the settings of a notebook, as `profiles.start` returned them, or of a command, with `command` in place of
+            `notebook`. `profile`, `stand_ins` and `networks`, digests by name, are optional. `code` is what the
+            function `code` returned when the run began; a training has a list of successive `origins` instead.
+        network: the loss network, for its precision and weights. If it is None, the precision is `run.precision`.
+        inputs: the input pictures.
     """
     settings = vars(run).copy()
     others, networks = settings.pop("stand_ins", {}), settings.pop("networks", {})
@@ -64,17 +63,17 @@ def _precision(device: str, dtype: str) -> str:
 
 
 def origin(device: str, dtype: str) -> dict[str, Any]:
-    """What computes now: `code`, device, precision and versions. A long run that is resumed may have several."""
+    """The present `code`, device, precision and versions. A long run that is resumed may have several such origins."""
     return code() | {"device": device_name(device), "precision": _precision(device, dtype), "versions": versions()}
 
 
 def code() -> dict[str, str]:
-    """Commit and digest of the sources as they are now; a run asks when it begins, since they may change under it."""
+    """Present commit and digest of the sources; a run calls this when it begins, since they may change meanwhile."""
     return {"commit": commit(), "sources": sources_digest()}
 
 
 def commit() -> str:
-    """The commit, with "+changes" where code or data, trained networks apart, differ; "unknown" outside a git clone."""
+    """The commit, with "+changes" if code or data other than outputs differ; "unknown" outside a git clone."""
     head = _git("rev-parse", "HEAD")
     if head is None:
         return "unknown"
@@ -88,15 +87,16 @@ def environment(*more: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the libraries that compute."""
+    """The versions of Python and of the libraries that results depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def sources_digest(*more: Path) -> str:
-    """SHA-256 of the code and of the data that come with the project, and of `more` files: when a result is of today.
+    """SHA-256 of the project's code and data, and of `more` files; it tells whether a result is up to date.
 
-    Of code the syntax counts, without docstrings, so that a comment makes nothing stale. Unlike the commit it does not
-    change with what has no part in a result, hidden files for one, and tells one change from another.
+    Of code only the syntax tree without docstrings counts, so that editing a comment makes no result stale. Unlike the
+    commit, the digest does not depend on files without effect on results, such as hidden ones, and each uncommitted
+    change has its own.
     """
     files = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
     data = [path for path in files if not path.name.startswith(".")]
@@ -107,7 +107,7 @@ def sources_digest(*more: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Of Python its syntax tree, without the strings that stand alone, of a notebook the code, of others the bytes."""
+    """What counts of a file: of Python the syntax tree without docstrings, of a notebook the code, else the bytes."""
     if path.suffix == ".ipynb":
         cells = json.loads(path.read_bytes())["cells"]
         return json.dumps(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]).encode()
@@ -125,7 +125,7 @@ def _content(path: Path) -> bytes:
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of those files of the project that are there, by their names in it."""
+    """SHA-256 of those of the given files that exist, by their paths in the project."""
     return {path.as_posix(): sha256((ROOT / path).read_bytes()) for path in sorted(paths) if (ROOT / path).exists()}
 
 
@@ -139,7 +139,7 @@ def device_name(device: str) -> str:
 
 
 def stands_for_titan(device: str) -> StandIns:
-    """The device in the place of the paper's Titan X, whose seconds no other's are compared with."""
+    """The device that stands in for the paper's Titan X, since times of other devices are not compared with its."""
     name = device_name(device)
     return {} if "TITAN X" in name.upper() else {"a Titan X": name}
 

@@ -30,11 +30,12 @@ class Range(NamedTuple):
 
     Attributes:
         kind: int for whole numbers, float for all, str for names.
-        least: the least of them, or with `above` what they are more than.
-        most: the greatest of them; by default any that is finite.
+        least: the smallest value.
+        most: the greatest value; by default any finite one.
         unit: what is counted or measured.
-        multiple: of what they are multiples.
-        among: the only ones there are.
+        above: whether values have to be greater than `least`, which is then excluded.
+        multiple: the number that values have to be multiples of; None for no such rule.
+        among: the only values allowed; empty for no such rule.
     """
 
     kind: type
@@ -46,7 +47,7 @@ class Range(NamedTuple):
     among: Sequence[Any] = ()
 
     def holds(self, value: Any) -> bool:
-        """Whether `value` is one of them; True and False are no numbers, nor are text, NaN and infinity."""
+        """Whether `value` is in the range; booleans, text, NaN and infinity do not count as numbers."""
         if self.kind is str or self.among:
             return type(value) is self.kind and (not self.among or value in self.among)
         if isinstance(value, bool) or not isinstance(value, Integral if self.kind is int else Real):
@@ -56,7 +57,7 @@ class Range(NamedTuple):
         return inside and value <= self.most and not (self.multiple and value % self.multiple)
 
     def __str__(self) -> str:
-        """What they are, in words: "a whole number of steps, at least 1"."""
+        """The range in words, for example "a whole number of steps, at least 1"."""
         if self.kind is str or self.among:
             return " or ".join(map(str, self.among)) or "a name or a path"
         bounds = [f"{'more than' if self.above else 'at least'} {self.least}"]
@@ -107,7 +108,7 @@ RANGES = {
     "upsampling": Range(str, among=get_args(Upsampling)),
     "warmup": Range(int, 0, unit="steps"),
 }
-SEVERAL = {  # lists, and dictionaries by layer, and what each of their values is
+SEVERAL = {  # parameters that are lists or dictionaries by layer, and the range of each value
     **dict.fromkeys(("contents", "sets", "styles"), (list, NAME)),
     **dict.fromkeys(("sides", "work_sizes"), (list, ANY_SIDE)),
     "counts": (list, IMAGES),
@@ -123,7 +124,7 @@ def check(*, optional: Collection[str] = (), **values: Any) -> None:
 
     Args:
         optional: the names whose value may be None, which stands for a default.
-        values: by name; what has no range passes.
+        values: the values by name; a name without a range passes.
     """
     given = {name: value for name, value in values.items() if value is not None or name not in optional}
     for name, value in given.items():

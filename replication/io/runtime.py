@@ -38,10 +38,9 @@ def use_device(device: str) -> None:
 
 
 def precision_of(asked: str, device: str) -> str:
-    """What convolutions compute in on a device, "float32" or "bfloat16".
+    """The precision of convolutions on a device, "float32" or "bfloat16".
 
-    Where "fast" is asked for that is bfloat16 if the processor computes in it, and else float32, since
-    others emulate bfloat16.
+    "fast" means bfloat16 if the processor computes in it, else float32, since other processors emulate bfloat16.
     """
     if asked != "fast":
         return asked
@@ -100,7 +99,7 @@ class _NotebookBar(tqdm):
 
 @contextmanager
 def deterministic_cudnn() -> Iterator[None]:
-    """Inside, cuDNN takes only what gives the same result each time."""
+    """Within the block, cuDNN uses deterministic algorithms only."""
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
     try:
@@ -111,7 +110,7 @@ def deterministic_cudnn() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, new tensors are made on the CPU, random ones from `seed`; afterwards the generator is as before."""
+    """Within the block, new tensors are made on the CPU, random ones from `seed`; then the generator is restored."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
@@ -119,7 +118,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def training_mode(network: nn.Module) -> Iterator[None]:
-    """A network is in training mode, and afterwards in the mode that it was in."""
+    """Within the block, a network is in training mode; afterwards its former mode is restored."""
     mode = network.training
     network.train()
     try:
@@ -129,7 +128,7 @@ def training_mode(network: nn.Module) -> Iterator[None]:
 
 
 def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> tqdm:
-    """A tqdm bar, for a `with` statement, over `total` iterations, `done` of them before now; hidden, not `shown`."""
+    """A tqdm bar for a `with` statement: `total` iterations, of which `done` are finished; hidden if not `shown`."""
     settings = {"total": total, "desc": label, "initial": done, "mininterval": 0.5}
     settings |= {} if shown else {"disable": True}  # else TQDM_DISABLE decides
     try:
@@ -140,10 +139,10 @@ def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> t
 
 
 def check_compilation(mode: str, device: str) -> None:
-    """Raise where `compile_in_place` cannot be had on a device.
+    """Raise if `compile_in_place` cannot work on a device.
 
     Raises:
-        ValueError: graphs without a GPU.
+        ValueError: CUDA graphs are asked for without a GPU.
         ReplicationError: there is no C++ compiler.
     """
     if mode == "graphs" and device != "cuda":
@@ -153,11 +152,11 @@ def check_compilation(mode: str, device: str) -> None:
 
 
 def compile_in_place(network: nn.Module, mode: str) -> None:
-    """Let `torch.compile` join the operations of a network, on the device where it runs; see `check_compilation`.
+    """Compile a network with `torch.compile` for its device; see `check_compilation` for the errors.
 
     Args:
-        network: its first call takes long.
-        mode: "default", or "graphs" for CUDA graphs, which overwrite the results of the call before.
+        network: it is changed in place, and its next call takes long.
+        mode: "default", or "graphs" for CUDA graphs; with them, each call overwrites the results of the previous one.
     """
     check_compilation(mode, next(network.parameters()).device.type)
     network.compile(mode=MODES[mode], dynamic=False)

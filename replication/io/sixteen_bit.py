@@ -1,4 +1,4 @@
-"""Pictures of 16 bits a channel: of their colours Pillow reads the high bytes alone, and it cannot write them."""
+"""Pictures of 16 bits a channel: Pillow reads only the high bytes of their colours, and cannot write them."""
 
 import io
 import sys
@@ -23,13 +23,13 @@ HEADER = 33  # bytes of PNG, its signature and IHDR, which other chunks follow
 
 
 def sixteen_bit_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """The picture that an opened file is at, in sRGB, turned by its EXIF; None where it has not 16 bits.
+    """The current picture of an opened file, in sRGB, turned by its EXIF orientation; None if it is not of 16 bits.
 
     Returns:
         Its pixels (H, W, 3) and its transparency (H, W, 1).
 
     Raises:
-        ReplicationError: a pixel has more bits, some number between 8 and 16, or a sign.
+        ReplicationError: the pixels have more than 16 bits, or between 8 and 16, or a sign.
     """
     pixels = {"PNG": _of_png, "TIFF": _of_tiff}.get(file.format, _of_others)(file)
     if pixels is None:
@@ -43,14 +43,14 @@ def sixteen_bit_rgb(file: Image.Image) -> tuple[np.ndarray, np.ndarray | None] |
 
 
 def _of_png(file: Image.Image) -> np.ndarray | None:
-    """Its pixels (H, W, 1 to 4) as they are stored; of an animation none."""
+    """The pixels (H, W, 1 to 4) of a 16-bit PNG file as they are stored; None for others and for animations."""
     if not any(";16" in str(tile.args) for tile in file.tile) or getattr(file, "is_animated", False):
         return None
     return np.atleast_3d(imagecodecs.png_decode(Path(file.filename).read_bytes()))
 
 
 def _of_others(file: Image.Image) -> np.ndarray | None:
-    """The grey pixels (H, W, 1) of 16 bits of another format, as PGM has them."""
+    """The 16-bit grey pixels (H, W, 1) of a file of another format, such as PGM; None for others."""
     if not file.mode.startswith("I"):
         return None
     pixels = np.asarray(file)
@@ -60,7 +60,7 @@ def _of_others(file: Image.Image) -> np.ndarray | None:
 
 
 def _of_tiff(file: Image.Image) -> np.ndarray | None:
-    """The page's pixels (H, W, 1, 3 or 4) as they are stored, black as 0."""
+    """The pixels (H, W, 1 to 4) of a 16-bit TIFF page, with black as 0 and transparency not premultiplied, or None."""
     tags = file.tag_v2
     bits, colours = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
     kinds = tags.get(TiffImagePlugin.SAMPLEFORMAT, ())

@@ -1,4 +1,4 @@
-"""A command on many image files: which file each becomes, and that none stops another."""
+"""Transforms many image files: finds the path of each result, and goes on when a file fails."""
 
 import logging
 import os
@@ -31,19 +31,19 @@ log = logging.getLogger(__name__)
 
 
 class Transform(NamedTuple):
-    """What is done to each image."""
+    """A transformation of images, and the sizes that it takes and gives."""
 
-    apply: Callable[[Tensor, str | None], Tensor]  # an image (1, 3, H, W), with the label of a bar, to its result
-    scale: int = 1  # how many times as large
-    smallest: int = 1  # pixels that a side needs
-    size: int | None = None  # pixels of the long side, to which an image is brought first
+    apply: Callable[[Tensor, str | None], Tensor]  # maps an image (1, 3, H, W) and the label of a bar to the result
+    scale: int = 1  # how many times as large as the image the result is
+    smallest: int = 1  # pixels that a side must have at least
+    size: int | None = None  # pixels to which the longer side of an image is resized first; None to keep its size
 
     def __call__(self, image: Tensor, name: str | None) -> Tensor:
-        """What becomes of an image (1, 3, H, W); see `apply` for its name."""
+        """Resize an image (1, 3, H, W) to `size`, if that is set, and transform it; `name` labels a progress bar."""
         return self.apply(resize(image, *self.sides(*image.shape[2:])) if self.size else image, name)
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
-        """Those with which an image of this size is transformed."""
+        """Height and width of an image after it is resized to `size`."""
         share = self.size / max(height, width) if self.size else 1
         return max(1, round(share * height)), max(1, round(share * width))
 
@@ -55,25 +55,25 @@ def transform_files(
     overwrite: bool = False,
     others: Sequence[Path | str] = (),
 ) -> list[ReplicationError]:
-    """Transform image and video files, and the images in folders; what cannot be done is told before anything is done.
+    """Transform image and video files, and the images in folders; foreseeable failures are logged before the work.
 
-    The folders within a folder are mirrored, and animations give animations where the format of the result allows.
+    Subfolders are mirrored in the output. Animations become animations if the format of the result allows it.
 
     Args:
-        inputs: a file or folder, or several, of whose files the images are taken. Of an input folder what lies in an
-            output folder within it is no input.
-        out: a folder, where each result has the name of its input; or, for one file, a file. What is no folder yet and
-            has a suffix is a file, unless it ends in a slash.
-        transform: see there.
-        overwrite: whether results that are there are made anew, not kept.
-        others: more folders of results, whose files are no inputs either.
+        inputs: files and folders, one or several. Files of an input folder that lie in an output folder within it are
+            not taken.
+        out: a folder, where each result has the name of its input; or, for one input file, a file. A path that has a
+            suffix, does not end in a slash and is no folder yet is a file.
+        transform: see `Transform`.
+        overwrite: whether existing results are made again; otherwise they are kept.
+        others: further folders of results, whose files are not taken as inputs either.
 
     Returns:
-        What could not be done; all others are.
+        An error for each input that was left out; all others are done.
 
     Raises:
-        RangeError: no input.
-        ReplicationError: several inputs and one output file, or no output could be written.
+        RangeError: there is no input.
+        ReplicationError: there are several inputs but one output file, or `out` has a suffix that cannot be written.
     """
     inputs = [inputs] if isinstance(inputs, str | Path) else inputs
     if not inputs:
@@ -113,7 +113,7 @@ def _transform_file(source: Path, target: Path, transform: Transform) -> None:
 
 
 def _applied(transform: Transform, frame: Frame, name: str) -> Frame:
-    """What becomes of a frame; its transparency gets the size of the result."""
+    """Transform a frame; its transparency is resized to match."""
     image = transform(frame.image, name)
     alpha = frame.alpha if frame.alpha is None else resize(frame.alpha, *image.shape[2:])
     return frame._replace(image=image, alpha=alpha)
@@ -128,7 +128,7 @@ def is_file_name(out: Path | str) -> bool:
 def _targets(
     inputs: list[Path], out: str, results: set[Path], leave_out: Callable[[str], None]
 ) -> list[tuple[Path, Path]]:
-    """Which file each image becomes."""
+    """Each input image with the path of its result."""
     is_file = is_file_name(out)
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
     if is_file and (format_of(out) in FORMATS or is_video(out)) != single:
@@ -141,19 +141,19 @@ def _targets(
         for source, name in _named(path, results, leave_out):
             names.setdefault(Path(os.path.realpath(source)), (source, name))
     found = [(os.path.dirname(source), _folded(name)) for source, name in names.values()]
-    if len({name for _, name in found}) < len(set(found)):  # with their folders they differ
+    if len({name for _, name in found}) < len(set(found)):  # two names are equal, so their folders are kept
         above = Path(os.path.commonpath([os.path.abspath(source.parent) for source, _ in names.values()]))
         names = {key: (source, Path(os.path.abspath(source)).relative_to(above)) for key, (source, _) in names.items()}
     return [(source, Path(out) / name) for source, name in names.values()]
 
 
 def _folded(name: Path) -> str:
-    """What two names have in common that are one to a Mac's file system."""
+    """A form of a name that is the same for all names that a Mac's file system takes for one."""
     return unicodedata.normalize("NFC", str(name)).casefold()
 
 
 def _named(path: Path, results: set[Path], leave_out: Callable[[str], None]) -> list[tuple[Path, Path]]:
-    """The image files of an input that are no results, each with its path below the output folder."""
+    """The image files of an input, without results, each with the path of its result below the output folder."""
     if not os.path.isdir(path):
         return [(path, Path(path.name))]
     whole = path.resolve()
@@ -169,7 +169,7 @@ def _same(source: Path, target: Path) -> bool:
 
 
 def _possible(source: Path, target: Path, transform: Transform, leave_out: Callable[[str], None]) -> bool:
-    """Whether the header of a file, the format of its result and the place for that allow the work."""
+    """Whether a file can be transformed, judged by its header and by the format and the path of its result."""
     try:
         if source.suffix.lower() in OTHER_VIDEOS:
             copied = f"ffmpeg -i {source.name} {source.stem}.mkv"

@@ -30,24 +30,24 @@ def is_video(path: Path | str) -> bool:
 
 
 def video_size(path: Path | str) -> tuple[int, int]:
-    """Height and width of a video's pictures, as they lie there. Errors: `transform_video`."""
+    """Height and width of a video's pictures as stored, before any rotation. Errors: see `transform_video`."""
     with _opened(path) as file:
         return file.streams.video[0].height, file.streams.video[0].width
 
 
 def transform_video(source: Path | str, target: Path | str, apply: Callable[[Tensor], Tensor]) -> None:
-    """Put every picture of a video through a function; the sound is copied, and each picture keeps its time.
+    """Apply a function to every picture of a video; the sound is copied, and each picture keeps its time.
 
-    The result is H.264 with 4:2:0 colours, in WebM VP9; of an odd side the last row is left out. A picture that the
-    camera marked as turned is turned.
+    The result is H.264, or VP9 in WebM, with 4:2:0 chroma subsampling. If a side is odd, its last row or column is left
+    out. Pictures that the camera marked as turned are turned.
 
     Args:
         source: a video file.
-        target: of a suffix of `CONTAINERS`; one that is there is replaced when all of it is done.
-        apply: a picture (1, 3, H, W) in [0, 1] to one of any size, the same for all.
+        target: a file with a suffix in `CONTAINERS`; an existing one is replaced when the new one is complete.
+        apply: maps a picture (1, 3, H, W) in [0, 1] to one of any size, which must be the same for all.
 
     Raises:
-        ReplicationError: no such file, no video in it, or it cannot be read or written.
+        ReplicationError: the file does not exist, holds no video, or cannot be read or written.
     """
     import av
 
@@ -90,7 +90,7 @@ def _copy(file: Any, sounds: list[Any], result: Any, apply: Callable[[Tensor], T
 
 
 def _encode(stream: Any, picture: Any, result: Any, label: str) -> None:
-    """Write a picture, or with None what the encoder has kept back."""
+    """Encode and write a picture; with None, write what the encoder still holds."""
     import av
 
     try:
@@ -101,7 +101,7 @@ def _encode(stream: Any, picture: Any, result: Any, label: str) -> None:
 
 
 def _mux(result: Any, waiting: list[Any], copies: dict[int, Any]) -> None:
-    """Write packets of sound to the streams that take the place of theirs."""
+    """Write the waiting packets of sound to the copies of their streams."""
     while waiting:
         packet = waiting.pop(0)
         packet.stream = copies[packet.stream.index]
@@ -114,15 +114,15 @@ def _sounds(file: Any) -> list[Any]:
 
 
 def _stream(result: Any, video: Any, picture: Any, quarter: bool) -> Any:
-    """The stream of the results, of the size of the first; its pixels are as wide as the video's."""
+    """Add the stream of the results, in the size of the first one and with the pixel aspect ratio of the video."""
     codec = "libvpx-vp9" if result.format.name == "webm" else "libx264"
     stream = result.add_stream(codec, rate=video.average_rate, options=QUALITY)
     stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
     made, given, wide = stream.codec_context, video.codec_context, video.sample_aspect_ratio or 1
     made.time_base = video.time_base
     made.sample_aspect_ratio = 1 / Fraction(wide) if quarter else Fraction(wide)
-    made.colorspace, made.color_range = BT601, LIMITED  # which RGB becomes
-    made.color_primaries, made.color_trc = given.color_primaries, given.color_trc  # which stay
+    made.colorspace, made.color_range = BT601, LIMITED  # as which RGB is encoded
+    made.color_primaries, made.color_trc = given.color_primaries, given.color_trc  # as in the source
     return stream
 
 

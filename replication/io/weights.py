@@ -44,7 +44,7 @@ LICENCE = "CC BY 4.0, K. Simonyan and A. Zisserman, Visual Geometry Group, Unive
 
 
 class Weights(NamedTuple):
-    """Those of the loss network, for RGB input."""
+    """The weights of the loss network, for RGB input."""
 
     tensors: dict[str, Tensor]  # "conv1_1.weight" (out, in, 3, 3) and "conv1_1.bias" (out,) in float32
     source: str

@@ -14,7 +14,7 @@ import numpy as np
 from replication.report.rules import EXCEEDED, NOT_RUN, REPLICATED, Rule, rule, verdict_on
 
 FOLDER = Path(__file__).parent / "claims"
-Measure = float | tuple[float, float] | None  # with its standard deviation, over images or seeds; None: not run
+Measure = float | tuple[float, float] | None  # number, or (number, deviation over images or seeds); None: not run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Check:
     """One testable sentence, as a claims file gives it."""
 
     key: str
-    """under which its notebook gives the number"""
+    """the name under which its notebook gives the number"""
     statement: str
     paper: str
     """its value, or its words in short"""
@@ -37,16 +37,16 @@ class Check:
     source: str
     """the paper's section, figure or table; by default that of the claim"""
     headline: bool = True
-    """or a proxy, which stands in for what the paper says, or which it never stated"""
+    """False for a proxy: a check that stands in for what the paper says, or that the paper never stated"""
     needs: Mapping[str, Any] = field(default_factory=dict)
-    """the least that settings of the run have to be; of a list, what has to be in it"""
+    """the least values that settings of the run must have; for a list, the values that it must contain"""
     no_stand_in: Sequence[str] = ()
-    """the paper's inputs that nothing may take the place of"""
+    """inputs of the paper for which no stand-in is accepted"""
     group: str = ""
-    """what it is one of many numbers of"""
+    """the statement that all numbers of its group share; "" outside of groups"""
 
     def missing(self, settings: Mapping[str, Any]) -> str:
-        """What a run of these settings lacks to be judged; "" if nothing."""
+        """What a run with these settings lacks for this check to be judged; "" if nothing."""
         for name, wanted in self.needs.items():
             had = settings[name]
             many = isinstance(wanted, list)
@@ -79,7 +79,7 @@ class Finding(NamedTuple):
     value: float | None
 
     def __str__(self) -> str:
-        """The verdict first where the sentence does not simply hold, what was measured, and the rule."""
+        """The statement, what was measured and the rule; the verdict comes first unless it is "replicated"."""
         check = self.check
         if self.verdict == NOT_RUN:
             return f"{NOT_RUN}: {check.statement} ({self.reason})"
@@ -96,7 +96,7 @@ class Judgement(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """That on the headline checks, a word or three."""
+        """The joint verdict on the headline checks."""
         return verdict_on(found.verdict for found in self.findings if found.check.headline)
 
     @property
@@ -106,7 +106,7 @@ class Judgement(NamedTuple):
 
     @property
     def first(self) -> Finding:
-        """What stands for the whole in captions and the overview: the first headline check, of those run if any was."""
+        """The finding shown in captions and the overview: the first headline check that was run, else the first."""
         headlines = [found for found in self.findings if found.check.headline]
         return next((found for found in headlines if found.ours), headlines[0])
 
@@ -132,7 +132,7 @@ class Judgement(NamedTuple):
 
 @cache
 def claims() -> dict[str, Claim]:
-    """All of them, by figure, in the order of the notebooks."""
+    """All claims, by figure, in the order of the notebooks."""
     found = {}
     for path in sorted(FOLDER.glob("*.toml")):
         for figure, given in tomllib.loads(path.read_text()).items():
@@ -144,7 +144,7 @@ def claims() -> dict[str, Claim]:
 
 
 def _each(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """One check for each of a row's values, which are the paper's."""
+    """One check for each of the paper's values in a row."""
     found = []
     for name, value in row["values"].items():
         texts = {key: row[key].format(name=name) for key in ("key", "statement")}
@@ -201,7 +201,7 @@ def _finding(check: Check, measure: Measure, settings: Mapping[str, Any]) -> Fin
 
 
 def mean_and_deviation(values: Iterable[float]) -> Measure:
-    """Their mean and, of two or more, their sample standard deviation; None of none."""
+    """The mean and sample standard deviation of two or more values; a single value alone; None for no values."""
     found = [float(value) for value in values]
     return (float(np.mean(found)), float(np.std(found, ddof=1))) if len(found) > 1 else next(iter(found), None)
 

@@ -1,4 +1,4 @@
-"""The executed copies of the notebooks: where each lies, what made it, and its text, which is its notebook's."""
+"""The executed copies of the notebooks: where each lies, what made it, and how its text is kept up to date."""
 
 import logging
 import re
@@ -23,7 +23,7 @@ def copy_of(notebook: Path, profile: str, end: str = "") -> Path:
 
 
 def metadata(notebook: Path, profile: str) -> dict[str, Any]:
-    """What made the executed copy of a notebook; nothing where there is none, or where it is damaged."""
+    """The metadata of a notebook's executed copy, which say what made it; empty if it is missing or damaged."""
     path = copy_of(notebook, profile)
     try:
         found = nbformat.read(path, as_version=4).metadata if path.exists() else {}
@@ -34,16 +34,16 @@ def metadata(notebook: Path, profile: str) -> dict[str, Any]:
 
 
 def retell(notebook: Path, profile: str) -> None:
-    """Give the executed copy of a notebook the notebook's text, if it is there and of the same code."""
+    """Update the text of a notebook's executed copy from the notebook, if the copy exists and has the same code."""
     path = copy_of(notebook, profile)
     if metadata(notebook, profile) and (text := retold(notebook, path)) != path.read_bytes():
         write_atomically(path, text)
 
 
 def retold(notebook: Path, copy: Path) -> bytes:
-    """What an executed copy becomes with the notebook's text, whose links lead to where the notebook's do.
+    """The content of an executed copy with the notebook's present text; relative links are adapted to its folder.
 
-    It stays as it is where its code is not that of the notebook.
+    If the code is not that of the notebook, the copy is returned as it is.
     """
     told, found = (nbformat.read(path, as_version=4) for path in (notebook, copy))
     cells = [cell for cell in found.cells if cell.cell_type == "code"]

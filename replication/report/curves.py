@@ -1,6 +1,7 @@
 """The objective of the baseline over its iterations, for many images (section 4.1, Fig. 5).
 
-It does not depend on the network: so what takes long is computed once, by `train-all`, and comes with the project.
+These curves do not depend on the network, so those that take long are computed once, by `train-all`, and come with the
+project.
 """
 
 import json
@@ -54,9 +55,9 @@ def objective_curves(
     dtype: torch.dtype = torch.float32,
     **weights: Any,
 ) -> Curves:
-    """The baseline's curve for each image; what comes with the project is not computed.
+    """The baseline's curve for each image; curves that come with the project are not computed again.
 
-    What is done is kept, so that a call that was stopped goes on.
+    Finished curves are kept, so that a call that was stopped can be repeated to continue.
 
     Args:
         content: (B, 3, H, W) in [0, 1].
@@ -64,7 +65,7 @@ def objective_curves(
         batch_size: images solved side by side.
         kept: a folder for the curves that are finished. Those of other arguments, code or device stay unused.
         label: what the progress bar says.
-        image: whether the first image's result is wanted, which is computed then.
+        image: whether to return the baseline's image for the first of the images, which then has to be computed.
         iterations, seed: see `gatys`.
         dtype, weights: see `Objective`.
 
@@ -108,9 +109,9 @@ def _solved(
 
 
 def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
-    """Compute the curves that are not there yet, with the published code's weights; each is kept when it is done.
+    """Compute the missing curves with the published code's weights; each is saved as soon as it is finished.
 
-    In float32, from the noise of seed 0.
+    They are computed in float32, from the noise of seed 0.
 
     Args:
         style: see `style_picture`.
@@ -159,7 +160,7 @@ def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
 
 
 def curve_settings(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, Any]:
-    """What curves of a size have in common, as JSON takes it.
+    """The settings, in JSON types, that curves of one size must have in common.
 
     Args:
         style: (1, 3, H, W) in [0, 1].
@@ -171,7 +172,7 @@ def curve_settings(style: Tensor, seed: int = 0, **objective: Any) -> dict[str, 
 
 
 def known_curves(style: Tensor, seed: int, iterations: int, **objective: Any) -> dict[str, Tensor]:
-    """The curves that come with the project of these settings, and as long at least, by the photograph's digest.
+    """The project's curves with these settings and at least so many iterations, by the photograph's digest.
 
     Raises:
         ReplicationError: a file is damaged.

@@ -1,4 +1,4 @@
-"""What differs from the paper, network by network, from the records of their training."""
+"""The differences of each trained network from the paper, taken from the records of the trainings."""
 
 import json
 from dataclasses import asdict
@@ -8,14 +8,14 @@ import pandas as pd
 from replication.config import PAPER, PAPER_SUPER_RESOLUTION
 from replication.io.checkpoints import NETWORKS, steps_trained
 
-PAPERS = {  # what no setting says
+PAPERS = {  # the paper's values that are not settings
     "style": {"network": "the paper's", "painting": "The Muse and others", "photographs": "MS-COCO, 80,000"},
     "super_resolution": {"network": "the paper's", "photographs": "MS-COCO, 10,000"},
 }
 
 
 def network_differences(kind: str) -> pd.DataFrame:
-    """One row a network that comes with the project, the paper's first; columns are settings that differ anywhere.
+    """A row for the paper's network and one for each of the project's; columns are the settings that differ anywhere.
 
     Args:
         kind: "style" or "super_resolution".

@@ -56,7 +56,7 @@ BAND = 3  # pixels on either side of the boundary
 def papers(factor: int) -> dict[tuple[str, str], dict[str, float]]:
     """The paper's PSNR in dB and SSIM, as the claims hold them, by method and the name of a set or a picture.
 
-    At x8 those of the networks are the sum of bicubic interpolation's and of the gain over it.
+    At x8 the claims hold the networks' gains over bicubic interpolation, which are added to its values here.
     """
     printed = {check.key: check.paper.split()[0] for check in claims()[FIGURES[factor]].checks}  # without the unit
     found: dict[tuple[str, str], dict[str, float]] = {}
@@ -69,7 +69,7 @@ def papers(factor: int) -> dict[tuple[str, str], dict[str, float]]:
 
 
 def beside_papers(rows: Sequence[Row]) -> list[Row]:
-    """Rows of `score_rows`, with the paper's PSNR and SSIM of a whole set, with histograms as in the paper."""
+    """Rows of `score_rows` with the paper's PSNR and SSIM beside whole sets, where histograms are as in the paper."""
     known, judged = {factor: papers(factor) for factor in FIGURES}, list(matched_rows(rows).values())
     found = []
     for row in rows:
@@ -131,7 +131,7 @@ def _regions(y: Tensor) -> dict[str, np.ndarray]:
 
 
 def _texts(example: Example, name: str, factor: int, own: dict[str, Row], rows: Sequence[Row]) -> dict[str, str]:
-    """What stands under the close looks, line by line: ours and the paper's; under the ground truth what it is."""
+    """The text under each close look: lines of our and the paper's scores; under the ground truth, the lines' names."""
     known, means, lines = papers(factor), matched_rows(rows), []
     lines.append(({"": "this image"} | {method: _two(score) for method, score in own.items()}, name))
     for each in example.means:
@@ -178,7 +178,7 @@ def _shown(sets: dict[str, list[SetPicture]], factor: int) -> tuple[list[tuple[S
 
 
 def measures(factor: int, rows: Sequence[Row], found: dict[str, dict[str, Row]]) -> dict[str, Measure]:
-    """The numbers of the checks of Fig. 8 or 9, by key; None where a set is not there as a whole.
+    """The numbers that the checks of Fig. 8 or 9 judge, by key; None where a set is missing or incomplete.
 
     Args:
         rows: of `score_rows`.
@@ -210,7 +210,7 @@ def measures(factor: int, rows: Sequence[Row], found: dict[str, dict[str, Row]])
 
 
 def _numbers(places: dict[str, dict[str, Row]], factor: int) -> dict[str, Measure]:
-    """PSNR and SSIM as they are, at x8 those of the networks over bicubic interpolation's."""
+    """PSNR and SSIM; at x8, for the networks, their gain over bicubic interpolation."""
     own: dict[str, Measure] = {}
     for name, place in places.items():
         for title, method in METHODS.items():
@@ -225,7 +225,7 @@ def _numbers(places: dict[str, dict[str, Row]], factor: int) -> dict[str, Measur
 
 
 def _orders(key: str, differences: list[float | None], factor: int) -> dict[str, Measure]:
-    """The feature loss over the pixel loss, in the set where the paper's ordering holds least; at x8 its SSIM apart."""
+    """Feature loss minus pixel loss, in the set where the paper's order holds least; SSIM at x8 in two parts."""
     if factor == 8 and key == "ssim":
         *two, last = differences
         return {"SSIM order, Set5 and Set14": _all(min, two), "SSIM order, BSD100": last}
@@ -241,7 +241,7 @@ def _all(pick: Callable[[Sequence[float]], float], values: Sequence[float | None
 
 
 def _lead(place: dict[str, Row]) -> float | None:
-    """The sharpness of the detail with the feature loss, over the sharpest of the others."""
+    """The sharpness of the detail with the feature loss, minus that of the sharpest other method."""
     others = [score["detail"] for method, score in place.items() if method != "feature"]
     return place["feature"]["detail"] - max(others) if place else None
 

@@ -1,4 +1,4 @@
-"""Figures that read without their notebook, each with the numbers behind it in a JSON file."""
+"""Figures that can be understood without their notebook, each with its numbers in a JSON file."""
 
 import io
 import json
@@ -73,8 +73,8 @@ def panels(
     Args:
         rows: from the left, of any length; there may be none.
         plots: side by side under the images.
-        names: a name a row, written at its left.
-        panel: inches that an image is wide, of a scale of 1.
+        names: one name for each row, written at its left.
+        panel: the width in inches of an image with a scale of 1.
     """
     lines = [[each if each is None or isinstance(each, Panel) else Panel(*each) for each in row] for row in rows]
     sizes = [[_size(each, panel) for each in row] for row in lines]
@@ -184,7 +184,7 @@ def conclude(
     inputs: Sequence[Picture] = (),
     **more: Any,
 ) -> None:
-    """How a notebook closes: judge the numbers, show the verdict, draw the figure, and write both with where from.
+    """Close a section of a notebook: judge the numbers, show the verdict, draw the figure, write both with provenance.
 
     Args:
         figure: one of `claims()`.
@@ -192,8 +192,8 @@ def conclude(
         results: all numbers that the figure shows, as JSON takes them.
         measures: the number that each check judges, by its key; see `judge`.
         title, rows, plots, names, panel, network, inputs: see `panels` and `provenance`.
-        caption: what follows the claim and the verdict.
-        more: what else the provenance holds.
+        caption: text after the claim and the verdict.
+        more: further entries of the provenance.
 
     Raises:
         ReplicationError: a file could not be written.

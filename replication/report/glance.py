@@ -1,4 +1,4 @@
-"""One picture of the numbers that the paper gives, of headline claims: ours beside them, in tolerances."""
+"""One figure of the paper's numbers in headline claims: how far ours are from them, in units of the tolerance."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +16,7 @@ MOST = 100  # tolerances, where the axis ends
 
 
 def distances(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
-    """One row a number: its figure, its key, the verdict, and how many tolerances ours is from the paper's value."""
+    """A row for each number: its figure, key and verdict, and its distance from the paper's value in tolerances."""
     return [
         {
             "figure": judgement.claim.title,
@@ -36,7 +36,7 @@ def _from(found: Finding) -> float:
 
 
 def glance(rows: list[dict[str, Any]]) -> Figure:
-    """A line a figure, a point a number, of the colour of its verdict; the band is the tolerance."""
+    """Draw a line for each figure with a point for each number, coloured by its verdict; the band is the tolerance."""
     titles = list(dict.fromkeys(row["figure"] for row in rows))
     figure = plt.figure(figsize=(9, 1.4 + 0.5 * len(titles)))
     with plt.rc_context(STYLE):
@@ -65,5 +65,5 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
 
 
 def _heights(rows: list[dict[str, Any]], titles: list[str]) -> list[float]:
-    """The lines of the figures, the numbers of one apart."""
+    """The height of each number: that of its figure's line, shifted a little so that points do not overlap."""
     return [titles.index(row["figure"]) + 0.09 * (number % 7 - 3) for number, row in enumerate(rows)]

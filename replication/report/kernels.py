@@ -1,4 +1,4 @@
-"""A notebook's kernel under papermill: its progress in the terminal, its time limit, and of what it died if it did."""
+"""A notebook's kernel under papermill: its progress in the terminal, its time limit, and why it died, if it did."""
 
 import signal
 import socket
@@ -25,10 +25,10 @@ class _Client(PapermillNotebookClient):
         self.bar, self.folder = bar, folder
 
     def create_kernel_manager(self) -> Any:
-        """That of ipykernel as it is installed here, whatever else has its name on Jupyter's path.
+        """The manager of this Python's own ipykernel, whatever other kernel of that name is on Jupyter's path.
 
-        It is spoken to through files where the folder takes sockets: a port that is free when the manager looks may be
-        another program's when the kernel opens it.
+        It uses Unix sockets if the folder can hold them: a TCP port that is free when the manager looks may belong to
+        another program when the kernel opens it.
         """
         self.kernel = super().create_kernel_manager()
         specs = type(self.kernel.kernel_spec_manager)(kernel_dirs=[])
@@ -55,7 +55,7 @@ class _Client(PapermillNotebookClient):
 
 
 def _takes_sockets(folder: Path) -> bool:
-    """Whether sockets can be files there: not on Windows, in a folder of a long name, and on some file systems."""
+    """Whether a folder can hold Unix sockets: not on Windows, with a long path, or on some file systems."""
     name = folder / "kernel-ipc-5"  # the longest that there will be
     try:
         with socket.socket(socket.AF_UNIX) as tried:

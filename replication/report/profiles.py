@@ -20,7 +20,7 @@ from replication.loss_network import LAYERS
 from replication.style_transfer import PRETRAINED, painting_of, style_network
 
 QUALITY = 90  # of JPEG
-SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None takes: smoke, quick, overnight, paper
+SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None stands for, by profile: smoke, quick, overnight, paper
     "01_feature_inversion": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
     "02_style_reconstruction": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
     "03_gatys_baseline": {"size": (64, 128, 256, 256), "iterations": (20, 200, 500, 500)},
@@ -90,7 +90,7 @@ def _among(kind: str, known: Sequence[str]) -> Callable[[str], None]:
     return find
 
 
-STYLES = {  # what finds what `style` and `styles` name
+STYLES = {  # functions that look up the names in `style` and `styles`
     "02_style_reconstruction": [style_picture],
     "03_gatys_baseline": [style_picture],
     "04_style_training": [_trained],
@@ -99,7 +99,7 @@ STYLES = {  # what finds what `style` and `styles` name
     "07_speed": [_trained],
     "11_your_own_pictures": [style_picture],
 }
-FINDERS = {  # what finds what other parameters name
+FINDERS = {  # functions that look up the names in other parameters
     "content": [content_picture],
     "contents": [content_picture],
     "network": [style_network],
@@ -109,10 +109,10 @@ FINDERS = {  # what finds what other parameters name
 
 
 def start(notebook: str) -> SimpleNamespace:
-    """What a notebook, by its file name without suffix, calls first: its settings; see `run_settings`.
+    """Return the settings of a notebook, named by its file without suffix, which calls this first; see `run_settings`.
 
-    Figures are shown as JPEG, which takes less place than PNG where a copy is stored. The parameters are the
-    variables of its parameters cell, which is the one that sets `profile`.
+    From then on figures are shown as JPEG, which takes less space in stored copies than PNG. The notebook's parameters
+    are the variables of the cell that sets `profile`.
 
     Raises:
         ReplicationError: papermill injected a parameter that the notebook does not have, and see `checked`.
@@ -130,10 +130,10 @@ def start(notebook: str) -> SimpleNamespace:
 
 
 def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamespace:
-    """Seed torch, make it deterministic, let it keep memory for speed, and give the settings; see `checked`.
+    """Seed torch, make it deterministic, let it keep memory for speed, and return the settings; see `checked`.
 
-    They are attributes, with `notebook`, `profile`, `device`, "cuda" where there is one, else "cpu", and the `code`
-    that runs, and the digests of its style `networks`. A precision is that of this device; see `precision_of`.
+    The result has the settings as attributes, besides `notebook`, `profile`, `device` (see `default_device`), the
+    present `code`, and `networks`, the digests of its style networks. A precision is that which `precision_of` gives.
     """
     settings, device = checked(notebook, profile, parameters), default_device()
     if "precision" in settings:
@@ -165,7 +165,7 @@ def _assigned(cell: str) -> list[str]:
 
 
 def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a notebook: text read as the value that it spells, the profile's values in place of None.
+    """The checked settings of a notebook: text is read as a Python literal, and None becomes the profile's value.
 
     Raises:
         ReplicationError: an unknown notebook or profile, a value of the wrong kind or out of its range, or the name of
@@ -188,7 +188,7 @@ def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str
 
 
 def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
-    """The values of a profile for a notebook; a ReplicationError where there is no such one."""
+    """The values of a profile for a notebook; ReplicationError if there is no such profile or notebook."""
     if notebook not in SETTINGS:
         raise ReplicationError(f"unknown notebook {notebook!r}; there are {', '.join(SETTINGS)}")
     if profile not in PROFILES:
@@ -197,7 +197,7 @@ def profile_settings(notebook: str, profile: str) -> dict[str, Any]:
 
 
 def _read(value: Any) -> Any:
-    """What a text spells, a list where it is a tuple; all else as it is."""
+    """A text read as a Python literal, if it is one, with tuples as lists; anything else as it is."""
     if isinstance(value, str):
         with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             value = ast.literal_eval(value)

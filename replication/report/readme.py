@@ -25,9 +25,9 @@ Record = dict[str, Any]
 
 
 def write_readme() -> None:
-    """Write the README's tables anew, each between its two marks, from the figures of `SHOWN`.
+    """Rewrite the README's tables, each between its two marks, from the figures of the profile `SHOWN`.
 
-    Their executed notebooks get today's text, and their figures small copies.
+    The executed notebooks of that profile get their notebooks' present text, and its figures get thumbnails.
 
     Raises:
         ReplicationError: the package alone is installed, or the file could not be written.
@@ -48,7 +48,7 @@ def write_readme() -> None:
 
 
 def _table_of(path: Path, make: Callable[[list[Record]], pd.DataFrame]) -> str:
-    """A figure's table in Markdown, and before one of seconds what they were measured on."""
+    """A figure's table in Markdown; before a table of times stands the device on which they were measured."""
     if not path.exists():
         return "Not run yet."
     record = json.loads(path.read_text())
@@ -60,7 +60,7 @@ def _table_of(path: Path, make: Callable[[list[Record]], pd.DataFrame]) -> str:
 
 
 def _over_its_worth(speed: Record, folder: Path) -> str:
-    """How many times as fast a pass is as the iterations that Fig. 5 finds it worth; "" where that was not measured."""
+    """How many times faster a pass is than the iterations that it is worth by Fig. 5; "" if that was not measured."""
     path = folder / "fig5_objective.json"
     networks = json.loads(path.read_text())["results"]["networks"] if path.exists() else []
     style, row = speed["provenance"]["settings"]["style"], speed["results"][0]

@@ -27,7 +27,7 @@ class Style(NamedTuple):
 
 
 class BaselineCurves(NamedTuple):
-    """For Fig. 5; see `baseline_curves`."""
+    """The baseline's curves for Fig. 5; see `baseline_curves`."""
 
     painting: str
     count: int
@@ -105,11 +105,11 @@ QUEUES: dict[str, dict[str, Job]] = {
 
 
 def train_all(images: str, profile: str, out: Path | str = "training", only: Sequence[str] = ()) -> None:
-    """Work off the queue of a profile; the same call goes on where it was stopped.
+    """Train the networks and compute the curves in the queue of a profile; repeat the call to continue after a stop.
 
-    A network is done where the project has one of the very configuration of its recipe; one that others start from is
-    done where those are. One that is trained takes the place of the project's with the paper's profile;
-    overnight only where the project has none of its name, since which of two is better somebody has to look at.
+    A network is skipped if `out` or the project has one with the configuration of its recipe, or if all style networks
+    that start from it exist. With the paper's profile, a trained network replaces the project's own. With overnight it
+    is only added if the project has none of that name, since somebody has to see which of two is better.
 
     Args:
         images: a folder of photographs, or "coco2014".
@@ -178,7 +178,7 @@ def _selected(queue: dict[str, Job], only: Sequence[str]) -> dict[str, Job]:
 
 
 def _is_done(name: str, jobs: dict[str, Job], out: Path) -> bool:
-    """Whether there is a network of this recipe, in `out` or in the project, or all that start from it."""
+    """Whether `out` or the project has a network of this recipe, or all the style networks that start from it."""
     job = jobs[name]
     if isinstance(job, BaselineCurves):
         return False  # `baseline_curves` itself keeps what is done
@@ -195,7 +195,7 @@ def _is_of(record: Path, job: Job) -> bool:
 
 
 def _compared(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes two trainings the same recipe: not the precision, which may be the machine's."""
+    """The settings by which recipes are compared: all but the precision, which may depend on the machine."""
     return rounded({name: value for name, value in config.items() if name != "precision"})
 
 

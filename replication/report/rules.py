@@ -1,4 +1,4 @@
-"""Rules as data: two limits, the verdict on either side of them, and that on the checks of a claim together."""
+"""Rules as data: two limits, the verdicts below, between and above them, and the joint verdict on several checks."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ KINDS = ("near", "between", "above", "below")
 
 
 class Rule(NamedTuple):
-    """What is said of a number under `low`, of one that is neither under nor over, and of one over `high`."""
+    """The verdicts on numbers: `under` below `low`, `over` above `high`, and `inside` in between."""
 
     low: float
     high: float
@@ -31,8 +31,8 @@ def rule(given: dict[str, Any], form: str = "g") -> Rule:
     Args:
         given: `near`, the paper's value, with `within`, a tolerance; or `between`, two limits. Outside of them is
             *differs*; with `better`, "more" or "less", it is *exceeded* on that side, *not replicated* on the other.
-            Or `above` or `below`, a limit, with `margin`: what is not past the limit by it, on either side, cannot be
-            told apart and is *differs*.
+            Or `above` or `below`, a limit, with an optional `margin`: a number nearer to the limit than that, on either
+            side, *differs*.
         form: the format of the limits in the rule's text.
 
     Raises:
@@ -64,7 +64,7 @@ def _past(kind: str, limit: float, margin: float, form: str) -> Rule:
 
 
 def verdict_on(verdicts: Iterable[str]) -> str:
-    """The verdict on several; where some were not run, on the others."""
+    """The joint verdict on several checks; if some were not run, on the others."""
     verdicts = list(verdicts)
     ran = [verdict for verdict in verdicts if verdict != NOT_RUN]
     if not ran:

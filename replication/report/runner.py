@@ -123,7 +123,7 @@ def _parameters(notebook: Path, profile: str, given: dict[str, Any]) -> dict[str
 
 
 def _execute(notebook: Path, profile: str, parameters: dict[str, Any], time_limit: float) -> str | None:
-    """Run one notebook, which no other run is at; returns what went wrong in one line, or None."""
+    """Run one notebook, unless another run is executing it; returns what went wrong in one line, or None."""
     lock = copy_of(notebook, profile).with_name(f".{notebook.stem}.lock")
     try:
         with alone(lock, f"another run is at {notebook.stem} in {profile}; wait for it, or take another profile"):
@@ -186,7 +186,7 @@ def _plan(runs: dict[Path, dict[str, Any]], profile: str, resume: bool) -> list[
 
 
 def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """What an executed copy depends on, beside its parameters; with the files that these name."""
+    """What an executed copy depends on besides its parameters, including the files that they name."""
     folder = data_folder()
     paths = image_files(folder, told=False) if folder else []
     stats = [(path, path.stat()) for path in paths]
@@ -202,7 +202,7 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
 
 
 def _is_done(notebook: Path, profile: str, parameters: dict[str, Any]) -> bool:
-    """Whether a notebook was executed in the same environment, and what it made is there as it was."""
+    """Whether a notebook was executed with these parameters in this environment, and its files are unchanged."""
     had = metadata(notebook, profile)
     if not had or had["papermill"]["parameters"] != parameters:
         return False
@@ -232,7 +232,7 @@ def _files(profile: str) -> dict[Path, int]:
 
 
 def _made(notebook: Path, profile: str, had: dict[Path, int]) -> list[Path]:
-    """What has changed since, but for what other runs have made of other notebooks meanwhile."""
+    """The files that have changed since `had`, except those that other runs made of other notebooks meanwhile."""
     changed = [path for path, stamp in _files(profile).items() if had.get(path) != stamp]
     return [path for path in changed if _maker(path) in (notebook.stem, None)]
 

@@ -1,4 +1,4 @@
-"""The paper against ours: one row a figure, and one a sentence or a group of numbers, from the figures' files."""
+"""The paper against ours: a row for each figure, and one for each sentence or group of numbers, from figures' files."""
 
 import json
 from itertools import groupby
@@ -41,7 +41,7 @@ def judgements(profile: str) -> dict[str, Judgement]:
 
 
 def overview(profile: str) -> pd.DataFrame:
-    """One row a figure: the paper's word and ours, of its first headline that was run, and the verdict on all."""
+    """A row for each figure: what the paper and we found in its first headline check that was run, and the verdict."""
     rows = []
     for judgement in judgements(profile).values():
         first, (hold, ran) = judgement.first, judgement.held
@@ -51,11 +51,11 @@ def overview(profile: str) -> pd.DataFrame:
 
 
 def summary(profile: str) -> pd.DataFrame:
-    """One row a sentence; numbers of one kind are a row.
+    """A row for each sentence that was judged; the numbers of a group share a row.
 
     Returns:
-        Columns of text: figure, source, claim, paper, ours, rule, why, which says where the rule's limits come from,
-        kind, "headline" or "proxy", verdict, reason, why it was not run, section and notebook, where it is measured.
+        Columns of text: figure, source, claim, paper, ours, rule, why (where the rule's limits come from), kind
+        ("headline" or "proxy"), verdict, reason (why it was not run), section and notebook (where it is measured).
     """
     rows = []
     for judgement in judgements(profile).values():
@@ -105,7 +105,7 @@ def _judgement(claim: Claim, path: Path) -> Judgement:
 
 
 def scales(profile: str) -> list[dict[str, str]]:
-    """One row a figure that was run: its settings and networks where they are less than the paper's, and stand-ins."""
+    """A row for each figure that was run: where its settings and networks are not the paper's, and its stand-ins."""
     rows = []
     for figure, claim in claims().items():
         if (path := _path(profile, figure)).exists():

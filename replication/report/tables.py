@@ -1,4 +1,4 @@
-"""Tables as a notebook shows them, and as JSON and CSV with where they are from."""
+"""Tables for display in a notebook, and as JSON, with their provenance, and CSV files."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ def table(rows: Rows | pd.DataFrame, best: Mapping[str, str] | None = None) -> S
     """Rows of equal keys as a notebook shows them: numbers aligned, None empty, the best value of a column bold.
 
     Args:
-        rows: of a column all numbers have the same decimals, three digits of its least; large ones thousands apart.
-        best: "more" or "less" by the columns that have a best value.
+        rows: the numbers of a column get equal decimals, enough for three digits of the least; thousands get commas.
+        best: "more" or "less", by the name of each column that has a best value.
     """
     frame = pd.DataFrame(rows, dtype=object)
     style = frame.style.hide(axis="index")
@@ -79,7 +79,7 @@ def check_table(judgement: Judgement) -> Styler:
 
 
 def coloured(style: Styler) -> Styler:
-    """A table of texts, whose verdicts have a colour."""
+    """Colour the verdicts of a table of texts."""
     style = style.set_table_styles([{"selector": "th", "props": "text-align: left"}], overwrite=False)
     return style.map(lambda verdict: f"background-color: {colour_of(verdict)}", subset=["verdict"])
 

@@ -19,7 +19,7 @@ from replication.io.files import ReplicationError
 from replication.io.ranges import check
 from replication.io.runtime import free_memory, progress_bar
 
-Call = Callable[[], int | None]  # that returns how often it did its work, where that is not once
+Call = Callable[[], int | None]  # returns how often it did its work; None for once
 
 
 class Timing(NamedTuple):
@@ -73,7 +73,7 @@ def convolution_flops(call: Callable[[], Any]) -> int:
 
 
 def bare_convolutions(call: Callable[[], Any]) -> Callable[[], None]:
-    """The convolutions in `call`, forward and backward, on tensors of the same shapes and memory formats."""
+    """A function that runs only the convolutions of `call`, forward and backward, on random tensors of equal layout."""
     with _Recorder() as recorder:
         call()
 
@@ -86,7 +86,7 @@ def bare_convolutions(call: Callable[[], Any]) -> Callable[[], None]:
 
 
 class _Recorder(TorchDispatchMode):
-    """Notes the convolutions that are called, with other numbers in tensors of the same make."""
+    """Records the convolutions that are called, with random tensors of the same shape, strides and type."""
 
     def __init__(self):
         super().__init__()
@@ -116,8 +116,8 @@ def convolution_cost(channels: int, side: int) -> int:
 def peak_memory(call: Callable[..., Any], *arguments: Any, device: str = "cpu") -> int:
     """The memory that `call(*arguments)` needs, in bytes.
 
-    On a GPU the most that its tensors took. On a CPU the most that a fresh process took, the libraries
-    included; `call` has to be a function of a module.
+    On a GPU this is the peak of its tensors. On a CPU it is the peak of a fresh process, libraries included; there
+    `call` has to be a function of a module.
 
     Raises:
         ReplicationError: the process died.

@@ -34,12 +34,12 @@ log = logging.getLogger(__name__)
 LETTERS = 16  # pixels high
 GAP = 12  # white pixels between two images
 LINE = 2  # white pixels that part two images in one
-BLIND = {"srcnn": "srcnn", "feature": f"feature{MATCHED}"}  # what is compared, as a table names it and `enlarged`
+BLIND = {"srcnn": "srcnn", "feature": f"feature{MATCHED}"}  # the compared methods: names in the table and in `enlarged`
 CONFIDENCE = 0.95
 
 
 def attended() -> bool:
-    """Whether somebody sits before the notebook: papermill and nbconvert tell the kernel that nobody will answer it."""
+    """Whether a person runs the notebook: papermill and nbconvert tell the kernel that nobody answers questions."""
     try:
         return get_ipython().kernel._allow_stdin
     except (NameError, AttributeError):  # no IPython, or one in a terminal
@@ -76,7 +76,7 @@ def wiped(before: Tensor, after: Tensor, share: float) -> Tensor:
 
 
 class View:
-    """What a cell shows that ends on it: `widget` to somebody, else, and in a saved notebook, what `still` gives."""
+    """What a cell shows: `widget` if a person runs the notebook; else, and in a saved notebook, the image `still`."""
 
     widget: ipywidgets.Widget
 
@@ -90,12 +90,12 @@ class View:
 
 
 class Wipe(View):
-    """An image on the left of a line, on its right what is made of it; a list says by what, a slider moves the line.
+    """An image left of a line and its transformation right of it; a list chooses the method, a slider moves the line.
 
     Args:
         before: (1, 3, H, W) in [0, 1].
-        make: an image of the same shape, by name; called once for each name that is chosen.
-        names: the list's.
+        make: maps a name to an image of the same shape; called once for each name that is chosen.
+        names: the names in the list.
         name: the first one chosen.
     """
 
@@ -125,7 +125,7 @@ class Wipe(View):
 
 
 class TrainingView(View):
-    """A style network while it trains, by what it makes of a photograph; a button starts it.
+    """Shows what a style network makes of a photograph while it trains; a button starts the training.
 
     Args:
         trainer: see `style_trainer`.
@@ -255,7 +255,7 @@ class BlindTest(View):
         return kept
 
     def _row(self, picture: str, left: str, right: str, chosen: str | None) -> dict[str, Any]:
-        """One pair; of an answered one what all answers so far come to, `low` and `high` by Wilson's interval."""
+        """The row of a pair; after an answer, with the totals so far, and `low` and `high`, Wilson's interval."""
         row = {"picture": picture, "left": left, "right": right, "chosen": chosen}
         answers = [each["chosen"] for each in self.rows if each["chosen"]] + [chosen]
         if chosen is None:

@@ -133,7 +133,7 @@ def _plain_features(dtype: torch.dtype, device: torch.device) -> Callable[[Tenso
 
 
 def _bowl(x: Tensor) -> Tensor:
-    """A quadratic so badly conditioned that no optimiser is done with it before the history is full."""
+    """A quadratic so badly conditioned that no optimiser converges before the history is full."""
     curvature = torch.logspace(4, 8, x.numel(), device=x.device).view_as(x)
     return (curvature * (x - 0.5).square()).sum()
 
@@ -164,7 +164,7 @@ def _plain_pass(network: nn.Module, size: int, precision: str, device: str) -> C
 
 
 def repeated(call: Callable[[], Any]) -> Call:
-    """A call several times, as one that is timed."""
+    """A call that makes `call` `RUNS` times, and returns that number to the timer."""
 
     def several() -> int:
         for _ in range(RUNS):
@@ -200,7 +200,7 @@ def work_rows(work: str, size: int, precision: str, device: str, *, repeats: int
 
     Args:
         work: one of `WORKS`.
-        size: pixels a side, of the small image where it is enlarged.
+        size: pixels a side; for enlarging, of the small image.
         precision: "float32" or "bfloat16".
         device: "cpu" or "cuda".
         repeats: timed rounds.
