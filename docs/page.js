@@ -26,7 +26,7 @@ async function take(blob, name) {
     if (turn !== taken) return;
     source = { image, name: name.replace(/\.\w+$/, "") };
   } catch {
-    return say(`${name} could not be read: no picture, or of a format that this browser does not know.`, true);
+    return say(`${name} could not be read: it is not a picture, or this browser does not know its format.`, true);
   }
   drawPhotograph();
 }
@@ -116,7 +116,7 @@ function update() {
   if (!style) return say("Choose a painting.");
   at("pictures").ariaBusy = "true";
   working = working.then(() => stylise(request)).catch((error) => {
-    if (request === asked) say(`That failed: ${error.message}`, true);
+    if (request === asked) say(`The picture could not be painted: ${error.message}`, true);
   }).finally(() => {
     if (request === asked) at("pictures").ariaBusy = "false";
   });
