@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from replication.io.checkpoints import load_checkpoint, load_origins, save_checkpoint
 from replication.io.files import ReplicationError, check_writable, sha256
 from replication.io.interrupts import deferred_interrupts
+from replication.io.processes import alone
 from replication.io.provenance import origin
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import deterministic_cudnn, progress_bar
@@ -171,7 +173,7 @@ def gatys(
         RangeError: a number, or one of `keep`, is outside of its range.
         ValueError: the loss network or `LBFGS` does not accept the images, or their values are far outside [0, 1].
         FloatingPointError: the objective is not finite; the message names the iteration.
-        ReplicationError: the checkpoint is damaged, belongs to another run or cannot be written.
+        ReplicationError: the checkpoint is damaged, belongs to another run, is another process's or cannot be written.
         KeyboardInterrupt: after the checkpoint was written.
     """
     check(iterations=iterations, history=history, seed=seed, save_every=save_every)
@@ -183,12 +185,15 @@ def gatys(
     optimizer = LBFGS(noise.expand_as(content), history, (0.0, 1.0) if clip else None)
     losses = optimizer.x.new_full((iterations + 1, len(content), len(Terms._fields)), torch.nan)
     state = _State(optimizer, losses, keep)
-    if checkpoint:
-        check_writable(checkpoint)
-        settings = {"content": image_digest(content), "style": image_digest(style), "seed": seed}
-        settings |= {"history": history, "clip": clip} | function.settings()
-        state.attach(Path(checkpoint), settings, save_every)
-    with deferred_interrupts() as state.interrupted:
+    with ExitStack() as held:
+        if checkpoint:
+            check_writable(checkpoint)
+            settings = {"content": image_digest(content), "style": image_digest(style), "seed": seed}
+            settings |= {"history": history, "clip": clip} | function.settings()
+            lock = Path(checkpoint).with_name(f".{Path(checkpoint).name}.lock")
+            held.enter_context(alone(lock, f"another process keeps its state in {checkpoint}; give another file"))
+            state.attach(Path(checkpoint), settings, save_every)
+        state.interrupted = held.enter_context(deferred_interrupts())
         descend(lambda x: torch.stack(function(x, target), 1), optimizer, losses, label, state.visit)
     terms = (term.contiguous() for term in losses.cpu().unbind(2))
     return Result(optimizer.x.clamp(0, 1), Terms(*terms), state.images)

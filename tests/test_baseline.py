@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from commands import Process
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 
@@ -114,6 +115,14 @@ def test_a_run_that_goes_on_with_other_code_says_so(photograph, tmp_path, monkey
     gatys(photograph, iterations=3, **options)
     assert "a: begun with other code, data, versions or device" in caplog.text
     assert [each["sources"] for each in load_origins(tmp_path / "a")][1:] == ["another"]
+
+
+def test_two_processes_do_not_keep_one_state(photograph, tmp_path):
+    options = {"style": square(style_picture("great_wave").image, 48), "checkpoint": tmp_path / "a"}
+    with FileLock(tmp_path / ".a.lock"), pytest.raises(ReplicationError, match="another process keeps its state in "):
+        gatys(photograph, iterations=1, **options)
+    gatys(photograph, iterations=1, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 ITERATIONS = 60

@@ -226,8 +226,11 @@ def _describe(error: BaseException, time_limit: float) -> str:
 
 
 def _files(profile: str) -> dict[Path, int]:
-    """The files of a profile, relative to the project, with the time of their last change; no temporary ones."""
-    files = (path for path in (FIGURES / profile).rglob("[!.]*") if path.is_file())
+    """The files of a profile, relative to the project, with the time of their last change.
+
+    Hidden and running ones are left out: those of another run may vanish at any moment.
+    """
+    files = (path for path in (FIGURES / profile).rglob("[!.]*") if ".running." not in path.name and path.is_file())
     return {path.relative_to(ROOT): path.stat().st_mtime_ns for path in files}
 
 
