@@ -2,6 +2,7 @@
 
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # formats that hold tran
 TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # formats that hold EXIF and a profile
 QUALITY = 95  # of the lossy formats
 TEXTS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)  # tags of TIFF that are EXIF's
+OPENING = threading.Lock()  # photographs are decoded in threads, and `catch_warnings` changes them all
 ANY_FORMAT = 8192  # pixels a side that every format takes
 
 
@@ -183,7 +185,7 @@ def jpeg(image: Tensor, quality: int) -> Tensor:
 def _opened(path: Path | str) -> Iterator[Image.Image]:
     """An image file, whose errors become one line that names it."""
     try:
-        with warnings.catch_warnings():
+        with OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # 90 megapixels are no decompression bomb
             file = Image.open(path)
         with file:

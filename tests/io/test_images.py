@@ -3,7 +3,9 @@
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -243,6 +245,14 @@ def test_an_image_of_many_megapixels_is_read_without_a_warning(tmp_path, monkeyp
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ReplicationError, match="a.png is too large"):
         load_image(tmp_path / "a.png")
+
+
+def test_threads_that_read_images_leave_the_filters_of_warnings_as_they_were(tmp_path):
+    save_image(torch.zeros(1, 3, 8, 8), tmp_path / "a.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(load_image, 400 * [tmp_path / "a.png"]))
+    assert warnings.filters == before
 
 
 def test_too_little_memory_is_no_damaged_file(tmp_path, monkeypatch):
