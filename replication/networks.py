@@ -257,7 +257,8 @@ def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Netwo
     for module in [*network.modules()]:
         if isinstance(module, nn.Sequential):
             for i in range(len(module) - 1):
-                if isinstance(module[i + 1], nn.BatchNorm2d):
-                    module[i] = fuse_conv_bn_eval(module[i], module[i + 1], isinstance(module[i], nn.ConvTranspose2d))
+                layer, norm = module[i], module[i + 1]
+                if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[i] = fuse_conv_bn_eval(layer, norm, isinstance(layer, nn.ConvTranspose2d))
                     module[i + 1] = nn.Identity()
     return network.requires_grad_(False).to(dtype, memory_format=torch.channels_last)

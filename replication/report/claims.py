@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from replication.io.files import ReplicationError, reason
 from replication.report.rules import EXCEEDED, NOT_RUN, REPLICATED, Rule, rule, verdict_on
 
 FOLDER = Path(__file__).parent / "claims"
@@ -61,7 +62,6 @@ class Check:
 class Claim(NamedTuple):
     """What the paper says of a figure or a table, and the checks of it."""
 
-    figure: str
     notebook: str
     title: str
     section: str
@@ -123,24 +123,28 @@ class Judgement(NamedTuple):
         first = f"{self.first.ours}, {self.first.verdict} (claimed: {self.first.check.statement})"
         ours = f"Ours: {first}; {hold} of {ran} claims hold." if ran else ""
         claim = f"Paper ({self.claim.section}): {self.claim.text}"
-        return " ".join(filter(None, [claim, ours, f"Verdict: {self.verdict}.", *self._places]))
-
-    @property
-    def _places(self) -> list[str]:
-        return [f"In place of {papers}: {ours}." for papers, ours in self.stand_ins.items()]
+        places = [f"In place of {papers}: {ours}." for papers, ours in self.stand_ins.items()]
+        return " ".join(filter(None, [claim, ours, f"Verdict: {self.verdict}.", *places]))
 
 
 @cache
 def claims() -> dict[str, Claim]:
-    """All claims, by figure, in the order of the notebooks."""
+    """All claims, by figure, in the order of the notebooks; ReplicationError names a file that does not give them."""
     found = {}
     for path in sorted(FOLDER.glob("*.toml")):
-        for figure, given in tomllib.loads(path.read_text()).items():
-            checks = [_check(each, given["section"]) for each in given.get("checks", [])]
-            checks += [_check(each, given["section"]) for row in given.get("numbers", []) for each in _each(row)]
-            texts = (given[name] for name in ("title", "section", "claim"))
-            found[figure] = Claim(figure, path.stem, *texts, tuple(checks))
+        try:
+            found |= {name: _claim(path.stem, given) for name, given in tomllib.loads(path.read_text()).items()}
+        except (TypeError, KeyError, ValueError) as error:
+            raise ReplicationError(f"{path}: {type(error).__name__}: {reason(error)}") from error
     return found
+
+
+def _claim(notebook: str, given: dict[str, Any]) -> Claim:
+    checks = [_check(each, given["section"]) for each in given.get("checks", [])]
+    checks += [_check(each, given["section"]) for row in given.get("numbers", []) for each in _each(row)]
+    if not any(check.headline for check in checks):
+        raise ValueError(f"{given['title']} needs a headline check, on which its verdict rests")
+    return Claim(notebook, given["title"], given["section"], given["claim"], tuple(checks))
 
 
 def _each(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -160,7 +164,9 @@ def _check(given: dict[str, Any], section: str) -> Check:
 
 def _format(text: str) -> str:
     """The format of the number in a text, "+.1f" of "{:+.1f} dB"."""
-    return re.search(r"\{:?([^}]*)\}", text)[1]
+    if found := re.search(r"\{:?([^}]*)\}", text):
+        return found[1]
+    raise ValueError(f"no {{}} for the number in {text!r}")
 
 
 def judge(figure: str, measures: Mapping[str, Measure], settings: Mapping[str, Any]) -> Judgement:

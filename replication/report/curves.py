@@ -15,7 +15,7 @@ from torch import Tensor
 from replication.baseline import ITERATIONS, gatys, image_digest
 from replication.config import PAPER
 from replication.io.checkpoints import load_checkpoint, save_checkpoint
-from replication.io.files import DATA, ReplicationError, need_checkout, reason, rounded, sha256, write_atomically
+from replication.io.files import DATA, ReplicationError, reason, rounded, sha256, write_atomically
 from replication.io.pictures import given_photographs, style_picture, validation_pictures
 from replication.io.pixels import square
 from replication.io.provenance import code, device_name, provenance, sources_digest
@@ -124,11 +124,10 @@ def baseline_curves(style: str, count: int, size: int, iterations: int) -> Path:
 
     Raises:
         RangeError: a number is outside of its range.
-        ReplicationError: the package alone is installed, there are too few photographs, or the file is damaged, of
+        ReplicationError: there are too few photographs, or the file is damaged, of
             other settings, or cannot be written.
     """
     check(count=count, size=size, iterations=iterations)
-    need_checkout("train-all")
     keep_freed_memory()
     device, painting = default_device(), style_picture(style)
     path = FOLDER / f"{painting.name}_{size}.json"

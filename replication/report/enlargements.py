@@ -185,23 +185,25 @@ def measures(factor: int, rows: Sequence[Row], found: dict[str, dict[str, Row]])
         found: the scores of the examples.
     """
     means = {key[1:]: row for key, row in matched_rows(rows).items() if key[0] == factor and row["whole"]}
-    places = {SETS[name]: {m: row for (of, m), row in means.items() if of == name} for name in SETS}
-    places |= {example.image: found.get(example.image, {}) for example in EXAMPLES[factor]}
+    sets = [{m: row for (of, m), row in means.items() if of == name} for name in SETS]
+    shown = {example: found.get(example.image, {}) for example in EXAMPLES[factor]}
+    places = dict(zip(SETS.values(), sets, strict=True)) | {each.image: place for each, place in shown.items()}
     own = _numbers(places, factor)
-    sets = [places[SETS[name]] for name in SETS]
-    for key in ("psnr", "ssim"):
-        own |= _orders(key, [_less(place, key) for place in sets], factor)
-    details = {example.detail: found.get(example.image, {}) for example in EXAMPLES[factor]}
-    own |= {f"details: {name}": _lead(place) for name, place in details.items()}
+    psnr, ssim = ([_less(place, key) for place in sets] for key in ("psnr", "ssim"))  # feature loss minus pixel loss
+    own["PSNR order"] = _all(max, psnr)  # in the set where the paper's order holds least
+    if factor == 4:
+        own["SSIM order"] = _all(max, ssim)
+    else:
+        own |= {"SSIM order, Set5 and Set14": _all(min, ssim[:2]), "SSIM order, BSD100": ssim[2]}
+    own |= {f"details: {each.detail}": _lead(place) for each, place in shown.items()}
     feature = [place.get("feature") for place in sets]
     if factor == 8:
         own |= {"PSNR against bicubic": _all(max, [_less(place, "psnr", "bicubic") for place in sets])}
         own |= {"SSIM against bicubic": _all(min, [_less(place, "ssim", "bicubic") for place in sets])}
         return own | {"boundary against trees": _boundary(found.get("img_070"))}
-    grids = [_less(place, "grid") for place in sets]
     bsd = places["BSD100"] if AUTHORS in places["BSD100"] else {}  # our own SRCNN is the weaker one
     shares = {m: bsd.get(m, {}).get("nearer_than_srcnn") for m in ("feature", "pixel")}
-    own |= {"grid": _all(min, grids)}
+    own |= {"grid": _all(min, [_less(place, "grid") for place in sets])}
     own |= {f"notch {key.upper()}": _pooled(feature, f"notch_{key}") for key in ("psnr", "ssim")}
     separates = None if None in shares.values() else shares["feature"] - shares["pixel"]
     retrained = [place["srcnn"]["psnr"] - place[AUTHORS]["psnr"] if AUTHORS in place else None for place in sets]
@@ -222,14 +224,6 @@ def _numbers(places: dict[str, dict[str, Row]], factor: int) -> dict[str, Measur
                 spread = score and not gain and score.get(f"{key}_sd")
                 own[f"{key.upper()} {'gain ' * gain}{title} {name}"] = (value, spread) if spread else value
     return own
-
-
-def _orders(key: str, differences: list[float | None], factor: int) -> dict[str, Measure]:
-    """Feature loss minus pixel loss, in the set where the paper's order holds least; SSIM at x8 in two parts."""
-    if factor == 8 and key == "ssim":
-        *two, last = differences
-        return {"SSIM order, Set5 and Set14": _all(min, two), "SSIM order, BSD100": last}
-    return {f"{key.upper()} order": _all(max, differences)}
 
 
 def _less(place: dict[str, Row], key: str, other: str = "pixel") -> float | None:

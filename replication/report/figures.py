@@ -137,16 +137,14 @@ def _draw_row(
 
 
 def _draw(ax: Axes, plot: Plot) -> None:
-    colors = {}
     in_turn = {label: number % len(COLORS) for number, label in enumerate(plot.curves)}
     places = TERMS if plot.curves.keys() <= TERMS.keys() else in_turn
+    colors = {label: COLORS[places[label]] for label in plot.curves}
     for label, (x, y) in plot.curves.items():
-        place, marker = places[label], "o" if plot.points else None
-        style = {"color": COLORS[place], "linestyle": DASHES[place], "marker": marker, "linewidth": 1.6}
-        (line,) = ax.plot(x, y, label=label, **style)
-        colors[label] = line.get_color()
+        style = {"color": colors[label], "linestyle": DASHES[places[label]], "linewidth": 1.6}
+        ax.plot(x, y, label=label, marker="o" if plot.points else None, **style)
     first, _ = next(iter(plot.curves.values()))
-    for (label, height), color, dashes in zip(plot.lines.items(), cycle(GREYS), DASHES[1:], strict=False):
+    for (label, height), color, dashes in zip(plot.lines.items(), cycle(GREYS), cycle(DASHES[1:]), strict=False):
         ax.axhline(height, label=label, color=color, linestyle=dashes, linewidth=1.2)
         colors[label] = color
     for label, limits in plot.bands.items():

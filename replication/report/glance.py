@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from replication.report.claims import Finding, Judgement
+from replication.report.claims import Judgement
 from replication.report.figures import STYLE
 from replication.report.rules import DIFFERS, EXCEEDED, NOT_REPLICATED, REPLICATED
 from replication.report.tables import colour_of
@@ -17,22 +17,14 @@ MOST = 100  # tolerances, where the axis ends
 
 def distances(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
     """A row for each number: its figure, key and verdict, and its distance from the paper's value in tolerances."""
-    return [
-        {
-            "figure": judgement.claim.title,
-            "number": found.check.key,
-            "verdict": found.verdict,
-            "tolerances": _from(found),
-        }
-        for judgement in judgements
-        for found in judgement.findings
-        if found.value is not None and found.check.rule.inside == REPLICATED and found.check.headline
-    ]
-
-
-def _from(found: Finding) -> float:
-    low, high = found.check.rule.low, found.check.rule.high
-    return (found.value - (low + high) / 2) / ((high - low) / 2)
+    rows = []
+    for judgement in judgements:
+        for found in judgement.findings:
+            low, high = found.check.rule.low, found.check.rule.high
+            if found.value is not None and found.check.rule.inside == REPLICATED and found.check.headline:
+                row = {"figure": judgement.claim.title, "number": found.check.key, "verdict": found.verdict}
+                rows.append(row | {"tolerances": (found.value - (low + high) / 2) / ((high - low) / 2)})
+    return rows
 
 
 def glance(rows: list[dict[str, Any]]) -> Figure:
@@ -45,14 +37,8 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
         for verdict in dict.fromkeys(row["verdict"] for row in rows):
             those = [row for row in rows if row["verdict"] == verdict]
             x = [max(-MOST, min(MOST, row["tolerances"])) for row in those]
-            ax.plot(
-                x,
-                _heights(those, titles),
-                MARKERS[verdict],
-                color=colour_of(verdict),
-                markeredgecolor="0.3",
-                label=verdict,
-            )
+            y = [titles.index(row["figure"]) + 0.09 * (number % 7 - 3) for number, row in enumerate(those)]  # apart
+            ax.plot(x, y, MARKERS[verdict], color=colour_of(verdict), markeredgecolor="0.3", label=verdict)
         ax.set_xscale("symlog", linthresh=2)
         ax.set(xlim=(-1.2 * MOST, 1.2 * MOST), ylim=(len(titles) - 0.5, -0.5))
         ax.xaxis.set_major_formatter("{x:g}")
@@ -62,8 +48,3 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
         ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.55 / (0.5 * len(titles))), ncols=5, frameon=False)
         figure.suptitle("The paper's numbers, and ours", y=1 - 0.1 / figure.get_figheight(), va="top")
     return figure
-
-
-def _heights(rows: list[dict[str, Any]], titles: list[str]) -> list[float]:
-    """The height of each number: that of its figure's line, shifted a little so that points do not overlap."""
-    return [titles.index(row["figure"]) + 0.09 * (number % 7 - 3) for number, row in enumerate(rows)]

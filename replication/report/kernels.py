@@ -10,7 +10,6 @@ from typing import Any
 
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
-from tqdm import tqdm
 
 from replication.io.files import ReplicationError, last_words, reason
 
@@ -20,9 +19,9 @@ ENGINE = "replication"  # papermill's name of ours
 class _Client(PapermillNotebookClient):
     """papermill's client, which takes this Python's kernel, and shows the notebook's progress bar in the terminal."""
 
-    def __init__(self, manager: Any, bar: tqdm, folder: Path, **options: Any):
-        super().__init__(manager, on_cell_executed=self._count, **options)
-        self.bar, self.folder = bar, folder
+    def __init__(self, manager: Any, folder: Path, **options: Any):
+        super().__init__(manager, on_cell_executed=self._clear, **options)
+        self.bar, self.folder = manager.pbar, folder
 
     def create_kernel_manager(self) -> Any:
         """The manager of this Python's own ipykernel, whatever other kernel of that name is on Jupyter's path.
@@ -49,9 +48,8 @@ class _Client(PapermillNotebookClient):
             self.bar.set_description_str(content["data"].get("text/plain", ""))
         return super().process_message(message, cell, cell_index)
 
-    def _count(self, **_: Any) -> None:
+    def _clear(self, **_: Any) -> None:
         self.bar.set_description_str("", refresh=False)
-        self.bar.update()
 
 
 def _takes_sockets(folder: Path) -> bool:
@@ -68,11 +66,10 @@ def _takes_sockets(folder: Path) -> bool:
 
 class _Engine(Engine):
     @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, deadline: float, bar: tqdm, **_: Any) -> Any:
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, deadline: float, **_: Any) -> Any:
         with TemporaryDirectory() as folder, Path(folder, "stderr").open("wb") as errors:
             client = _Client(
                 nb_man,
-                bar,
                 Path(folder),
                 kernel_name=kernel_name,
                 timeout_func=lambda cell: max(1, int(deadline - time.monotonic())),

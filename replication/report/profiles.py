@@ -90,21 +90,13 @@ def _among(kind: str, known: Sequence[str]) -> Callable[[str], None]:
     return find
 
 
-STYLES = {  # functions that look up the names in `style` and `styles`
-    "02_style_reconstruction": [style_picture],
-    "03_gatys_baseline": [style_picture],
-    "04_style_training": [_trained],
-    "05_style_transfer": [_trained],
-    "06_objective": [_trained],
-    "07_speed": [_trained],
-    "11_your_own_pictures": [style_picture],
-}
+TRAINED = ("04_style_training", "05_style_transfer", "06_objective", "07_speed")  # notebooks whose styles are networks
 FINDERS = {  # functions that look up the names in other parameters
-    "content": [content_picture],
-    "contents": [content_picture],
-    "network": [style_network],
-    "sets": [_among("set", list(SETS))],
-    "tv_strength": [_among("layer", LAYERS)],
+    "content": content_picture,
+    "contents": content_picture,
+    "network": style_network,
+    "sets": _among("set", list(SETS)),
+    "tv_strength": _among("layer", LAYERS),
 }
 
 
@@ -150,7 +142,7 @@ def run_settings(notebook: str, profile: str, **parameters: Any) -> SimpleNamesp
 def _style_networks(notebook: str, settings: dict[str, Any]) -> dict[str, str]:
     """SHA-256 of the files of the style networks that the settings name, by name."""
     names = [settings["network"]] if "network" in settings else []
-    if STYLES.get(notebook) == [_trained]:
+    if notebook in TRAINED:
         names += settings.get("styles") or [settings["style"]]
     return {str(name): sha256(network_file(name, PRETRAINED).read_bytes()) for name in names}
 
@@ -179,9 +171,9 @@ def checked(notebook: str, profile: str, parameters: dict[str, Any]) -> dict[str
     check(optional=defaults, **settings)
     for name in settings.keys() & {"baselines", "large_baselines"}:  # each painting has one at most
         settings[name] = min(settings[name], len(settings["styles"]))
-    styles = STYLES.get(notebook, [])
+    style = _trained if notebook in TRAINED else style_picture
     for name, value in settings.items():
-        for find in (FINDERS | {"style": styles, "styles": styles}).get(name, []):
+        if find := (FINDERS | {"style": style, "styles": style}).get(name):
             for each in [value] if isinstance(value, str) else value:
                 find(each)
     return settings

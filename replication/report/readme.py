@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -14,7 +13,7 @@ from PIL import Image
 from replication.evaluation import AUTHORS, NAMES, matched_rows
 from replication.io.downloads import SETS
 from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
-from replication.report.copies import retell
+from replication.report.copies import metadata, retell
 from replication.report.runner import title_of
 from replication.report.summary import SHOWN, overview
 
@@ -150,14 +149,13 @@ def gallery(profile: str) -> str:
     rows = ["| | notebook | minutes |", "|---|---|---|"]
     found = pictures(profile)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        copy, picture = FIGURES / profile / "notebooks" / path.name, ""
+        picture, minutes, links = "", "", f"[source](notebooks/{path.name})"
         if shown := found.get(path.stem):
             small = f"figures/{profile}/thumbnails/{thumbnail_of(shown).name}"
             picture = f'<a href="figures/{profile}/{shown.name}"><img src="{small}" width="240" alt=""></a>'
-        minutes, links = "", f"[source](notebooks/{path.name})"
-        if copy.exists():
-            seconds = nbformat.read(copy, as_version=4).metadata["papermill"]["duration"]
-            minutes, links = f"{seconds / 60:.0f}", f"{links}, [executed](figures/{profile}/notebooks/{path.name})"
+        if had := metadata(path, profile):
+            minutes = f"{had['papermill']['duration'] / 60:.0f}"
+            links += f", [executed](figures/{profile}/notebooks/{path.name})"
         rows.append(f"| {picture} | **{path.stem[:2]}** {title_of(path)}<br>{links} | {minutes} |")
     return "\n".join(rows)
 

@@ -141,12 +141,11 @@ def train_all(images: str, profile: str, out: Path | str = "training", only: Seq
 
 def _ship(name: str, profile: str, out: Path) -> None:
     """Put a trained network among the project's, or say why not."""
-    own = NETWORKS / f"{name}.safetensors"
     if _ships(name, profile):
-        for path in (own, own.with_suffix(".json")):  # the record last, which says that both are there
-            write_atomically(path, (out / path.relative_to(NETWORKS)).read_bytes())
+        for file in (f"{name}.safetensors", f"{name}.json"):  # the record last, which says that both are there
+            write_atomically(NETWORKS / file, (out / file).read_bytes())
     elif profile == "overnight":
-        print(f"  {out / own.relative_to(NETWORKS)}: the project's own stays; put it in its place if it is better")
+        print(f"  {out / name}.safetensors: the project's own stays; put it in its place if it is better")
 
 
 def _ships(name: str, profile: str) -> bool:
@@ -188,9 +187,9 @@ def _is_done(name: str, jobs: dict[str, Job], out: Path) -> bool:
     return bool(later) and all(_is_done(other, jobs, out) for other in later)
 
 
-def _is_of(record: Path, job: Job) -> bool:
+def _is_of(record: Path, job: Style | SuperResolutionConfig) -> bool:
     """Whether the record of a network is there, and of this recipe."""
-    wanted = _compared(json.loads(json.dumps(asdict(_config(job))))) if not isinstance(job, BaselineCurves) else None
+    wanted = _compared(asdict(_config(job)))
     return record.exists() and _compared(json.loads(record.read_text()).get("config", {})) == wanted
 
 

@@ -38,7 +38,7 @@ def rule(given: dict[str, Any], form: str = "g") -> Rule:
     Raises:
         ValueError: it is none of these.
     """
-    kind, *more = (name for name in KINDS if name in given)
+    kind, *more = [name for name in KINDS if name in given] or [""]
     allowed = {"near": {"within", "better"}, "between": {"better"}}.get(kind, {"margin"})
     if more or not given.keys() <= allowed | {kind} or given.get("better", "more") not in ("more", "less"):
         raise ValueError(f"no rule: {given}")

@@ -15,7 +15,6 @@ import pandas as pd
 import papermill
 from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
-from tqdm import tqdm
 
 from replication.io.files import (
     FIGURES,
@@ -96,8 +95,9 @@ def _text(rows: list[dict[str, Any]]) -> str:
 
 
 def _selected(only: Sequence[str]) -> list[Path]:
-    """The notebooks of those numbers or names, in order; all where there are none."""
-    notebooks = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    """The notebooks of those numbers or names, all where there are none, in order; the summary reads the others."""
+    notebooks = (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")
+    notebooks = sorted(notebooks, key=lambda path: (path.stem == SUMMARY, path.name))
     if unknown := [name for name in only if not any(name in (path.stem, path.stem[:2]) for path in notebooks)]:
         names = ", ".join(path.stem for path in notebooks)
         raise ReplicationError(f"unknown notebook {', '.join(unknown)}; there are {names} (their numbers will do)")
@@ -136,19 +136,15 @@ def _executed(notebook: Path, profile: str, parameters: dict[str, Any], time_lim
     before, had = _environment(notebook, profile, parameters), _files(profile)
     done, failed, running = (copy_of(notebook, profile, end) for end in ("", ".failed", ".running"))
     try:
-        cells = nbformat.read(notebook, as_version=4).cells
-        total = 1 + sum(cell.cell_type == "code" for cell in cells)  # with the one that papermill injects
-        with tqdm(total=total, bar_format="  {n}/{total} cells  {desc}", mininterval=0.5) as bar:
-            executed = papermill.execute_notebook(
-                _literal(notebook),
-                _literal(running),
-                parameters,
-                engine_name=ENGINE,
-                kernel_name="python3",
-                progress_bar=False,
-                deadline=time.monotonic() + time_limit,
-                bar=bar,
-            )
+        executed = papermill.execute_notebook(
+            _literal(notebook),
+            _literal(running),
+            parameters,
+            engine_name=ENGINE,
+            kernel_name="python3",
+            progress_bar={"bar_format": "  {n}/{total} cells  {desc}", "desc": "", "mininterval": 0.5},
+            deadline=time.monotonic() + time_limit,
+        )
         for key, path in (("input_path", notebook), ("output_path", done)):  # so that a copy names no one's folders
             executed.metadata.papermill[key] = path.relative_to(ROOT).as_posix()
         made = [path for path in _made(notebook, profile, had) if path.parent.name == profile]
@@ -193,8 +189,7 @@ def _environment(notebook: Path, profile: str, parameters: dict[str, Any]) -> di
     images = [[path.relative_to(folder).as_posix(), each.st_size, each.st_mtime_ns] for path, each in stats]
     values = [item for value in parameters.values() for item in (value if isinstance(value, list) else [value])]
     named = [value for value in values if isinstance(value, str) and os.path.isfile(value)]
-    claims = [path for path in (FOLDER / f"{notebook.stem}.toml",) if path.exists()]
-    return environment(notebook, *claims) | {
+    return environment(notebook, *FOLDER.glob(f"{notebook.stem}.toml")) | {
         "images": sha256(json.dumps(images).encode()),
         "figures": sources(profile) if notebook.stem == SUMMARY else {},
         "files": {name: sha256(Path(name).read_bytes()) for name in named},
@@ -245,4 +240,5 @@ def _maker(path: Path) -> str | None:
     if path.suffix == ".ipynb":
         return path.name.split(".")[0]
     record = (ROOT / path).with_suffix(".json")
-    return json.loads(record.read_text()).get("provenance", {}).get("notebook") if record.exists() else None
+    found = json.loads(record.read_text()) if record.exists() else None
+    return found.get("provenance", {}).get("notebook") if isinstance(found, dict) else None

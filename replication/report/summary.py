@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
-from pandas.io.formats.style import Styler
 
 from replication.config import PAPER, PAPER_SUPER_RESOLUTION
 from replication.io.checkpoints import NETWORKS, steps_trained
@@ -83,9 +82,7 @@ def styled(frame: pd.DataFrame) -> HTML:
     """A summary for a notebook: a colour by verdict, each claim linked to what measures it, sorted by a click."""
     links = "<a href='" + frame["notebook"] + ".ipynb#" + frame["section"].str.replace(" ", "-") + "'>"
     shown = frame.assign(claim=links + frame["claim"] + "</a>").drop(columns=["notebook", "section"])
-    style: Styler = coloured(shown.style.hide(axis="index")).set_properties(
-        **{"text-align": "left", "font-size": "11px"}
-    )
+    style = coloured(shown.style.hide(axis="index")).set_properties(**{"text-align": "left", "font-size": "11px"})
     return HTML(style.set_table_attributes('class="sortable"').to_html() + SORT)
 
 

@@ -42,10 +42,8 @@ def table(rows: Rows | pd.DataFrame, best: Mapping[str, str] | None = None) -> S
             left = {"selector": "", "props": "text-align: left"}  # of the column and its heading
             style = style.format(na_rep="", subset=[name]).set_table_styles({name: [left]}, overwrite=False)
     for name, way in (best or {}).items():
-        least_or_most = frame[name].astype(float).agg("max" if way == "more" else "min")
-        style = style.map(
-            lambda value, wanted=least_or_most: "font-weight: bold" if value == wanted else "", subset=[name]
-        )
+        highlight = style.highlight_max if way == "more" else style.highlight_min
+        style = highlight(subset=[name], props="font-weight: bold")
     return style
 
 

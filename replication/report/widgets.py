@@ -8,6 +8,7 @@ import json
 import logging
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import ipywidgets
@@ -100,7 +101,7 @@ class Wipe(View):
     """
 
     def __init__(self, before: Tensor, make: Callable[[str], Tensor], names: Sequence[str], name: str):
-        self.before, self.make, self.made = before.cpu(), make, {}
+        self.before, self.made = before.cpu(), cache(lambda name: make(name).cpu())
         self.name = ipywidgets.Dropdown(options=list(names), value=name, description="made by")
         self.share = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, readout=False, description="line")
         self.image = ipywidgets.Image(format="png", value=png(self.still()))
@@ -111,10 +112,7 @@ class Wipe(View):
     @property
     def after(self) -> Tensor:
         """What the chosen name makes, (1, 3, H, W)."""
-        name = self.name.value
-        if name not in self.made:
-            self.made[name] = self.make(name).cpu()
-        return self.made[name]
+        return self.made(self.name.value)
 
     def still(self) -> Tensor:
         """Both, parted by the line."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from replication.baseline import white_noise
 from replication.config import PAPER, StyleConfig, SuperResolutionConfig
-from replication.io.photographs import photographs_of
+from replication.io.photographs import SHORT_SIDE, photographs_of
 from replication.io.pictures import PHOTOGRAPHS, content_picture, style_picture
 from replication.io.pixels import square
 from replication.io.runtime import free_memory, keep_freed_memory
@@ -139,7 +139,10 @@ def _bowl(x: Tensor) -> Tensor:
 
 
 def _training_step(style: bool, size: int, precision: str, device: str) -> Call:
-    photographs = photographs_of([content_picture(name) for name in PHOTOGRAPHS]).to(device)
+    side = max(size, SHORT_SIDE)  # some of scikit-image's photographs are smaller than the larger crops
+    pictures = [content_picture(name) for name in PHOTOGRAPHS]
+    pictures = [picture._replace(image=square(picture.image, side)) for picture in pictures]
+    photographs = photographs_of(pictures, side).to(device)
     if style:
         config = StyleConfig(size=size, precision=precision)
         trainer, _ = style_trainer(style_picture(STYLE), photographs, config)
@@ -214,9 +217,7 @@ def work_rows(work: str, size: int, precision: str, device: str, *, repeats: int
     times = calls["ours"]() or 1
     bare = bare_convolutions(calls["ours"])
     a, b = (torch.randn(MATRIX[device], MATRIX[device], device=device).to(getattr(torch, precision)) for _ in range(2))
-    timed = {"product": lambda: drop(a @ b), "bare convolutions": lambda: drop(bare()) or times} | calls
-    for call in timed.values():
-        call()
+    timed = {"product": lambda: drop(a @ b), "bare convolutions": lambda: bare() or times} | calls
     timings = interleaved(timed, repeats, device, f"{work}, {size} x {size}, {precision}")
     peak = 2 * MATRIX[device] ** 3 / timings.pop("product").seconds
     flops = convolution_flops(bare) / times

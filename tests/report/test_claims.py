@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from replication.io.files import FIGURES, ROOT
+from replication.io.files import FIGURES, ROOT, ReplicationError
 from replication.report import claims as module
 from replication.report.claims import claims, judge, judge_record, mean_and_deviation
 from replication.report.profiles import SETTINGS
@@ -30,7 +30,7 @@ def cells(notebook, kind):
 def test_the_verdict_in_a_figures_file_is_that_of_todays_rules(figure):
     found = json.loads((FOLDER / f"{figure}.json").read_text())
     judgement = judge_record(found)
-    assert judgement.claim.figure == found["figure"] == figure
+    assert found["figure"] == figure
     assert judgement.claim.text == found["claim"]
     assert judgement.sentence == found["verdict"]
 
@@ -182,3 +182,29 @@ def test_a_deviation_is_the_samples_and_one_number_has_none():
     assert np.isnan(mean_and_deviation([1.0, math.nan])).all()
     assert mean_and_deviation([3]) == 3
     assert mean_and_deviation([]) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('why = "it says so"\n', "", "missing 1 required keyword-only argument: 'why'"),
+        ("{:.1f} dB", "dB", "no {} for the number in 'dB'"),
+        ('title = "Table 1"', "", "KeyError: 'title'"),
+        ("above = 3", "over = 3", "no rule: {'over': 3}"),
+        ('title = "Table 1"', "title = Table 1", "Invalid value"),
+    ],
+)
+def test_a_claims_file_that_gives_no_claims_is_named(old, new, said, monkeypatch, tmp_path):
+    (tmp_path / "07_speed.toml").write_text(TOML.replace(old, new, 1))
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    with pytest.raises(ReplicationError, match=f"07_speed.toml: .*{re.escape(said)}"):
+        claims.__wrapped__()
+
+
+def test_a_figure_has_a_claim_on_which_its_verdict_rests(monkeypatch, tmp_path):
+    (tmp_path / "07_speed.toml").write_text(
+        TOML.replace("[[table1.checks]]", "[[table1.checks]]\nheadline = false", 1).split("[[table1.numbers")[0]
+    )
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    with pytest.raises(ReplicationError, match="Table 1 needs a headline check"):
+        claims.__wrapped__()

@@ -12,7 +12,6 @@ import pytest
 from commands import run_command
 from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from tqdm import tqdm
 
 from replication.baseline import white_noise
 from replication.io import files, provenance
@@ -245,7 +244,7 @@ def run(tmp_path):
 
     def execute(source):
         nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=KERNEL), tmp_path / "in.ipynb")
-        options = {"deadline": time.monotonic() + 60, "bar": tqdm(disable=True), "progress_bar": False}
+        options = {"deadline": time.monotonic() + 60}
         done = papermill.execute_notebook(tmp_path / "in.ipynb", None, engine_name=ENGINE, **options)
         return done.cells[0].outputs[0].text
 
