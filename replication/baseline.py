@@ -97,7 +97,7 @@ def descend(
     optimizer: LBFGS | Adam,
     losses: Tensor,
     label: str,
-    visit: Callable[[int, Tensor], None] = lambda iteration, x: None,
+    visit: Callable[[int, Tensor], None],
 ) -> None:
     """Run `optimizer` from its present iteration to that of the last row of `losses`; see `optimise_image`.
 
@@ -217,7 +217,6 @@ class _State:
         self.optimizer, self.losses, self.keep = optimizer, losses, keep
         self.images: dict[int, Tensor] = {}
         self.path: Path | None = None
-        self.interrupted = lambda: False
 
     def attach(self, path: Path, settings: dict[str, Any], save_every: float) -> None:
         """Resume from the file, if it exists, and save the state to it from now on."""

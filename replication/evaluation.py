@@ -157,10 +157,9 @@ def score_rows(
         with progress_bar(len(pictures), f"{SETS.get(name, name)}, x{factor}") as bar:
             for picture, grey in pictures:
                 y = cropped(picture.image, factor)
-                for method, large in enlarged(low_resolution(y, factor, blur), upscalers).items():
+                images = enlarged(low_resolution(y, factor, blur), upscalers) | published(name, picture.name, factor)
+                for method, large in images.items():
                     each.setdefault(method, []).append(scores(large, y, factor, grey))
-                if factor == 4 and (large := published(name, picture.name)) is not None:
-                    each.setdefault(AUTHORS, []).append(scores(large, y, factor, grey))
                 bar.update()
         if len(each.get(AUTHORS, pictures)) < len(pictures):
             logging.getLogger(__name__).warning(
@@ -201,11 +200,11 @@ def mean_scores(images: Sequence[Tensor], targets: Sequence[Tensor], factor: int
     return {key: float(np.mean([each[key] for each in found])) for key in found[0]}
 
 
-def published(name: str, image: str) -> Tensor | None:
-    """The output of the authors' SRCNN for a picture of a set at x4, (1, 3, H, W); None if it is not in the data."""
-    folder = data_folder()
+def published(name: str, image: str, factor: int) -> dict[str, Tensor]:
+    """The authors' SRCNN's output for a picture of a set at x4, (1, 3, H, W), by `AUTHORS`; {} if there is none."""
+    folder = data_folder() if factor == 4 else None
     path = folder / "sr_reference" / "x4" / name / "srcnn" / f"{image}.png" if folder else None
-    return load_image(path) if path and path.exists() else None
+    return {AUTHORS: load_image(path)} if path and path.exists() else {}
 
 
 def matched_rows(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str, str], dict[str, Any]]:

@@ -32,8 +32,7 @@ class LossNetwork(nn.Module):
 
     def __init__(self, layers: Sequence[str], dtype: torch.dtype = torch.float32):
         super().__init__()
-        unknown = [layer for layer in layers if layer not in LAYERS]
-        if unknown or not layers or isinstance(layers, str):
+        if not layers or not set(layers) <= set(LAYERS):
             raise ValueError(f"layers must be a list out of {', '.join(LAYERS)}; got {layers!r}")
         self.layers = tuple(layers)
         weights = vgg16_weights()

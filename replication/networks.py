@@ -192,7 +192,7 @@ class ResidualBlock(nn.Module):
         return y + F.pad(x, [-self.crop] * 4)  # crops
 
 
-@torch.no_grad()
+@torch.enable_grad()
 def receptive_field(layers: nn.Sequential) -> int:
     """The side of the square of pixels, at most 192, on which a central feature depends (section 3.1).
 
@@ -200,15 +200,12 @@ def receptive_field(layers: nn.Sequential) -> int:
     that nothing cancels. `layers` are the first layers of a network, before any upsampling.
     """
     layers = copy.deepcopy(layers).double().eval()
-    for module in layers.modules():
-        for parameter in module.parameters(recurse=False):
-            nn.init.ones_(parameter)
-    with torch.enable_grad():
-        device = next(layers.parameters()).device
-        pixels = torch.ones(1, 3, 192, 192, dtype=torch.float64, device=device, requires_grad=True)
-        features = layers(pixels)
-        middle = features.shape[2] // 2
-        (gradient,) = torch.autograd.grad(features[0, 0, middle, middle], pixels)
+    for parameter in layers.parameters():
+        nn.init.ones_(parameter)
+    pixels = next(layers.parameters()).new_ones(1, 3, 192, 192, requires_grad=True)
+    features = layers(pixels)
+    middle = features.shape[2] // 2
+    (gradient,) = torch.autograd.grad(features[0, 0, middle, middle], pixels)
     return int((gradient[0].sum((0, 1)) > 0).sum())
 
 

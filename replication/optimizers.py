@@ -30,8 +30,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, kernels: Sequence[nn.Parameter], transposed: Sequence[nn.Parameter], lr: float, dtype: torch.dtype
     ):
-        groups = [{"params": kernels, "outputs": 0}, {"params": transposed, "outputs": 1}]
-        super().__init__([group for group in groups if group["params"]], {"lr": lr})
+        super().__init__([{"params": kernels, "outputs": 0}, {"params": transposed, "outputs": 1}], {"lr": lr})
         self.dtype = dtype
 
     @torch.no_grad()
@@ -67,8 +66,7 @@ class Optimizers:
         self.parameters = dict(network.named_parameters())
         muon = config.optimizer == "muon"
         self.kernels = {name for name, p in self.parameters.items() if muon and p.ndim == 4}
-        layers = network.modules()
-        transposed = {layer.weight for layer in layers if isinstance(layer, nn.ConvTranspose2d)}
+        transposed = {layer.weight for layer in network.modules() if isinstance(layer, nn.ConvTranspose2d)}
         others = [p for name, p in self.parameters.items() if name not in self.kernels]
         self.parts: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=config.learning_rate, fused=True)]
         if muon:

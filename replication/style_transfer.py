@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from replication.config import PAPER, TILE_STYLISED, StyleConfig
-from replication.io.checkpoints import NETWORKS, check_checkpoint, load_network, network_file, network_path, state_path
+from replication.io.checkpoints import NETWORKS, load_checkpoint, load_network, network_file, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pictures import Picture, style_picture
@@ -96,7 +97,6 @@ def train_style(
     style: Picture, photographs: ImageDataset, out: Path | str, config: StyleConfig = PAPER, **options: Any
 ) -> list[dict[str, Any]]:
     """Train a style network and write it; see `style_trainer`, and `train_network` for the files and the log."""
-    out = network_path(out)
     trainer, objective = style_trainer(style, photographs, config, state=state_path(out), **options)
     return train_network(trainer, out, "train-style", objective.network, [style])
 
@@ -115,7 +115,7 @@ def train_style_from_files(style: str, images: str, out: Path | str, config: Sty
     """
     out, painting = network_path(out), style_picture(style)
     check_machine(config)  # what can be wrong is named before photographs are decoded
-    check_checkpoint(state_path(out), config.lasting | {"style": painting.provenance()})
+    load_checkpoint(state_path(out), config.lasting | {"style": painting.provenance()}, partly=True)
     _network(config)
     check_folder(images)
     Objective(square(painting.image, MIN_SIZE), **config.objective)
@@ -131,16 +131,14 @@ def painting_of(record: dict[str, Any]) -> Picture:
         ReplicationError: it is not here, or another painting has its name.
     """
     wanted = record["provenance"]["inputs"][0]
-    try:
+    with suppress(ReplicationError):
         picture = style_picture(wanted["name"])
-    except ReplicationError:
-        picture = None
-    if picture is None or picture.provenance()["sha256"] != wanted["sha256"]:
-        raise ReplicationError(
-            f"the painting {wanted['name']!r} that the network was trained on is not here, or another one has its "
-            "name; put it into styles/ under REPLICATION_DATA"
-        )
-    return picture
+        if picture.provenance()["sha256"] == wanted["sha256"]:
+            return picture
+    raise ReplicationError(
+        f"the painting {wanted['name']!r} that the network was trained on is not here, or another one has its name; "
+        "put it into styles/ under REPLICATION_DATA"
+    )
 
 
 def style_network(name: Path | str) -> tuple[ImageTransformationNetwork, dict[str, Any]]:

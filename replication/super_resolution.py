@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from replication.config import PAPER_SUPER_RESOLUTION, TILE_ENLARGED, SuperResolutionConfig
 from replication.histograms import histogram_matched
-from replication.io.checkpoints import NETWORKS, check_checkpoint, load_network, network_path, state_path
+from replication.io.checkpoints import NETWORKS, load_checkpoint, load_network, network_path, state_path
 from replication.io.files import ReplicationError
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pixels import from_pixels, resize, to_pixels
@@ -114,13 +114,10 @@ def upscale(
     height, width = small.shape[2:]
     if tile is None or max(height, width) <= tile:
         return network(small)
-
-    def part(rows: slice, columns: slice) -> Tensor:
-        return small[..., rows, columns]
-
     give_back_memory()
     large = small.new_empty(1, 3, network.factor * height, network.factor * width)
-    fill(large, pieces(network, part, (height, width), tile, REACH, label=label))
+    found = pieces(network, lambda rows, columns: small[..., rows, columns], (height, width), tile, REACH, label=label)
+    fill(large, found)
     give_back_memory()
     return large
 
@@ -191,8 +188,8 @@ def super_resolution_trainer(
 ) -> tuple[Trainer, LossNetwork | None]:
     """Make the trainer of a super-resolution network, on the photographs' device, and its loss network or None.
 
-    The loss is the feature reconstruction loss at relu2_2 (equation 2) or the pixel loss, both of the RGB image; for
-    SRCNN it is the pixel loss of the luminance.
+    The loss is the feature reconstruction loss at relu2_2 (equation 2) or the pixel loss (section 3.2; here on the
+    scale 0..1), both of the RGB image; for SRCNN it is the pixel loss of the luminance.
 
     Args:
         config: the initial network may have been trained with another loss. The penalty on lattices applies to the
@@ -212,12 +209,12 @@ def super_resolution_trainer(
         phi = LossNetwork([FEATURE_LAYER], dtype=dtype_of(config.precision, device.type)).to(device)
 
     def losses(predict: Callable[[Tensor], Tensor], y: Tensor, step: int) -> dict[str, Tensor]:
-        small = low_resolution(y, config.factor, config.blur)
+        x = low_resolution(y, config.factor, config.blur)
         if config.loss == "srcnn":
-            y_hat = predict(luminance(bicubic(small, config.factor)))
-            return {"reconstruction": feature_reconstruction_loss(y_hat, luminance(y))}
-        y_hat = predict(small)
-        terms = {"reconstruction": _reconstruction(phi, y_hat, y)}
+            x, y = luminance(bicubic(x, config.factor)), luminance(y)
+        y_hat = predict(x)
+        found, wanted = (phi(image)[FEATURE_LAYER] if phi else image for image in (y_hat, y))
+        terms = {"reconstruction": feature_reconstruction_loss(found, wanted)}
         if config.lattice_weight:
             terms["lattice"] = config.lattice_weight * lattice(y_hat - y, config.factor)
         return terms
@@ -241,20 +238,10 @@ def _network(config: SuperResolutionConfig) -> nn.Module:
     return network
 
 
-def _reconstruction(phi: LossNetwork | None, y_hat: Tensor, y: Tensor) -> Tensor:
-    """Equation 2, (B,); without phi the pixel loss ||y_hat - y||^2 / (C H W), on the scale 0..1 (section 3.2)."""
-    if phi is None:
-        return feature_reconstruction_loss(y_hat, y)
-    with torch.no_grad():
-        target = phi(y)[FEATURE_LAYER]
-    return feature_reconstruction_loss(phi(y_hat)[FEATURE_LAYER], target)
-
-
 def train_super_resolution(
     photographs: ImageDataset, out: Path | str, config: SuperResolutionConfig = PAPER_SUPER_RESOLUTION, **options: Any
 ) -> list[dict[str, Any]]:
     """Train a network and write it; see `super_resolution_trainer`, and `train_network` for the files and the log."""
-    out = network_path(out)
     trainer, phi = super_resolution_trainer(photographs, config, state=state_path(out), **options)
     return train_network(trainer, out, "train-super-resolution", phi)
 
@@ -275,7 +262,7 @@ def train_super_resolution_from_files(
     """
     out = network_path(out)
     check_machine(config)  # so that errors come before photographs are decoded
-    check_checkpoint(state_path(out), config.lasting)
+    load_checkpoint(state_path(out), config.lasting, partly=True)
     _network(config)
     check_folder(images)
     if config.loss == "feature":

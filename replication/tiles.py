@@ -218,7 +218,9 @@ def _fold(layers: nn.Sequential, source: Source, size: tuple[int, int], tile: in
 def _moments(found: Iterable[Piece]) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel, (C,), merged piece by piece as Chan, Golub and LeVeque do."""
     count, mean, squares = 0, 0.0, 0.0
-    for values in (_wide(band) for *_, piece in found for band in piece.split(BAND, 2)):
+    for band in (band for *_, piece in found for band in piece.split(BAND, 2)):
+        dtype = torch.float32 if band.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+        values = band.to(dtype, copy=True)
         number = values[0, 0].numel()
         own = values.mean((0, 2, 3))
         difference, total = own - mean, count + number
@@ -227,8 +229,3 @@ def _moments(found: Iterable[Piece]) -> tuple[Tensor, Tensor]:
         mean += difference * number / total
         count = total
     return mean, squares / count
-
-
-def _wide(values: Tensor) -> Tensor:
-    """A copy in float64, or in float32 on Apple's GPUs, which have no other."""
-    return values.to(torch.float32 if values.device.type == "mps" else torch.float64, copy=True)

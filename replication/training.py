@@ -30,8 +30,8 @@ from replication.io.processes import alone, check_parts, first_process, own_part
 from replication.io.provenance import origin, provenance
 from replication.io.ranges import RangeError, check
 from replication.io.runtime import (
+    MODES,
     check_compilation,
-    compile_in_place,
     default_device,
     deterministic_cudnn,
     precision_of,
@@ -103,12 +103,13 @@ class Trainer:
             name = self.path.name.removesuffix(".safetensors").removesuffix(".state")
             self.log_path = self.path.with_name(f"{name}.jsonl")
         if config.compiled:
-            compile_in_place(network, config.compiled)
+            check_compilation(config.compiled, self.device.type)
+            network.compile(mode=MODES[config.compiled], dynamic=False)  # its next call takes long
         self.optimizers = Optimizers(network, config)
         self.parallel = DistributedDataParallel(network) if distributed.is_initialized() else network
         self.step, self.log = 0, []
         self.sums: dict[str, Tensor] = {}  # of the terms since the last line of the log, and the number of steps
-        self.bad = torch.full((), -1, device=self.device)  # the first step whose loss was not finite
+        self.bad = torch.full((), NEVER, device=self.device)  # the first step whose loss was not finite
 
     def run(self, label: str = "training", until: int | None = None) -> list[dict[str, Any]]:
         """Train, resuming from the state file if there is one; afterwards the network is back in its former mode.
@@ -171,7 +172,7 @@ class Trainer:
         self.optimizers.step(min(1, (self.config.steps - self.step) / decay) if decay else 1)
         means = {name: term.detach().mean() for name, term in terms.items()}
         finite = torch.stack([*means.values()]).isfinite().all()
-        self.bad = torch.where((self.bad < 0) & ~finite, self.step, self.bad)
+        self.bad = torch.where(finite, self.bad, self.bad.clamp(max=self.step))
         means["steps"] = torch.ones((), device=self.device)
         self.sums = {name: mean + self.sums.get(name, 0) for name, mean in means.items()}
         self.step += 1
@@ -184,10 +185,8 @@ class Trainer:
         if not due:
             return False
         flag = torch.tensor(here, dtype=torch.int32, device=self.device)
-        first = torch.where(self.bad < 0, NEVER, self.bad)
         distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-        distributed.all_reduce(first, distributed.ReduceOp.MIN)
-        self.bad = torch.where(first == NEVER, -1, first)
+        distributed.all_reduce(self.bad, distributed.ReduceOp.MIN)
         return bool(flag)
 
     def _note_origin(self, label: str) -> None:
@@ -204,9 +203,9 @@ class Trainer:
     def _check(self, label: str, last: bool = False) -> None:
         """Raise if a loss, or at the end a parameter, is not finite. Only this and the log wait for the device."""
         step, wrong = int(self.bad), "the loss is not finite at step"
-        if step < 0 and last and not self._finite():
+        if step == NEVER and last and not self._finite():
             step, wrong = self.step, "the parameters are not finite after step"
-        if step >= 0:
+        if step < NEVER:
             kept = f"; the last good state is in {self.path}" if self.path and self.path.exists() else ""
             raise FloatingPointError(f"{label}: {wrong} {step}{kept}")
 
@@ -247,7 +246,7 @@ class Trainer:
         if tensors is None:
             return
         self.step = int(tensors.pop("step"))
-        self.bad.fill_(-1)
+        self.bad.fill_(NEVER)
         self.origins = load_origins(self.path) or [{"commit": "unknown", "sources": "unknown"}]
         if self.step > steps:
             raise ReplicationError(f"{self.path} is at step {self.step}, past {steps}; remove it to start anew")
@@ -267,7 +266,7 @@ class Trainer:
 
 
 def train_network(
-    trainer: Trainer, out: Path, command: str, phi: nn.Module | None, inputs: Sequence[Picture] = ()
+    trainer: Trainer, out: Path | str, command: str, phi: nn.Module | None, inputs: Sequence[Picture] = ()
 ) -> list[dict[str, Any]]:
     """Run a training to its end and write the network; repeat the call to resume a stopped run.
 
@@ -285,7 +284,8 @@ def train_network(
         ReplicationError: another process trains this file; and see `Trainer.run` and `save_network`.
         FloatingPointError, KeyboardInterrupt: see `Trainer.run`.
     """
-    check_network(trainer.network, network_path(out))  # before the first step
+    out = network_path(out)
+    check_network(trainer.network, out)  # before the first step
     with alone(out.with_name(f".{out.stem}.lock"), f"another process trains {out}; give another file"):
         lines, config = trainer.run(out.stem), trainer.config
     if first_process():

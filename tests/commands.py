@@ -21,7 +21,7 @@ LIBRARIES = [
     "papermill",
     "matplotlib.pyplot",
 ]
-SERVER = multiprocessing.get_context("forkserver")
+SERVER = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")  # Apple's do not bear a fork
 SERVER.set_forkserver_preload([*LIBRARIES, "pytest"])
 
 

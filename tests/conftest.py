@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from commands import ROOT, run_command
@@ -23,6 +24,8 @@ def pytest_configure():
 
     Notebooks and commands run in other folders, so paths are made absolute.
     """
+    for name in [name for name in os.environ if name.startswith(("TQDM_", "PIP_USER", "PIP_TARGET"))]:
+        del os.environ[name]
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
     os.environ["REPLICATION_DEVICE"] = "cpu"  # what needs a GPU asks for it
     os.environ["COLUMNS"] = "80"  # of the terminal, in which help and errors are set
@@ -48,10 +51,12 @@ def _seed():
 
 @pytest.fixture(autouse=True)
 def _data_folder(request, monkeypatch):
-    """`REPLICATION_DATA` for the tests marked `data`."""
-    if request.node.get_closest_marker("data"):
-        if MARKED not in os.environ:
-            pytest.skip("needs the sets under REPLICATION_DATA")
+    """`REPLICATION_DATA` for the tests marked `data`, if it has the folders that the mark names."""
+    if marker := request.node.get_closest_marker("data"):
+        folder = os.environ.get(MARKED)
+        lacking = [name for name in marker.args if folder and not Path(folder, name).is_dir()]
+        if folder is None or lacking:
+            pytest.skip(f"needs {', '.join(lacking) or 'the sets'} under REPLICATION_DATA")
         monkeypatch.setenv("REPLICATION_DATA", os.environ[MARKED])
 
 

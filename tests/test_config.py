@@ -82,6 +82,19 @@ def test_the_papers_recipe_is_the_papers(train, given):
     assert record["provenance"]["settings"]["photographs"]["fit"] == "stretch"
 
 
+def test_the_defaults_are_the_papers():
+    """Its settings, and where it is silent those of the published code."""
+    both = {"batch_size": 4, "learning_rate": 1e-3, "lr_decay": 0.0, "optimizer": "adam", "flip": False}
+    both |= {"initial": None, "lattice_weight": 0.0, "precision": "float32"}
+    style = {"steps": 40_000, "size": 256, "fit": "stretch", "style_size": 256, "content_layer": "relu3_3", "warmup": 0}
+    style |= {"style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), "content_weight": 1.0, "style_weight": 5.0}
+    style |= {"tv_weight": 1e-6, "norm": "batch", "padding": "reflection", "residual": True}
+    enlarging = {"steps": 200_000, "factor": 4, "loss": "feature", "patch": 288, "count": 10_000, "blur": 1.0}
+    enlarging |= {"upsampling": "transposed"}
+    assert (both | style).items() <= vars(PAPER).items()
+    assert (both | enlarging).items() <= vars(SuperResolutionConfig()).items()
+
+
 def test_a_start_that_is_not_there_is_named_before_photographs_are_looked_for(tmp_path):
     start, out = str(tmp_path / "start.safetensors"), str(tmp_path / "a.safetensors")
     with pytest.raises(ReplicationError, match="start.safetensors does not exist"):

@@ -41,7 +41,7 @@ def environment(once):
         assert built.returncode == 0, built.stderr
         (wheel,) = folder.glob("*.whl")
         assert run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder).returncode == 0
-        added = run(*PIP, "--python", folder / "bin" / "python", "install", *OFFLINE, wheel, cwd=folder)
+        added = run(*PIP, "--python", folder / "bin" / "python", "install", "--no-user", *OFFLINE, wheel, cwd=folder)
         assert added.returncode == 0, added.stderr
         (packages,) = folder.glob("lib/*/site-packages")
         (packages / "libraries.pth").write_text("\n".join(site.getsitepackages()))

@@ -1,16 +1,21 @@
 """The command line: what its options take, what it refuses before anything runs, and in which words."""
 
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
 from typing import get_args, get_type_hints
 
 import pytest
+import tyro
 from commands import run_command
 
-from replication.__main__ import _by_recipe, _commands, main
+from replication.__main__ import SEVERAL, _by_recipe, _commands, main
+from replication.io.arguments import words
 from replication.io.files import ROOT
 from replication.io.ranges import RANGES
+from replication.style_transfer import style_names
 
 NUMBERS = (int, float, int | None, float | None)
 COMMANDS = {
@@ -64,6 +69,22 @@ def test_an_option_takes_what_is_in_its_range_and_nothing_else(command, name, ki
     inside = known.among[0] if known.among else min(max(known.least, 64), known.most)
     assert status(command, *COMMANDS[command], f"{option}={inside}") == 1  # the files are nowhere
     assert "must be" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_the_commands_that_a_text_shows_are_understood(name):
+    lines = re.findall(r"bin/python -m replication ([a-z][^`\n]*)", (ROOT / name).read_text())
+    assert lines
+    for line in lines:
+        arguments = words(shlex.split(line), SEVERAL.get(line.split()[0], ()))
+        assert tyro.cli(_commands(arguments), args=arguments)
+
+
+def test_the_readme_names_the_styles():
+    text = (ROOT / "README.md").read_text()
+    (names,) = re.findall(r"one of these names with `_instance` after it: (.*?)\. The", text, flags=re.DOTALL)
+    named = {f"{name}_instance" for name in re.findall(r"`(\w+)`", names)}
+    assert named == {name for name in style_names() if name.endswith("_instance")}
 
 
 def test_all_commands_that_take_numbers_are_tried():
@@ -163,6 +184,24 @@ def test_an_option_that_would_be_ignored_is_refused(arguments, message, capsys):
     assert status(*arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("command", "function", "said"),
+    [
+        ("train-style", "style_transfer.train_style_from_files", "the same command goes on"),
+        ("train-super-resolution", "super_resolution.train_super_resolution_from_files", "the same command goes on"),
+        ("stylise", "style_transfer.stylise_files", "finished images are kept"),
+        ("upscale", "super_resolution.upscale_files", "finished images are kept"),
+    ],
+)
+def test_ctrl_c_says_what_becomes_of_the_work(command, function, said, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"replication.{function}", interrupted)
+    assert status(command, *COMMANDS[command]) == 130
+    assert f"interrupted; {said}" in capsys.readouterr().err
 
 
 def test_where_an_error_came_from_is_shown_on_request(tmp_path):

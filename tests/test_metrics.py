@@ -39,21 +39,33 @@ def test_psnr_is_ten_log_of_one_over_the_squared_error(photograph):
     assert psnr(y_hat, photograph) == pytest.approx(-10 * math.log10(error))
 
 
-def test_ssim_is_wangs_with_population_covariances(photograph):
+def wang(a, b, peak):
+    """SSIM of two images of one channel, with Wang's window and population covariances."""
+
     def smooth(x):
         offsets = np.arange(-5, 6)
         window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.5**2))
         return convolve(x, window / window.sum(), mode="reflect")
 
+    mean_a, mean_b, c1, c2 = smooth(a), smooth(b), (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    var_a, var_b, cov = smooth(a * a) - mean_a**2, smooth(b * b) - mean_b**2, smooth(a * b) - mean_a * mean_b
+    value = (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    return value[5:-5, 5:-5].mean()
+
+
+def test_ssim_is_wangs_with_population_covariances(photograph):
     y_hat = (photograph + 0.1 * white_noise(64, 0)).clamp(0, 1)
-    values = []
-    for a, b in zip(y_hat[0].double().numpy(), photograph[0].double().numpy(), strict=True):
-        mean_a, mean_b = smooth(a), smooth(b)
-        var_a, var_b, cov = smooth(a * a) - mean_a**2, smooth(b * b) - mean_b**2, smooth(a * b) - mean_a * mean_b
-        value = (2 * mean_a * mean_b + 1e-4) * (2 * cov + 9e-4)
-        value /= (mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4)
-        values.append(value[5:-5, 5:-5].mean())
-    assert ssim(y_hat, photograph) == pytest.approx(np.mean(values), abs=1e-6)
+    pairs = zip(y_hat[0].double().numpy(), photograph[0].double().numpy(), strict=True)
+    assert ssim(y_hat, photograph) == pytest.approx(np.mean([wang(a, b, 1) for a, b in pairs]), abs=1e-6)
+
+
+def test_luminance_scores_are_of_y_of_bt601_in_8_bits(photograph):
+    y_hat = (photograph + 0.1 * white_noise(64, 0)).clamp(0, 1)
+    weights = np.array([65.481, 128.553, 24.966]) / 255
+    a, b = (to_pixels(image)[4:-4, 4:-4] @ weights + 16 for image in (y_hat, photograph))
+    found = luminance_scores(y_hat, photograph, 4)
+    assert found["psnr"] == pytest.approx(10 * math.log10(255**2 / np.square(a - b).mean()))
+    assert found["ssim"] == pytest.approx(wang(a, b, 255), abs=1e-6)
 
 
 def test_the_colour_difference_is_that_of_the_local_means_in_cielab(photograph):

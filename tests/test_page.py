@@ -14,7 +14,6 @@ import time
 import urllib.request
 from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ from replication.io.images import load_image, save_image
 from replication.io.pictures import content_picture
 from replication.io.pixels import resize
 from replication.networks import for_inference
-from replication.style_transfer import blended, style_names, style_network, stylise
+from replication.style_transfer import blended, style_network, stylise
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +43,12 @@ class Browser:
         port = folder / "profile" / "DevToolsActivePort"
         command = [CHROMIUM, *SWITCHES, f"--user-data-dir={folder / 'profile'}", "about:blank"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: port.exists() and port.read_text().count("\n"))
+        deadline = time.monotonic() + 60
+        while not (port.exists() and port.read_text().count("\n")):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                pytest.skip(f"{CHROMIUM} does not start, or is a snap, which does not see {folder}")
+            time.sleep(0.05)
         number, path = port.read_text().split()
         self.socket = websocket.create_connection(
             f"ws://127.0.0.1:{number}{path}", timeout=TIMEOUT, suppress_origin=True
@@ -221,10 +225,3 @@ def test_what_is_no_picture_or_too_small_is_named(browser, tmp_path):
     Image.new("RGB", (300, 43)).save(tmp_path / "strip.png")
     browser.choose(tmp_path / "strip.png")
     browser.said(r"300 x 43 pixels are too few: each side needs 44 or more\.")
-
-
-def test_the_page_offers_the_projects_styles():
-    offered = re.findall(r'data-style="(\w+)"', Path(ROOT, "docs", "index.html").read_text())
-    assert sorted(f"{name}_instance" for name in offered) == [
-        name for name in style_names() if name.endswith("_instance")
-    ]

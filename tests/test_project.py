@@ -18,6 +18,7 @@ import replication
 from replication.io.files import ROOT
 from replication.report.profiles import PROFILES, SETTINGS
 from replication.report.summary import SHOWN
+from replication.style_transfer import style_names
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -201,3 +202,16 @@ def test_two_makes_side_by_side_set_up_once(tmp_path):
     assert len((tmp_path / "installed").read_text().splitlines()) == 2  # what the project needs, and the project
     assert not (tmp_path / ".venv.lock").exists()
     assert "up to date" in subprocess.run(command, check=True, **options).stdout
+
+
+def test_the_page_offers_the_projects_styles():
+    offered = re.findall(r'data-style="(\w+)"', (ROOT / "docs" / "index.html").read_text())
+    assert sorted(f"{name}_instance" for name in offered) == [
+        name for name in style_names() if name.endswith("_instance")
+    ]
+
+
+def test_the_page_asks_no_other_server():
+    """It promises that no picture leaves the device."""
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("index.html", "page.js"))
+    assert set(re.findall(r"https?://[^\s\"'<>`]+", text)) == {"https://arxiv.org/abs/1603.08155"}

@@ -204,9 +204,6 @@ def test_the_command_stylises_a_file_and_fails_for_what_it_cannot_read(folder, s
     assert failed.returncode == 1
     assert "c.png could not be read as an image" in failed.stderr
     assert (tmp_path / "out" / "a.png").exists()
-    unknown = run_command("stylise", folder / "a.png", "-o", tmp_path / "out", "--style", "waves")
-    assert unknown.returncode == 1
-    assert unknown.stderr.startswith("error: there is no style 'waves'")
 
 
 @pytest.mark.parametrize("options", [{"strength": 0.25}, {"preserve_colours": True}, {"size": 80}])

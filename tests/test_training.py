@@ -5,11 +5,12 @@ import json
 import resource
 import shutil
 import signal
+import sysconfig
 from pathlib import Path
 
 import pytest
 import torch
-from commands import Process
+from commands import SERVER, Process
 from safetensors.torch import load_file
 
 from replication import networks
@@ -17,7 +18,7 @@ from replication.config import TrainingConfig
 from replication.io import provenance
 from replication.io.files import ReplicationError
 from replication.io.ranges import RangeError
-from replication.io.runtime import precision_of
+from replication.io.runtime import check_compilation, precision_of
 from replication.networks import ImageTransformationNetwork
 from replication.training import Trainer, train_network
 
@@ -128,14 +129,9 @@ def test_two_halves_are_the_whole(tmp_path, options):
 
 
 def test_the_log_of_a_run_that_was_stopped_between_two_lines_is_that_of_an_undisturbed_one(tmp_path):
-    def interrupting(predict, images, step):
-        if step == 5:
-            signal.raise_signal(signal.SIGINT)
-        return losses(predict, images)
-
     whole = trainer().run()
     with pytest.raises(KeyboardInterrupt, match="stopped after 6 steps"):
-        trainer(tmp_path / "a", losses=interrupting).run()
+        trainer(tmp_path / "a", losses=stopping(5)).run()
     resumed = trainer(tmp_path / "a").run()
     kept = ("step", "pixel", "level", "learning_rate")
     assert [[line[name] for name in kept] for line in resumed] == [[line[name] for name in kept] for line in whole]
@@ -151,6 +147,31 @@ def stopping(at):
         return losses(predict, images)
 
     return stop
+
+
+def not_finite(at):
+    """Losses of a run that are NaN in this step."""
+
+    def broken(predict, images, step):
+        terms = losses(predict, images)
+        return terms | {"pixel": terms["pixel"] * (torch.nan if step == at else 1)}
+
+    return broken
+
+
+def test_a_training_that_was_stopped_ends_with_the_files_of_one_that_was_not(tmp_path):
+    def train(folder, losses=losses):
+        run = trainer(tmp_path / folder / "a.state.safetensors", losses=losses, inputs={"photographs": {}})
+        train_network(run, tmp_path / folder / "a.safetensors", "train", None)
+
+    for folder in ("whole", "halves"):
+        (tmp_path / folder).mkdir()
+    train("whole")
+    with pytest.raises(KeyboardInterrupt):
+        train("halves", stopping(5))
+    train("halves")
+    for name in ("a.safetensors", "a.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes()
 
 
 def test_an_interrupt_while_the_last_state_is_written_is_not_lost(tmp_path, monkeypatch):
@@ -169,12 +190,14 @@ def test_a_run_without_a_line_of_the_log_yet_goes_on_with_lines_more_often(tmp_p
     assert [line["step"] for line in run.run()] == [4, 6, 8, 10]
 
 
-def test_a_log_that_is_cut_short_is_refused(tmp_path):
-    trainer(tmp_path / "a").run(until=8)
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_log_that_is_gone_or_cut_short_is_refused(tmp_path, kept):
+    trainer(tmp_path / "a.state").run(until=8)
     log = tmp_path / "a.jsonl"
-    log.write_text(log.read_text().splitlines(keepends=True)[0])
-    with pytest.raises(ReplicationError, match="a.jsonl is gone or cut short; put it back"):
-        trainer(tmp_path / "a").run()
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text(lines[0]) if kept else log.unlink()
+    with pytest.raises(ReplicationError, match=r"a.jsonl is gone or cut short; put it back, or remove .*a.state"):
+        trainer(tmp_path / "a.state").run()
 
 
 def test_the_lines_of_a_run_that_was_removed_are_not_those_of_the_next(tmp_path):
@@ -196,11 +219,7 @@ def test_an_interrupt_does_not_hide_that_the_parameters_are_lost(tmp_path):
 
 
 def test_a_trainer_goes_on_from_the_last_good_state_when_its_loss_is_mended(tmp_path):
-    def broken(predict, images, step):
-        terms = losses(predict, images)
-        return terms | {"pixel": terms["pixel"] * (torch.nan if step == 6 else 1)}
-
-    run = trainer(tmp_path / "a", losses=broken, save_every=0)
+    run = trainer(tmp_path / "a", losses=not_finite(6), save_every=0)
     with pytest.raises(FloatingPointError):
         run.run()
     run.losses = losses
@@ -276,13 +295,9 @@ def test_a_full_disk_loses_nothing_that_was_there(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(tmp_path):
-    def broken(predict, images, step):
-        terms = losses(predict, images)
-        return terms | {"pixel": terms["pixel"] * (torch.nan if step == 6 else 1)}
-
     path = tmp_path / "run.safetensors"
     with pytest.raises(FloatingPointError, match="loss is not finite at step 6; the last good state is in"):
-        trainer(path, losses=broken, save_every=0).run()
+        trainer(path, losses=not_finite(6), save_every=0).run()
     state = load_file(path)
     assert state["step"] == 6
     assert all(value.isfinite().all() for value in state.values())
@@ -332,13 +347,6 @@ def test_a_run_is_of_the_commit_that_it_began_at_and_names_those_that_it_went_on
     assert again == found  # there was nothing to do
 
 
-def test_without_its_log_a_run_does_not_go_on(tmp_path):
-    trainer(tmp_path / "a.state", steps=10).run(until=5)
-    (tmp_path / "a.jsonl").unlink()
-    with pytest.raises(ReplicationError, match=r"a.jsonl is gone or cut short; put it back, or remove .*a.state"):
-        trainer(tmp_path / "a.state", steps=10).run()
-
-
 def test_states_of_other_runs_are_refused(tmp_path):
     path = tmp_path / "run.safetensors"
     trainer(path).run(until=3)
@@ -361,9 +369,12 @@ def test_bfloat16_trains_as_well_within_noise():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 def test_compiled_gradients_are_those_of_the_plain_network(monkeypatch):
     """Of a network with one residual block: the other four would be compiled as well, each for seconds."""
+    try:
+        check_compilation("default", "cpu")
+    except ReplicationError as error:
+        pytest.skip(str(error))
     monkeypatch.setattr(networks, "BLOCKS", 1)
     gradients = []
     for compiled in (None, "default"):
@@ -375,7 +386,11 @@ def test_compiled_gradients_are_those_of_the_plain_network(monkeypatch):
         torch.testing.assert_close(gradients[1][name], expected, rtol=1e-6, atol=1e-12)
 
 
-def test_without_a_compiler_compiled_is_refused(monkeypatch):
+def test_without_a_compiler_or_pythons_headers_compiled_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "true")  # a program that there is
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: "nowhere")
+    with pytest.raises(ReplicationError, match="install python3-dev, or do without --compiled"):
+        trainer(compiled="default")
     monkeypatch.setenv("CXX", "none-such")
     with pytest.raises(ReplicationError, match="install g\\+\\+, or do without --compiled"):
         trainer(compiled="default")
@@ -403,6 +418,12 @@ def stopped(run, file):
     torch.distributed.destroy_process_group()
 
 
+def two_processes(function, *arguments):
+    """Call it in two processes, each with its rank first."""
+    method = SERVER.get_start_method()
+    torch.multiprocessing.start_processes(function, arguments, nprocs=2, start_method=method)
+
+
 def worker(rank, folder):
     """One of two processes, each with half of the batch."""
     join(rank, f"{folder}/meet")
@@ -416,17 +437,12 @@ def worker(rank, folder):
 def broken_worker(rank, folder):
     """One of two processes, of which the second finds a loss that is not finite, between two lines of the log."""
     join(rank, f"{folder}/meet")
-
-    def broken(predict, images, step):
-        terms = losses(predict, images)
-        return terms | {"pixel": terms["pixel"] * (torch.nan if (rank, step) == (1, 2) else 1)}
-
-    stopped(trainer(norm="instance", losses=broken), f"{folder}/{rank}.txt")
+    stopped(trainer(norm="instance", losses=not_finite(2 if rank else None)), f"{folder}/{rank}.txt")
 
 
 @pytest.mark.slow
 def test_two_processes_stop_together_where_the_loss_of_one_is_not_finite(tmp_path):
-    torch.multiprocessing.spawn(broken_worker, (str(tmp_path),), nprocs=2)
+    two_processes(broken_worker, str(tmp_path))
     for rank in range(2):
         assert (tmp_path / f"{rank}.txt").read_text() == "training: the loss is not finite at step 2"
 
@@ -460,7 +476,7 @@ def test_two_processes_go_on_to_the_log_of_an_undisturbed_run(tmp_path):
     for name, stops in (("whole", [0]), ("halves", [1, 0])):
         (tmp_path / name).mkdir()
         for stop in stops:
-            torch.multiprocessing.spawn(resumed_worker, (str(tmp_path / name), stop), nprocs=2)
+            two_processes(resumed_worker, str(tmp_path / name), stop)
         logs.append([json.loads((tmp_path / name / f"{rank}.json").read_text()) for rank in range(2)])
         assert [(tmp_path / name / f"{rank}.0.began").read_text() for rank in range(2)] == [str(4 * len(stops[1:]))] * 2
     assert logs[0] == logs[1]
@@ -483,7 +499,7 @@ def interrupted_worker(rank, folder):
 
 @pytest.mark.slow
 def test_two_processes_stop_together_where_one_is_interrupted(tmp_path):
-    torch.multiprocessing.spawn(interrupted_worker, (str(tmp_path),), nprocs=2)
+    two_processes(interrupted_worker, str(tmp_path))
     for rank in range(2):
         assert (tmp_path / f"{rank}.txt").read_text().startswith("stopped after 4 steps")
     assert load_file(tmp_path / "run.safetensors")["step"] == 4
@@ -491,7 +507,7 @@ def test_two_processes_stop_together_where_one_is_interrupted(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_with_half_a_batch_each_are_one_with_the_whole(tmp_path):
-    torch.multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
+    two_processes(worker, str(tmp_path))
     one = trainer(norm="instance", dtype=torch.float64)
     log = one.run(until=2)
     for rank in range(2):

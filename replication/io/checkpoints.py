@@ -1,7 +1,7 @@
 """States of long runs and trained networks, as safetensors files."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +44,17 @@ def save_checkpoint(
 ) -> None:
     """Write the state of a run, its settings in JSON types, which must match to resume, and its origins so far."""
     header = {"settings": _json(settings), "origins": _json(list(origins))}
-    write_atomically(path, safetensors.torch.save(tensors, header))
+    write_atomically(path, _serialised(tensors, header))
+
+
+def _serialised(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
+    """What safetensors writes, with `header` in its own order: safetensors takes another one at each call."""
+    content = safetensors.torch.save(tensors, header)
+    size = int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8 : 8 + size]) | {"__metadata__": header}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def load_origins(path: Path | str) -> list[dict[str, Any]]:
@@ -53,43 +63,32 @@ def load_origins(path: Path | str) -> list[dict[str, Any]]:
         return json.loads(file.metadata().get("origins", "[]"))
 
 
-def load_checkpoint(path: Path | str, settings: dict[str, Any]) -> dict[str, Tensor] | None:
+def load_checkpoint(path: Path | str, settings: dict[str, Any], partly: bool = False) -> dict[str, Tensor] | None:
     """Read what `save_checkpoint` wrote; None where there is no such file.
+
+    Args:
+        partly: compare these settings only, while the others are not known yet.
 
     Raises:
         ReplicationError: the file is damaged, or it belongs to other settings, which are named.
     """
     if not Path(path).exists():
         return None
-    saved, tensors = _read(path)
-    _compare(path, saved, settings, {**saved, **settings})
-    return tensors
-
-
-def check_checkpoint(path: Path | str, settings: dict[str, Any]) -> None:
-    """Raise as `load_checkpoint` does, but compare these settings only, while the others are not known yet."""
-    if Path(path).exists():
-        _compare(path, _read(path)[0], settings, settings)
-
-
-def _read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The settings and the tensors of a checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             saved = json.loads((file.metadata() or {})["settings"])
-            return saved, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise ReplicationError(
             f"{path} is damaged or no checkpoint ({reason(error)}); remove it to start anew"
         ) from error
-
-
-def _compare(path: Path | str, saved: dict[str, Any], settings: dict[str, Any], names: Iterable[str]) -> None:
     settings = json.loads(_json(settings))
+    names = settings if partly else saved | settings
     if other := [name for name in names if saved.get(name) != settings.get(name)]:
         raise ReplicationError(
             f"{path} belongs to a run with another {', '.join(other)}; use another file, or remove it to start anew"
         )
+    return tensors
 
 
 def _json(value: Any) -> str:
@@ -124,7 +123,7 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
     stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
     kind, configuration = type(network).__name__, network.configuration
     header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}
-    content = safetensors.torch.save(stored, header)
+    content = _serialised(stored, header)
     write_atomically(path, content)
     write_json(path.with_suffix(".json"), {"network": configuration, "sha256": sha256(content)} | record)
 
@@ -210,18 +209,12 @@ def recorded(config: Any, log: list[dict[str, Any]], provenance: dict[str, Any])
 
 def training_log(record: dict[str, Any]) -> dict[str, list[float]]:
     """The log, by columns, of a network's training, preceded by those of its initial networks with the same loss."""
-    history = [record]
-    loss = record["config"].get("loss")
-    while (earlier := history[0].get("initial")) and earlier["config"].get("loss") == loss:
-        history.insert(0, earlier)
-    columns: dict[str, list[float]]
-    columns = {name: [] for name in record["log"] if all(name in each["log"] for each in history)}
-    done = 0
-    for each in history:
-        for name, column in columns.items():
-            column.extend(done + value if name == "step" else value for value in each["log"][name])
-        done += each["log"]["step"][-1]
-    return columns
+    log, initial = record["log"], record.get("initial")
+    if not initial or initial["config"].get("loss") != record["config"].get("loss"):
+        return log
+    before = training_log(initial)
+    after = log | {"step": [before["step"][-1] + step for step in log["step"]]}
+    return {name: before[name] + after[name] for name in log if name in before}
 
 
 def steps_trained(record: dict[str, Any]) -> int:

@@ -163,8 +163,7 @@ def _download_coco(folder: Path) -> None:
     try:
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             unzip = pooch.Unzip(extract_dir=".")
-            name = f"{folder.name}.zip"
-            pooch.retrieve(COCO, f"md5:{COCO_MD5}", fname=name, path=temporary, processor=unzip, progressbar=True)
+            pooch.retrieve(COCO, f"md5:{COCO_MD5}", path=temporary, processor=unzip, progressbar=True)
             Path(temporary, folder.name).replace(folder)
     except (OSError, ValueError) as error:
         raise ReplicationError(

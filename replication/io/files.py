@@ -29,14 +29,14 @@ class ReplicationError(RuntimeError):
 
 def explained(error: BaseException) -> str | None:
     """The message of an error for users, in one line; None if the error is a bug of this project."""
+    if isinstance(error, ReplicationError | FloatingPointError | ValueError):  # the last: arguments that do not fit
+        return " ".join(str(error).split()) or type(error).__name__
     of_torch = isinstance(error, RuntimeError) and any(sign in str(error) for sign in OUT_OF_MEMORY)
     if of_torch or isinstance(error, MemoryError):
         return "there is not enough memory; free some, or take smaller images, tiles or batches"
     if isinstance(error, OSError):
         names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return f"{names or type(error).__name__}: {reason(error)}; check the permissions and the free space"
-    if isinstance(error, ReplicationError | FloatingPointError | ValueError):  # the last: arguments that do not fit
-        return " ".join(str(error).split()) or type(error).__name__
     return None
 
 

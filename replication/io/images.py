@@ -28,7 +28,7 @@ FORMATS = (*LOSSY, "PNG", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")  # for
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 WHOLE = {"GIF": {"disposal": 2}, "WEBP": {"kmin": 0, "kmax": 1}}  # else frames shine through, or lose transparency
 CLEAR = (*ANIMATED, "TIFF", "JPEG2000", "TGA", "HEIF")  # formats that hold transparency
-TAGGED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "PNG", "TIFF")  # formats that hold EXIF and a profile
+TAGGED = (*LOSSY, "PNG", "TIFF")  # formats that hold EXIF and a profile
 QUALITY = 95  # of the lossy formats
 TEXTS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)  # tags of TIFF that are EXIF's
 OPENING = threading.Lock()  # photographs are decoded in threads, and `catch_warnings` changes them all
@@ -65,17 +65,18 @@ def load_image(path: Path | str) -> Tensor:
         ReplicationError: the file does not exist, is no image, is cut short, has floating-point pixels, or more than
             Pillow's limit of 179 megapixels.
     """
-    with _opened(path) as file:
-        frame = _first(file, path)
-        if frame.alpha is not None:
-            log.warning("%s: its transparency is laid on white", path)
-        return frame.image
+    frame = load_frame(path)
+    if frame.alpha is not None:
+        log.warning("%s: its transparency is laid on white", path)
+    return frame.image
 
 
 def load_frame(path: Path | str) -> Frame:
     """Read an image file as `load_image` does, together with its transparency, EXIF and ICC profile."""
     with _opened(path) as file:
-        return _first(file, path)
+        if (count := getattr(file, "n_frames", 1)) > 1:
+            log.warning("%s holds %d pictures; one is taken", path, count)
+        return _frame(file, path)
 
 
 def load_frames(path: Path | str) -> Iterator[Frame]:
@@ -111,19 +112,21 @@ def save_image(image: Tensor, path: Path | str) -> None:
 def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
     """Write an animation, or the pages of a TIFF file, whose frames are taken one at a time; see `save_image`."""
     check_format(path)
-    pictures, durations, kind = [], [], format_of(path)
+    pictures, durations, kind, first = [], [], format_of(path), None
     for frame in frames:
-        pictures.append(_picture(frame, path))
+        first = first or frame  # the file has one profile, and one EXIF
+        pictures.append(_picture(frame._replace(profile=first.profile), path))
         durations.append(frame.duration)
     options: dict[str, Any] = {}
     if kind in TAGGED:
-        tags = {"exif": frame.exif, "icc_profile": frame.profile}
+        tags = {"exif": first.exif, "icc_profile": first.profile}
         options = {name: value for name, value in tags.items() if value}
     if any(isinstance(picture, np.ndarray) for picture in pictures):
         if kind == "TIFF" or len(pictures) == 1:
             write_atomically(path, WRITERS[kind]([np.asarray(picture) for picture in pictures], **options))
             return
-        pictures = [Image.fromarray(np.rint(picture / 257).astype(np.uint8)) for picture in pictures]  # an animated PNG
+        of_8_bits = (np.rint(np.divide(picture, 257 if isinstance(picture, np.ndarray) else 1)) for picture in pictures)
+        pictures = [Image.fromarray(picture.astype(np.uint8)) for picture in of_8_bits]  # an animated PNG
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
         if any(picture.mode == "RGBA" for picture in pictures):
@@ -162,7 +165,6 @@ def check_format(path: Path | str, height: int = 1, width: int = 1) -> None:
 
 
 def _encoded(picture: Image.Image, path: Path | str, **options: Any) -> bytes:
-    check_format(path)
     kind, content = format_of(path), io.BytesIO()
     try:
         picture.save(content, kind, **({"quality": QUALITY} if kind in LOSSY else {}), **options)
@@ -203,12 +205,6 @@ def _opened(path: Path | str) -> Iterator[Image.Image]:
             raise ReplicationError(f"{path}: {line}") from error
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split())
         raise ReplicationError(f"{path} could not be read as an image ({reason}); replace the file") from error
-
-
-def _first(file: Image.Image, path: Path | str) -> Frame:
-    if (count := getattr(file, "n_frames", 1)) > 1:
-        log.warning("%s holds %d pictures; one is taken", path, count)
-    return _frame(file, path)
 
 
 def _frame(file: Image.Image, path: Path | str) -> Frame:

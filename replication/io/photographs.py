@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from replication.io.files import (
     ReplicationError,
     cache_folder,
     data_folder,
-    explained,
     reason,
     renamed_when_whole,
     sha256,
@@ -48,14 +47,6 @@ DECODER = 1  # version of the cached pixels; raise it when decoding changes them
 SHORT_SIDE = 288  # pixels; what random crops are taken from
 TOGETHER = 256  # decoded in threads before they are written
 UNREADABLE = 0.01  # share of a folder's images that may be damaged
-
-
-class Wanted(NamedTuple):
-    """How photographs are to be decoded; it is part of the key of the cached file. See `load_photographs`."""
-
-    side: int
-    fit: str
-    least: int
 
 
 class ImageDataset:
@@ -128,7 +119,6 @@ def load_photographs(
         ReplicationError: no such folder, no images in it or none that is large enough, or more than 1 % of them cannot
             be read. Fewer are named in the log and left out.
     """
-    wanted = Wanted(side, fit, least)
     check(optional=("count",), side=side, fit=fit, count=count, least=least)
     folder = Path(folder)
     check_folder(folder)
@@ -136,8 +126,8 @@ def load_photographs(
     if not paths:
         raise ReplicationError(f"{folder} holds no photographs")
     stats = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    key = sha256(json.dumps([DECODER, stats, wanted]).encode())[:16]
-    decode = partial(_decode, folder, paths, wanted)
+    key = sha256(json.dumps([DECODER, stats, [side, fit, least]]).encode())[:16]
+    decode = partial(_decode, folder, paths, side=side, fit=fit, least=least)
     return cached(cache_folder() / "photographs" / f"{key}.json", _mapped, decode)
 
 
@@ -179,14 +169,14 @@ def photographs_of(pictures: Sequence[Picture], side: int = SHORT_SIDE) -> Image
     return ImageDataset(flat, [image.shape[:2] for image in pixels], record)
 
 
-def _decode(folder: Path, paths: list[Path], wanted: Wanted, index: Path) -> None:
+def _decode(folder: Path, paths: list[Path], index: Path, *, side: int, fit: str, least: int) -> None:
     """Write the pixels, then the index, whose presence says that both are complete."""
     shapes, digests, unreadable, small = [], [], [], []
     with renamed_when_whole(index.with_suffix(".pixels")) as file:
-        for pixels, path, error in _decoded(paths, wanted):
+        for path, pixels in zip(paths, _decoded(paths, side, fit, least), strict=True):
             name = path.relative_to(folder).as_posix()
-            if error:
-                log.warning("left out: %s", error)
+            if isinstance(pixels, ReplicationError):
+                log.warning("left out: %s", pixels)
                 unreadable.append(name)
                 if len(unreadable) > UNREADABLE * len(paths):
                     raise ReplicationError(
@@ -201,27 +191,24 @@ def _decode(folder: Path, paths: list[Path], wanted: Wanted, index: Path) -> Non
                 digests.append([name, sha256(path.read_bytes())])
         if not shapes:
             raise ReplicationError(
-                f"none of the {len(paths)} images in {folder} has {wanted.least} pixels a side; give larger ones, or "
+                f"none of the {len(paths)} images in {folder} has {least} pixels a side; give larger ones, or "
                 "train at a smaller size"
             )
     digest = sha256(json.dumps(digests).encode())
-    record = {"count": len(shapes), "fit": wanted.fit, "size": wanted.side, "sha256": digest}
-    left_out = {"cannot be read": unreadable, f"have a side of less than {wanted.least} pixels": small}
+    record = {"count": len(shapes), "fit": fit, "size": side, "sha256": digest}
+    left_out = {"cannot be read": unreadable, f"have a side of less than {least} pixels": small}
     write_atomically(index, json.dumps({"record": record, "shapes": shapes, "left_out": left_out}).encode())
 
 
-def _decoded(paths: list[Path], wanted: Wanted) -> Iterator[tuple[np.ndarray | None, Path, ReplicationError | None]]:
-    """The pixels of each photograph; None where it is too small, or where there is an error."""
+def _decoded(paths: list[Path], side: int, fit: str, least: int) -> Iterator[np.ndarray | ReplicationError | None]:
+    """The pixels of each photograph; None where it is too small, the error where it cannot be read."""
 
-    def decode(path: Path) -> tuple[np.ndarray | None, Path, ReplicationError | None]:
+    def decode(path: Path) -> np.ndarray | ReplicationError | None:
         try:
             image = load_image(path)
-        except Exception as error:
-            if (line := explained(error)) is None:
-                raise
-            return None, path, ReplicationError(line if isinstance(error, ReplicationError) else f"{path}: {line}")
-        large = min(image.shape[2:]) >= wanted.least
-        return _fitted(image, wanted.side, wanted.fit) if large else None, path, None
+        except ReplicationError as error:
+            return error
+        return _fitted(image, side, fit) if min(image.shape[2:]) >= least else None
 
     with progress_bar(len(paths), "decoding photographs") as bar, ThreadPoolExecutor() as threads:
         for start in range(0, len(paths), TOGETHER):

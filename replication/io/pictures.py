@@ -91,10 +91,10 @@ def validation_pictures(count: int) -> tuple[list[Picture], StandIns]:
     """
     check(count=count)
     given = given_photographs("val")
-    names = [str(path) for path in given] or PHOTOGRAPHS
-    if len(names) < count:
-        log.warning("%d photographs wanted, there are %d", count, len(names))
-    pictures = [content_picture(name) for name in names[:count]]
+    pictures = [Picture(load_image(path), path.stem, "file") for path in given[:count]]
+    pictures = pictures or [content_picture(name) for name in PHOTOGRAPHS[:count]]
+    if len(pictures) < count:
+        log.warning("%d photographs wanted, there are %d", count, len(pictures))
     places = stand_ins(VALIDATION, pictures, [each.name for each in pictures if COCO_NAME.match(each.name)])
     if len(pictures) < count and not places:
         places = {VALIDATION: f"only {len(pictures)}"}

@@ -84,7 +84,5 @@ def own_part(images: Tensor) -> Tensor:
     """This process's part of a batch."""
     if not distributed.is_initialized():
         return images
-    processes = distributed.get_world_size()
-    if len(images) % processes:
-        raise RangeError(f"a batch of {len(images)} cannot be shared out equally to {processes} processes")
-    return images.chunk(processes)[distributed.get_rank()]
+    check_parts(len(images))
+    return images.chunk(distributed.get_world_size())[distributed.get_rank()]

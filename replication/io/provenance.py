@@ -48,13 +48,10 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
         "precision": _precision(device, dtype),
         "settings": settings,
         "versions": versions(),
-        **({"weights": weights} if weights else {}),
-        **({"networks": networks} if networks else {}),
         "inputs": [picture.provenance() for picture in inputs],
-        **({"stand_ins": others} if others else {}),
-        **({"continued": continued} if continued else {}),
     }
-    return found | ran  # what was noted when the run began wins
+    more = {"weights": weights, "networks": networks, "stand_ins": others, "continued": continued}
+    return found | {name: value for name, value in more.items() if value} | ran  # what the run began with wins
 
 
 def _precision(device: str, dtype: str) -> str:
@@ -99,10 +96,10 @@ def sources_digest(*more: Path) -> str:
     change has its own.
     """
     files = (path for path in DATA.rglob("*") if path.is_file() and path.suffix != ".md")
-    data = [path for path in files if not path.name.startswith(".")]
-    named = {Path("data", path.relative_to(DATA)): path for path in data}
+    named = {Path("data", path.relative_to(DATA)): path for path in files}
     named |= {path.relative_to(ROOT): path for path in (*(ROOT / "replication").rglob("*.py"), *more)}
-    digests = {name.as_posix(): sha256(_content(named[name])) for name in sorted(named)}
+    shown = [name for name in sorted(named) if not any(part.startswith(".") for part in name.parts)]
+    digests = {name.as_posix(): sha256(_content(named[name])) for name in shown}
     return sha256(json.dumps(digests).encode())
 
 

@@ -11,7 +11,6 @@ PROFILES = ("smoke", "quick", "overnight", "paper")  # tests; two CPU cores, min
 Precision = Literal["float32", "bfloat16", "fast"]  # fast: see `runtime.dtype_of`
 Optimizer = Literal["adam", "muon"]
 Mode = Literal["default", "graphs"]  # of torch.compile
-FACTORS = (4, 8)  # of super-resolution
 Loss = Literal["feature", "pixel", "srcnn"]  # of super-resolution
 PretrainedLoss = Literal["feature", "feature_penalised", "pixel"]  # the networks of it that come with the project
 Norm = Literal["batch", "instance"]
@@ -67,29 +66,26 @@ class Range(NamedTuple):
         return f"a {'whole' if self.kind is int else 'finite'} number{of}, {', '.join(bounds)}"
 
 
-STEPS = Range(int, 1, unit="steps")
 IMAGES = Range(int, 1, unit="images")
 SIDE = Range(int, 44, unit="pixels")  # the style network reflects 40 pixels, the loss network takes 32
 ANY_SIDE = Range(int, 1, unit="pixels")
 WEIGHT = Range(float)
-RATE = Range(float, 0, 1, above=True)
-SHARE = Range(float, 0, 1)
 NAME = Range(str)
 
 RANGES = {
-    **dict.fromkeys(("compare_steps", "log_every", "recipe_steps", "steps", "until"), STEPS),
+    **dict.fromkeys(("compare_steps", "log_every", "recipe_steps", "steps", "until"), Range(int, 1, unit="steps")),
     **dict.fromkeys(("batch_size", "count", "images"), IMAGES),
     **dict.fromkeys(("compare_size", "large", "size", "style_size"), SIDE),
     **dict.fromkeys(("least", "side"), ANY_SIDE),
     **dict.fromkeys(("content_weight", "lattice_weight", "style_weight", "tv_weight"), WEIGHT),
-    **dict.fromkeys(("adam_lr", "kernel_rate", "learning_rate", "lr"), RATE),
-    **dict.fromkeys(("lr_decay", "strength", "warmup_share"), SHARE),
+    **dict.fromkeys(("adam_lr", "kernel_rate", "learning_rate", "lr"), Range(float, 0, 1, above=True)),
+    **dict.fromkeys(("lr_decay", "strength", "warmup_share"), Range(float, 0, 1)),
     **dict.fromkeys(("iterations", "large_iterations"), Range(int, 1, unit="iterations")),
     **dict.fromkeys(("content", "network", "style"), NAME),
     "baselines": Range(int, 1, unit="paintings"),
     "blur": Range(float, unit="pixels"),
     "compiled": Range(str, among=get_args(Mode)),
-    "factor": Range(int, among=FACTORS),
+    "factor": Range(int, among=(4, 8)),
     "fit": Range(str, among=get_args(Fit)),
     "history": Range(int, 1, unit="pairs"),
     "large_baselines": Range(int, unit="paintings"),
@@ -132,7 +128,7 @@ def check(*, optional: Collection[str] = (), **values: Any) -> None:
             _check(name, value, RANGES[name])
         if name in SEVERAL:
             _check_several(name, value, *SEVERAL[name])
-    _check_together(**given)
+    _check_together(given)
 
 
 def _check(name: str, value: Any, its_range: Range) -> None:
@@ -151,20 +147,10 @@ def _check_several(name: str, values: Any, kind: type, each: Range) -> None:
         raise RangeError(f"{name} must name each value once; got {values!r}")
 
 
-def _check_together(
-    *,
-    warmup=None,
-    steps=None,
-    loss=None,
-    factor=None,
-    patch=None,
-    blur=None,
-    lattice_weight=None,
-    upsampling=None,
-    sizes=None,
-    counts=None,
-    **others: Any,
-) -> None:
+def _check_together(given: dict[str, Any]) -> None:
+    warmup, steps, loss, factor, patch, blur = map(given.get, ("warmup", "steps", "loss", "factor", "patch", "blur"))
+    lattice_weight, upsampling = given.get("lattice_weight"), given.get("upsampling")
+    sizes, counts = given.get("sizes"), given.get("counts")
     if None not in (warmup, steps) and warmup > steps:
         raise RangeError(f"warmup must be at most steps, {steps}; got {warmup}")
     if loss == "srcnn" and factor not in (None, 4):
@@ -181,6 +167,6 @@ def _check_together(
         raise RangeError("upsampling must be transposed for srcnn, which has none")
     if None not in (sizes, counts) and len(sizes) != len(counts):
         raise RangeError(f"counts must have one value for each of sizes, {sizes}; got {counts}")
-    weights = [others.get(name) for name in ("content_weight", "style_weight", "tv_weight")]
+    weights = [given.get(name) for name in ("content_weight", "style_weight", "tv_weight")]
     if None not in weights and not any(weights):
         raise RangeError("one of content_weight, style_weight, tv_weight must be more than 0")

@@ -6,8 +6,10 @@ import io
 import os
 import platform
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,7 +19,7 @@ from replication.io.files import ReplicationError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
 DEVICE = "REPLICATION_DEVICE"  # the variable that holds the device asked for
-MODES = {"default": "default", "graphs": "reduce-overhead"}  # the second captures CUDA graphs
+MODES = {"default": "default", "graphs": "reduce-overhead"}  # of torch.compile; the second captures CUDA graphs
 
 
 def default_device() -> str:
@@ -139,24 +141,15 @@ def progress_bar(total: int, label: str, done: int = 0, shown: bool = True) -> t
 
 
 def check_compilation(mode: str, device: str) -> None:
-    """Raise if `compile_in_place` cannot work on a device.
+    """Raise if networks cannot be compiled in one of `MODES` on a device.
 
     Raises:
         ValueError: CUDA graphs are asked for without a GPU.
-        ReplicationError: there is no C++ compiler.
+        ReplicationError: there is no C++ compiler, or Python's headers are missing.
     """
     if mode == "graphs" and device != "cuda":
         raise ValueError("CUDA graphs need a GPU; compile with the default")
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compiled")
-
-
-def compile_in_place(network: nn.Module, mode: str) -> None:
-    """Compile a network with `torch.compile` for its device; see `check_compilation` for the errors.
-
-    Args:
-        network: it is changed in place, and its next call takes long.
-        mode: "default", or "graphs" for CUDA graphs; with them, each call overwrites the results of the previous one.
-    """
-    check_compilation(mode, next(network.parameters()).device.type)
-    network.compile(mode=MODES[mode], dynamic=False)
+    if not Path(sysconfig.get_path("include"), "Python.h").exists() and device == "cpu":
+        raise ReplicationError("torch.compile needs Python's headers; install python3-dev, or do without --compiled")

@@ -86,10 +86,10 @@ def transform_files(
 
     results = {Path(folder).resolve() for folder in (out, *others)}
     pairs = _targets([Path(path) for path in inputs], os.fspath(out), results, leave_out)
-    there = [target for source, target in pairs if os.path.isfile(target) and not _same(source, target)]
-    if kept := [] if overwrite else there:
-        log.info("kept, since they are there: %d results, %s first; --overwrite makes them anew", len(kept), kept[0])
-    work = [pair for pair in pairs if pair[1] not in set(kept) and _possible(*pair, transform, leave_out)]
+    kept = {target for source, target in pairs if os.path.isfile(target) and not (overwrite or _same(source, target))}
+    if kept:
+        log.info("kept, since they are there: %d results, %s first; --overwrite makes them anew", len(kept), min(kept))
+    work = [pair for pair in pairs if pair[1] not in kept and _possible(*pair, transform, leave_out)]
     for number, (source, target) in enumerate(work, 1):
         try:
             _transform_file(source, target, transform)

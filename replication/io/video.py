@@ -57,7 +57,7 @@ def transform_video(source: Path | str, target: Path | str, apply: Callable[[Ten
         renamed_when_whole(target) as whole,
         av.open(whole, "w", format=kind) as result,
     ):
-        sounds = _sounds(file)
+        sounds = [sound for sound in file.streams.audio if sound.codec_context]  # those of a known codec
         if lost := len(file.streams.audio) - len(sounds):
             log.warning("%s: sound of an unknown codec is left out, %d of its streams", source, lost)
         for sound in sounds:
@@ -81,11 +81,12 @@ def _copy(file: Any, sounds: list[Any], result: Any, apply: Callable[[Tensor], T
                 stream = stream or _stream(result, video, picture, quarter=frame.rotation % 180 != 0)
                 _encode(stream, picture, result, label)
                 bar.update()
-            if stream:
-                _mux(result, waiting, copies)
+            while stream and waiting:
+                sound = waiting.pop(0)
+                sound.stream = copies[sound.stream.index]
+                result.mux(sound)
     if stream is None:
         raise ReplicationError(f"{label} holds no picture; replace the file")
-    _mux(result, waiting, copies)
     _encode(stream, None, result, label)
 
 
@@ -98,19 +99,6 @@ def _encode(stream: Any, picture: Any, result: Any, label: str) -> None:
     except av.FFmpegError as error:
         size = f"{stream.width} x {stream.height} pixels"
         raise ReplicationError(f"{label}: its pictures of {size} cannot be encoded ({reason(error)})") from error
-
-
-def _mux(result: Any, waiting: list[Any], copies: dict[int, Any]) -> None:
-    """Write the waiting packets of sound to the copies of their streams."""
-    while waiting:
-        packet = waiting.pop(0)
-        packet.stream = copies[packet.stream.index]
-        result.mux(packet)
-
-
-def _sounds(file: Any) -> list[Any]:
-    """The streams of sound of a known codec."""
-    return [sound for sound in file.streams.audio if sound.codec_context]
 
 
 def _stream(result: Any, video: Any, picture: Any, quarter: bool) -> Any:

@@ -105,8 +105,7 @@ def examples(
         close = (..., *(slice(round(start * y.shape[2]), round((start + box[2]) * y.shape[2])) for start in box[:2]))
         large = enlarged(low_resolution(y, factor, blur), upscalers)
         large = {m: large.get(f"{m}{MATCHED}", large[m]) for m in large if not m.endswith(MATCHED)}
-        authors = published(example.set, picture.name) if factor == 4 else None
-        large |= {} if authors is None else {AUTHORS: authors}
+        large |= published(example.set, picture.name, factor)
         own = {}
         for method, image in large.items():
             own[method] = scores(image, y, factor, grey)
@@ -115,7 +114,7 @@ def examples(
             if picture.name == "img_070":
                 own[method] |= {name: sharpness(clean, y, where) for name, where in _regions(y).items()}
         found[picture.name] = own
-        srcnn = "srcnn" if authors is None else AUTHORS
+        srcnn = AUTHORS if AUTHORS in large else "srcnn"
         columns = [method for method in ("bicubic", "pixel", srcnn, "feature") if method in large]
         under = _texts(example, picture.name, factor, own, rows)
         lines.append([Panel(y, "Ground truth", box=box)] + [Panel(large[m], TITLES[m]) for m in columns])

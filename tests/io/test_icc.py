@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from replication.io.icc import SRGB, converted_16
-from replication.io.images import load_frame
+from replication.io.images import load_frame, load_image
 from replication.io.pixels import to_pixels
 from replication.io.sixteen_bit import png
 from replication.io.transform_files import Transform, transform_files
@@ -81,6 +81,15 @@ def test_grey_has_a_curve_alone(colours, name):
     own = profile(name, b"GRAY")
     found = converted_16(colours[..., :1].astype(np.uint16) * 257, own, SRGB) / 257
     assert np.abs(found - reference(colours[..., 0], own, SRGB)).max() < 0.52
+
+
+@pytest.mark.parametrize("mode", ["LA", "L"])
+def test_the_profile_of_grey_holds_beside_transparency(tmp_path, colours, mode, caplog):
+    grey = Image.fromarray(colours[:16, :, 0]).convert(mode)
+    grey.save(tmp_path / "a.png", icc_profile=profile("identity", b"GRAY"))
+    found = to_pixels(load_image(tmp_path / "a.png")) / 255
+    assert "ICC profile" not in caplog.text
+    assert np.abs(found - (colours[:16] / 255) ** (1 / 2.2)).mean() < 0.02
 
 
 def test_a_result_of_16_bits_is_in_the_profile_of_its_photograph(tmp_path, colours):

@@ -95,29 +95,6 @@ def test_icc_profile_is_converted_to_srgb(tmp_path):
     assert np.array_equal(to_pixels(load_image(tmp_path / "a.tif")), np.asarray(expected))
 
 
-def _grey_profile(gamma):
-    """A minimal ICC profile of a grey device."""
-    white = b"XYZ " + struct.pack(">5I", 0, 0xF6D6, 0x10000, 0xD32D, 0)[:16]
-    curve = b"curv" + struct.pack(">IIHxx", 0, 1, round(gamma * 256))
-    tags = b"".join(
-        struct.pack(">4sII", name, start, len(body))
-        for name, start, body in ((b"wtpt", 156, white), (b"kTRC", 156 + len(white), curve))
-    )
-    body = struct.pack(">I", 2) + tags + white + curve
-    header = struct.pack(">I4sI4s4s4s12x4s", 128 + len(body), b"", 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
-    header += bytes(28) + struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
-    return header.ljust(128, b"\0") + body
-
-
-@pytest.mark.parametrize("mode", ["LA", "L"])
-def test_the_profile_of_grey_holds_beside_transparency(tmp_path, pixels, mode, caplog):
-    grey = Image.fromarray(pixels).convert("L")
-    plain, light = to_pixels(load_image(_saved(grey, tmp_path / "plain.png"))), grey.convert(mode)
-    found = to_pixels(load_image(_saved(light, tmp_path / "a.png", icc_profile=_grey_profile(1.0))))
-    assert "ICC profile" not in caplog.text
-    assert np.abs(found / 255.0 - (plain / 255.0) ** (1 / 2.2)).mean() < 0.02
-
-
 def _saved(image, path, **options):
     image.save(path, **options)
     return path

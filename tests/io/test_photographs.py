@@ -8,7 +8,6 @@ import skimage
 import torch
 from PIL import Image
 
-from replication.io import photographs as module
 from replication.io.files import ReplicationError
 from replication.io.images import load_image, save_image
 from replication.io.photographs import ImageDataset, load_photographs, photographs_of, photographs_on_device
@@ -182,17 +181,6 @@ def test_damaged_files_of_the_cache_are_named_and_made_again(folder, caplog, suf
     assert "it is made again" in caplog.text
     assert path.read_bytes() == wanted
     assert torch.equal(again.pixels, pixels)
-
-
-def test_an_image_that_memory_does_not_hold_is_left_out(folder, monkeypatch):
-    def load(path):
-        if path.name == "b.jpg":
-            raise MemoryError
-        return load_image(path)
-
-    monkeypatch.setattr(module, "load_image", load)
-    monkeypatch.setattr(module, "UNREADABLE", 0.5)
-    assert len(load_photographs(folder, 48).shapes) == 3
 
 
 def test_a_damaged_file_among_many_is_named_and_left_out(folder, caplog):

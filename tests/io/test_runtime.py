@@ -24,6 +24,8 @@ def test_fast_is_bfloat16_where_the_processor_has_it(monkeypatch, device, proces
 @pytest.mark.slow
 def test_fast_is_not_emulated_here():
     """Which would take several times as long as the other one."""
+    if precision_of("fast", "cpu") == "float32":
+        pytest.skip("fast is float32 here")
     seconds = {}
     for name in ("float32", "bfloat16"):
         layer, x = torch.nn.Conv2d(64, 64, 3, padding=1), torch.randn(1, 64, 128, 128)
@@ -34,5 +36,4 @@ def test_fast_is_not_emulated_here():
             for _ in range(10):
                 layer(x)
             seconds[name] = time.process_time() - started
-    other = ({"float32", "bfloat16"} - {precision_of("fast", "cpu")}).pop()
-    assert seconds[precision_of("fast", "cpu")] < 2 * seconds[other]
+    assert seconds["bfloat16"] < 2 * seconds["float32"]

@@ -333,7 +333,7 @@ def test_lossy_results_are_as_good_as_a_jpeg(tmp_path, kind):
     assert -10 * np.log10(errors[1]) > 40
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".avif"])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".avif", ".heic"])
 def test_transparency_is_kept_where_the_format_holds_it(tmp_path, suffix):
     clear = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
     pixels = np.dstack([np.full((48, 64, 3), 90, np.uint8), clear])
@@ -387,13 +387,13 @@ def test_where_it_does_not_the_transparency_is_laid_on_white_with_a_word(tmp_pat
     assert load_image(tmp_path / "b.jpg").min() > 0.99
 
 
-@pytest.mark.parametrize("source", [".jpg", ".tif"])
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+@pytest.mark.parametrize("source", [".jpg", ".tif", ".heic"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif", ".heic"])
 def test_exif_is_kept_but_for_the_orientation(tmp_path, source, suffix):
     exif, given = Image.Exif(), tmp_path / f"a{source}"
     exif[0x010E], exif[0x0112], exif[0x8769] = "a cat", 6, {0x9003: "2020:01:01 00:00:00"}  # 0x0112: to be turned
     exif.load(exif.tobytes())
-    Image.new("RGB", (60, 40)).save(given, exif=exif)
+    Image.new("RGB", (60, 40)).save(given, exif=exif.tobytes())
     assert transform_files([given], tmp_path / f"b{suffix}", Transform(lambda x, _: x)) == []
     with Image.open(tmp_path / f"b{suffix}") as found:
         assert found.size == (40, 60)
@@ -413,7 +413,7 @@ def swapped():
     return profile.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif", ".heic"])
 def test_a_result_is_in_the_profile_of_its_photograph(tmp_path, suffix):
     Image.new("RGB", (60, 40), (20, 200, 90)).save(tmp_path / "a.png", icc_profile=swapped())
     y = load_image(tmp_path / "a.png")

@@ -110,7 +110,7 @@ def test_too_few_photographs_and_damaged_or_other_curves_are_named(folder, monke
         known_curves(style(), 0, 4)
 
 
-@pytest.mark.data
+@pytest.mark.data("val")
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_those_in_the_repository_are_of_todays_baseline(path, weights):
@@ -121,6 +121,8 @@ def test_those_in_the_repository_are_of_todays_baseline(path, weights):
     painting = square(style_picture(path.stem.rpartition("_")[0]).image, 256)
     dtype = getattr(torch, settings["dtype"].removeprefix("torch."))
     assert curve_settings(painting, settings["seed"], dtype=dtype).items() <= settings.items()
+    if image_digest(y) not in record["curves"]:
+        pytest.skip(f"{picture.name} is none of the photographs of {path.name}")
     stored = record["curves"][image_digest(y)]["objective"]
     today = gatys(y, painting, iterations=6, seed=settings["seed"], dtype=dtype)
     assert stored[:7] == pytest.approx(today.losses.total[:, 0].tolist(), rel=0.02)

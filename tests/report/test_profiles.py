@@ -63,7 +63,18 @@ WRONG = [
 
 
 def test_the_paper_profile_has_the_papers_settings():
-    assert profile_settings("01_feature_inversion", "paper") == {"size": 256, "iterations": 500}
+    paper = {name[:2]: profile_settings(name, "paper") for name in SETTINGS}
+    assert paper["01"] == paper["02"] == paper["03"] == {"size": 256, "iterations": 500}
+    assert {"size": 256, "steps": 40_000, "warmup_share": 0.0, "norm": "batch"}.items() <= paper["04"].items()
+    assert {"size": 256, "large": 512, "iterations": 500}.items() <= paper["05"].items()
+    assert paper["06"] == {
+        "sizes": [256, 512, 1024],
+        "counts": [50, 50, 50],
+        "iterations": 500,
+        "large_iterations": 500,
+    }
+    assert paper["07"]["sizes"] == [256, 512, 1024]
+    assert {"patch": 288, "steps": 200_000}.items() <= paper["08"].items()
     assert all(len(each) == len(PROFILES) for settings in SETTINGS.values() for each in settings.values())
 
 
