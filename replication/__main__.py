@@ -98,7 +98,7 @@ class TrainStyle(Command):
     out: str
     """file for the network, .safetensors; its log and training state are written beside it"""
     recipe: str
-    """which defaults the settings below have: paper, or quick (an hour or two on two CPU cores)"""
+    """which defaults the settings below have: paper, or quick (minutes to an hour on two CPU cores)"""
     config: OmitArgPrefixes[StyleConfig]
 
     interrupted = GO_ON

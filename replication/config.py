@@ -1,7 +1,8 @@
-"""The settings of a training, each defined once: its default (the paper's value), its unit and its source.
+"""The settings of a training, each defined once: its default, its unit and its source.
 
-They are the options of the command line, they are stored in a network's record, and a stopped run resumes only with
-the same settings. `ranges` defines which values are allowed.
+A default is the paper's value, or else the published code's. The settings are the options of the command line, they are
+stored in a network's record, and a stopped run resumes only with the same settings. `ranges` defines which values are
+allowed.
 """
 
 from collections.abc import Sequence

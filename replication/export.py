@@ -60,7 +60,11 @@ def export_network(name: Path | str, out: Path | str) -> None:
     finally:
         logger.setLevel(level)
     model = program.model_proto
-    about = {"network": path.stem, "sha256": sha256(path.read_bytes()), "commit": record["provenance"]["commit"]}
+    about = {
+        "network": path.stem,
+        "sha256": sha256(path.read_bytes()),
+        "commit": record.get("provenance", {}).get("commit", ""),
+    }
     onnx.helper.set_model_props(model, about)
     _without_traces(model.graph)
     _with_halves(model.graph)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from replication.config import PAPER, TILE_STYLISED, StyleConfig
 from replication.io.checkpoints import NETWORKS, load_checkpoint, load_network, network_file, network_path, state_path
@@ -33,7 +33,11 @@ REACH = 52  # pixels that the receptive field adds to a tile: 40 by the blocks, 
 
 
 def style_trainer(
-    style: Picture, photographs: ImageDataset, config: StyleConfig = PAPER, **options: Any
+    style: Picture,
+    photographs: ImageDataset,
+    config: StyleConfig = PAPER,
+    network: nn.Module | None = None,
+    **options: Any,
 ) -> tuple[Trainer, Objective]:
     """Make the trainer of a style network for one painting, on the device of the photographs, and its objective.
 
@@ -43,20 +47,24 @@ def style_trainer(
     Args:
         style: the painting. Its largest centred square is resized to `style_size`; enlarging it is logged as a warning.
         config: the initial network may have another norm and another padding.
+        network: f_W of another architecture, (B, 3, H, W) in [0, 1] to the same; its attribute `configuration` holds
+            the arguments of its class. By default the paper's, with the config's norm, padding and initial weights.
         options: `state`, `save_every` and `log_every` of `Trainer`.
 
     Raises:
         RangeError: a photograph is smaller than `size`.
-        ValueError: an argument that the network or the objective does not take.
+        ValueError: an argument that the network or the objective does not take, or two networks to start from.
         ReplicationError: the initial network is damaged, or only one of the two networks has shortcuts.
     """
+    if network and config.initial:
+        raise ValueError("a network of your own has its own initial weights; give initial=None")
     photographs.check_crops(config.size)
     device, dtype = photographs.device, dtype_of(config.precision, photographs.device.type)
     if (side := min(style.image.shape[2:])) < config.style_size:
         logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, config.style_size)
     objective = Objective(square(style.image, config.style_size).to(device), dtype=dtype, **config.objective)
     with seeded(config.seed):
-        network = _network(config).to(device)
+        network = (network or _network(config)).to(device)
 
     def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> dict[str, Tensor]:
         y_hat = predict(y_content)
@@ -130,6 +138,8 @@ def painting_of(record: dict[str, Any]) -> Picture:
     Raises:
         ReplicationError: it is not here, or another painting has its name.
     """
+    if not record.get("provenance", {}).get("inputs"):
+        raise ReplicationError("the network's record names no painting; it was not trained by train-style")
     wanted = record["provenance"]["inputs"][0]
     with suppress(ReplicationError):
         picture = style_picture(wanted["name"])

@@ -272,9 +272,9 @@ def train_network(
 
     Args:
         trainer: its network must pass `check_network`.
-        out: the network's file, .safetensors. Its record, .json, the log, .jsonl, and the training state,
-            .state.safetensors, are written beside it.
-        command, phi, inputs: for the provenance: the command's name, the loss network or None, and the input pictures
+        out: the network's file, .safetensors, beside which its record, .json, is written. To be resumed, the trainer
+            needs a `state`, for example `state_path(out)`; the log, .jsonl, lies beside that.
+        command, phi, inputs: for the provenance: the command's name, the `LossNetwork` or None, and the input pictures
             other than the photographs.
 
     Returns:

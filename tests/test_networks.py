@@ -14,6 +14,7 @@ from replication.networks import (
     OutputConvolution,
     ResidualBlock,
     SuperResolutionNetwork,
+    for_inference,
     receptive_field,
 )
 
@@ -48,6 +49,16 @@ def test_the_output_has_the_size_of_the_input_and_lies_in_range(padding, size):
     assert output.shape == image.shape
     assert output.min() >= 0
     assert output.max() <= 1
+
+
+def test_only_a_norm_that_follows_a_convolution_is_folded():
+    """In a block that begins with the norm, or has the ReLU in between, it stays."""
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 3))
+    for _ in range(3):
+        block(torch.rand(4, 3, 16, 16))
+    found, x = for_inference(block), torch.rand(2, 3, 16, 16)
+    assert [type(layer) for layer in found] == [nn.Conv2d, nn.Identity, nn.ReLU, nn.BatchNorm2d, nn.Conv2d]
+    torch.testing.assert_close(found(x), block.eval()(x), rtol=1e-4, atol=1e-5)
 
 
 def test_a_residual_block_adds_its_cropped_input_and_applies_no_relu_after():

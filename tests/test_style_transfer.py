@@ -37,6 +37,7 @@ from replication.style_transfer import (
     train_style_from_files,
 )
 from replication.super_resolution import pretrained_network
+from replication.training import train_network
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
 STYLE = style_picture("great_wave")
@@ -151,6 +152,11 @@ def test_files_that_are_no_networks_are_named(tmp_path, saved):
     for name in ("cut", "empty"):
         with pytest.raises(ReplicationError, match=f"{name}.safetensors is damaged or no network of this project"):
             style_network(tmp_path / f"{name}.safetensors")
+    save_checkpoint(tmp_path / "a.state.safetensors", {}, {})
+    with pytest.raises(ReplicationError, match="is the state of an unfinished training; repeat its command to go on"):
+        style_network(tmp_path / "a.state.safetensors")
+    with pytest.raises(ReplicationError, match="the network's record names no painting"):
+        painting_of(style_network(saved)[1])
 
 
 @pytest.mark.parametrize("as_before_1_6", [True, False])
@@ -473,6 +479,32 @@ def test_on_a_gpu_a_step_does_not_wait_for_it(photographs, precision):
         trainer.advance()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+class Own(torch.nn.Module):
+    """A network that the project does not know."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.configuration = {"width": width}
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, width, 3, padding=1), torch.nn.Conv2d(width, 3, 1))
+
+    def forward(self, x):
+        return torch.sigmoid(self.layers(x))
+
+
+def test_a_network_of_ones_own_is_trained_and_read_again(photographs, tmp_path):
+    config, path = StyleConfig(**SMALL, steps=2), tmp_path / "own.safetensors"
+    trainer, objective = style_trainer(STYLE, photographs, config, Own(8), log_every=1)
+    log = train_network(trainer, path, "train-style", objective.network, [STYLE])
+    assert len(log) == 2
+    found, _ = load_network(path, Own)
+    for name, value in found.state_dict().items():
+        torch.testing.assert_close(value, trainer.network.state_dict()[name], rtol=1e-3, atol=1e-6)
+    with pytest.raises(ReplicationError, match="own.safetensors holds another kind of network, Own"):
+        style_network(path)
+    with pytest.raises(ValueError, match="a network of your own has its own initial weights; give initial=None"):
+        style_trainer(STYLE, photographs, StyleConfig(**SMALL, initial="base"), Own(8))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])

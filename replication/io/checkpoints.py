@@ -131,8 +131,8 @@ def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -
 def check_network(network: nn.Module, path: Path | str) -> nn.Module:
     """Return the network without torch.compile's wrapper; ReplicationError if `load_network` could not read it again.
 
-    `load_network` makes a network of the same class with `configuration` as arguments; its tensors must have the same
-    names and shapes. They do not after `for_inference`, which folds batch norms.
+    `load_network` makes a network of the same class with `configuration` as arguments, here on the device "meta"; its
+    tensors must have the same names and shapes. They do not after `for_inference`, which folds batch norms.
     """
     network = getattr(network, "_orig_mod", network)
     name = type(network).__name__
@@ -143,7 +143,11 @@ def check_network(network: nn.Module, path: Path | str) -> nn.Module:
         raise ReplicationError(f"{path}: `configuration` has to hold the arguments of {name}; {error}") from error
     wanted, found = ({name: value.shape for name, value in each.state_dict().items()} for each in (like, network))
     if wanted.keys() != found.keys():
-        raise ReplicationError(f"{path}: without its batch norms, which `for_inference` folds, it cannot be read again")
+        other = min(wanted.keys() ^ found.keys())
+        raise ReplicationError(
+            f"{path}: a {name} that `configuration` makes differs in {other}, so this one could not be read again. "
+            "Does it hold all arguments? (`for_inference` folds batch norms: save the network before it.)"
+        )
     if other := [name for name in wanted if wanted[name] != found[name]]:
         raise ReplicationError(f"{path}: by `configuration` {other[0]} has another shape, {tuple(wanted[other[0]])}")
     return network
@@ -162,6 +166,8 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
+            if "settings" in header:
+                raise ReplicationError(f"{path} is the state of an unfinished training; repeat its command to go on")
             record = json.loads(header["record"])
             found = header["kind"]
             if found not in kinds:

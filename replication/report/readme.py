@@ -12,10 +12,10 @@ from PIL import Image
 
 from replication.evaluation import AUTHORS, NAMES, matched_rows
 from replication.io.downloads import SETS
-from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically
+from replication.io.files import FIGURES, ROOT, need_checkout, write_atomically, write_json
 from replication.report.copies import metadata, retell
 from replication.report.runner import title_of
-from replication.report.summary import SHOWN, overview
+from replication.report.summary import SHOWN, judgements, overview
 
 README = ROOT / "README.md"
 THUMBNAIL = 480  # pixels, of the longer side
@@ -26,7 +26,8 @@ Record = dict[str, Any]
 def write_readme() -> None:
     """Rewrite the README's tables, each between its two marks, from the figures of the profile `SHOWN`.
 
-    The executed notebooks of that profile get their notebooks' present text, and its figures get thumbnails.
+    The executed notebooks of that profile get their notebooks' present text. Its figures get thumbnails, and their JSON
+    files the verdicts of today's rules; the captions in the pictures keep those of their day.
 
     Raises:
         ReplicationError: the package alone is installed, or the file could not be written.
@@ -35,6 +36,7 @@ def write_readme() -> None:
     need_checkout("readme")
     text, profile = README.read_text(), SHOWN
     _write_thumbnails(profile)
+    _write_verdicts(profile)
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         retell(notebook, profile)
     tables = {"claims": _markdown(overview(profile)), "notebooks": gallery(profile)}
@@ -142,6 +144,16 @@ def _write_thumbnails(profile: str) -> None:
     for path in pictures(profile).values():
         thumbnail(path).save(content := io.BytesIO(), "JPEG", quality=85)
         write_atomically(thumbnail_of(path), content.getvalue())
+
+
+def _write_verdicts(profile: str) -> None:
+    for figure, judgement in judgements(profile).items():
+        path = FIGURES / profile / f"{figure}.json"
+        if path.exists() and judgement.held[1]:
+            record = json.loads(path.read_text())
+            today = {"claim": judgement.claim.text, "verdict": judgement.sentence}
+            if not today.items() <= record.items():
+                write_json(path, record | today)
 
 
 def gallery(profile: str) -> str:

@@ -45,6 +45,8 @@ def overview(profile: str) -> pd.DataFrame:
     for judgement in judgements(profile).values():
         first, (hold, ran) = judgement.first, judgement.held
         verdict = judgement.verdict + f", {hold} of {ran}" * (judgement.verdict == PARTLY)
+        left = sum(found.check.headline and found.verdict == NOT_RUN for found in judgement.findings)
+        verdict += f"; {left} not run" * bool(left and ran)
         rows.append((judgement.claim.title, first.check.paper, first.ours or "not run", verdict))
     return pd.DataFrame(rows, columns=["figure", "paper", "ours", "verdict"])
 

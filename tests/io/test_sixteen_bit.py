@@ -8,10 +8,11 @@ import av
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from replication.io.files import ReplicationError
-from replication.io.images import load_frame, load_frames, load_image
+from replication.io.images import Frame, load_frame, load_frames, load_image, save_frames
+from replication.io.pictures import content_picture
 from replication.io.transform_files import Transform, transform_files
 from replication.style_transfer import stylise_files
 from replication.super_resolution import upscale_files
@@ -167,6 +168,18 @@ def test_each_way_to_hold_a_camera(tmp_path, pixels, orientation):
     low, high = (numbers(load_image(tmp_path / name)) for name in ("a.png", "b.png"))
     assert low.shape == high.shape
     assert np.array_equal(low // 257, high.round() // 256)
+
+
+def test_pages_of_two_profiles_are_written_in_the_first_ones(tmp_path):
+    """A file of several pages has one profile."""
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    own = own.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")  # red and green, swapped
+    plain, swapped = (Frame(content_picture("coffee").image, profile=profile) for profile in (None, own))
+    for pages in ((plain, swapped), (swapped, plain)):
+        save_frames(pages, tmp_path / "a.tif")
+        for found in load_frames(tmp_path / "a.tif"):
+            assert found.profile == pages[0].profile
+            assert (found.image - plain.image).abs().max() < 2 / 255
 
 
 def test_pages_each_keep_their_own(tmp_path, pixels):

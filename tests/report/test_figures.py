@@ -106,6 +106,15 @@ def test_the_picture_and_the_numbers(folder, photograph, record):
     assert json.loads(Image.open(paths[0]).text["Provenance"]) == saved["provenance"] == record
 
 
+def test_all_lines_of_a_plot_are_drawn_and_banded():
+    lines = {str(number): number for number in range(1, 6)}
+    bands = {name: (0.9 * height, 1.1 * height) for name, height in lines.items()}
+    figure = panels([], "title", "", [Plot("many", "x", "y", {"ours": ([1, 2], [1, 2])}, lines, bands)])
+    (ax,) = [each for each in figure.axes if each.get_legend()]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ours", *lines]
+    assert len(ax.collections) == len(bands)
+
+
 def test_images_stand_apart_in_their_own_proportions(photograph):
     figure = drawn(photograph)
     width, height = figure.get_size_inches()
@@ -149,6 +158,9 @@ def test_the_digest_of_the_sources_is_of_what_they_do(monkeypatch, tmp_path):
     first = sources_digest()
     code.write_text('"""Another."""\n\nX = 1  # one\n')
     (tmp_path / "data" / ".DS_Store").write_text("a Mac's")
+    (tmp_path / "replication" / ".#a.py").symlink_to("emacs@nowhere.1234")
+    (tmp_path / "replication" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "replication" / ".ipynb_checkpoints" / "a-checkpoint.py").write_text("X = 3")
     (tmp_path / "data" / "README.md").write_text("text")
     assert sources_digest() == first
     code.write_text('"""Doc."""\nX = 2\n')

@@ -9,10 +9,15 @@ from PIL import Image
 
 from replication.evaluation import NO_SET
 from replication.io.files import FIGURES, ROOT
+from replication.io.images import save_image
+from replication.io.pictures import content_picture
+from replication.io.pixels import square
 from replication.report import readme as module
+from replication.report import summary
 from replication.report.readme import (
     README,
     TABLES,
+    _write_verdicts,
     pictures,
     super_resolution_table,
     thumbnail,
@@ -43,12 +48,24 @@ def readme(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "README", copy)
     monkeypatch.setattr(module, "retell", lambda notebook, profile: None)  # which writes, too, and so does the next
     monkeypatch.setattr(module, "_write_thumbnails", lambda profile: None)
+    monkeypatch.setattr(module, "_write_verdicts", lambda profile: None)
     return copy
 
 
 def test_the_readme_holds_the_tables_of_the_figures(readme):
     write_readme()
     assert readme.read_text() == (ROOT / "README.md").read_text()
+
+
+def test_a_figures_file_gets_todays_verdict_and_nothing_else(tmp_path, monkeypatch):
+    for each in (module, summary):
+        monkeypatch.setattr(each, "FIGURES", tmp_path)
+    (tmp_path / SHOWN).mkdir()
+    path = tmp_path / SHOWN / "fig5_objective.json"
+    whole = (FOLDER / path.name).read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"verdict": "replicated: by an older rule"}))
+    _write_verdicts(SHOWN)
+    assert path.read_text() == whole
 
 
 def test_the_readme_repeats_what_table_1_holds():
@@ -117,12 +134,19 @@ def test_the_small_copies_are_of_the_figures_that_are_shown():
 
 @pytest.mark.slow
 def test_the_code_that_the_readme_shows_runs(tmp_path, monkeypatch, weights):
-    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+    code = "".join(re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S))
     small = re.sub(r"\b256\b", "64", code).replace("iterations=100", "iterations=2")
     assert code.count("256)") == small.count("64)") > 1
+    small, shortened = re.subn(r"StyleConfig\(steps=2000\)", "StyleConfig(steps=2, size=64, style_size=64)", small)
+    assert shortened == 1
     (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "photographs").mkdir()
+    save_image(square(content_picture("coffee").image, 80), tmp_path / "photographs" / "a.jpg")
     monkeypatch.chdir(tmp_path)
     exec(compile(small, "README.md", "exec"), found := {})
     assert found["loss"].isfinite()
     assert found["y_hat"].grad.any()
-    assert {path.name for path in tmp_path.iterdir()} == {"data", "chelsea.png", "chelsea.safetensors"}
+    assert found["terms"].total.shape == (4,)
+    assert type(found["network"]) is found["MyNetwork"]
+    made = {"chelsea.png", "chelsea.safetensors", "my.safetensors", "my.json", "my.jsonl"}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"data", "photographs", *made}
