@@ -13,6 +13,10 @@ from replication.report.tables import colour_of
 
 MARKERS = {REPLICATED: "X", EXCEEDED: "D", DIFFERS: "o", NOT_REPLICATED: "s"}  # told apart in grey
 MOST = 100  # tolerances, where the axis ends
+CAPTION = (
+    "Headline claims with a tolerance; those with one limit have no place here. The axis is linear to 2 tolerances,\n"
+    "and logarithmic beyond. The nine speed-ups of Table 1 are multiples of three measurements."
+)
 
 
 def distances(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
@@ -30,9 +34,9 @@ def distances(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
 def glance(rows: list[dict[str, Any]]) -> Figure:
     """Draw a line for each figure with a point for each number, coloured by its verdict; the band is the tolerance."""
     titles = list(dict.fromkeys(row["figure"] for row in rows))
-    figure = plt.figure(figsize=(9, 1.4 + 0.5 * len(titles)))
+    figure = plt.figure(figsize=(9, 1.8 + 0.5 * len(titles)))
     with plt.rc_context(STYLE):
-        ax = figure.add_axes((0.36, 0.9 / figure.get_figheight(), 0.61, 1 - 1.4 / figure.get_figheight()))
+        ax = figure.add_axes((0.36, 1.3 / figure.get_figheight(), 0.61, 1 - 1.8 / figure.get_figheight()))
         ax.axvspan(-1, 1, color="0.85", label="within the tolerance")
         for verdict in dict.fromkeys(row["verdict"] for row in rows):
             those = [row for row in rows if row["verdict"] == verdict]
@@ -46,5 +50,6 @@ def glance(rows: list[dict[str, Any]]) -> Figure:
         ax.set_xlabel("ours less the paper's, in tolerances")
         ax.grid(axis="y", alpha=0.3)
         ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.55 / (0.5 * len(titles))), ncols=5, frameon=False)
+        figure.text(0.5, 0.1 / figure.get_figheight(), CAPTION, ha="center", va="bottom")
         figure.suptitle("The paper's numbers, and ours", y=1 - 0.1 / figure.get_figheight(), va="top")
     return figure
