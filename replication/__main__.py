@@ -79,7 +79,7 @@ class Weights(Command):
 
 @dataclass(kw_only=True)
 class Readme(Command):
-    """Rewrite the README's tables and thumbnails from the figures' files; update the text of the executed notebooks."""
+    """Rewrite the README's tables and thumbnails, the verdicts in the figures' files and the executed copies' text."""
 
     def run(self) -> None:
         from replication.report.readme import write_readme

@@ -56,15 +56,20 @@ def style_trainer(
         ValueError: an argument that the network or the objective does not take, or two networks to start from.
         ReplicationError: the initial network is damaged, or only one of the two networks has shortcuts.
     """
-    if network and config.initial:
+    if network is not None and config.initial:
         raise ValueError("a network of your own has its own initial weights; give initial=None")
     photographs.check_crops(config.size)
     device, dtype = photographs.device, dtype_of(config.precision, photographs.device.type)
     if (side := min(style.image.shape[2:])) < config.style_size:
         logging.getLogger(__name__).warning("%s: its %d pixels a side become %d", style.name, side, config.style_size)
     objective = Objective(square(style.image, config.style_size).to(device), dtype=dtype, **config.objective)
-    with seeded(config.seed):
-        network = (network or _network(config)).to(device)
+    inputs = {"style": style.provenance(), "photographs": photographs.record}
+    if network is None:
+        with seeded(config.seed):
+            network = _network(config)
+    else:
+        inputs["network"] = {"kind": type(network).__name__} | network.configuration
+    network = network.to(device)
 
     def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> dict[str, Tensor]:
         y_hat = predict(y_content)
@@ -78,7 +83,6 @@ def style_trainer(
     def batch(step: int) -> Tensor:
         return photographs.batch(step, config.batch_size, config.size, config.seed, config.flip)
 
-    inputs = {"style": style.provenance(), "photographs": photographs.record}
     return Trainer(network, losses, batch, config, inputs, initial=_initial(config), **options), objective
 
 

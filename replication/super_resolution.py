@@ -213,7 +213,7 @@ def super_resolution_trainer(
         if config.loss == "srcnn":
             x, y = luminance(bicubic(x, config.factor)), luminance(y)
         y_hat = predict(x)
-        found, wanted = (phi(image)[FEATURE_LAYER] if phi else image for image in (y_hat, y))
+        wanted, found = (phi(image)[FEATURE_LAYER] if phi else image for image in (y, y_hat))
         terms = {"reconstruction": feature_reconstruction_loss(found, wanted)}
         if config.lattice_weight:
             terms["lattice"] = config.lattice_weight * lattice(y_hat - y, config.factor)

@@ -24,7 +24,7 @@ def pytest_configure():
 
     Notebooks and commands run in other folders, so paths are made absolute.
     """
-    for name in [name for name in os.environ if name.startswith(("TQDM_", "PIP_USER", "PIP_TARGET"))]:
+    for name in [name for name in os.environ if name.startswith(("TQDM_", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"))]:
         del os.environ[name]
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is not imported yet
     os.environ["REPLICATION_DEVICE"] = "cpu"  # what needs a GPU asks for it

@@ -153,7 +153,9 @@ def test_files_that_are_no_networks_are_named(tmp_path, saved):
         with pytest.raises(ReplicationError, match=f"{name}.safetensors is damaged or no network of this project"):
             style_network(tmp_path / f"{name}.safetensors")
     save_checkpoint(tmp_path / "a.state.safetensors", {}, {})
-    with pytest.raises(ReplicationError, match="is the state of an unfinished training; repeat its command to go on"):
+    with pytest.raises(
+        ReplicationError, match="a.state.safetensors is the state of a run; a training writes its network at the end"
+    ):
         style_network(tmp_path / "a.state.safetensors")
     with pytest.raises(ReplicationError, match="the network's record names no painting"):
         painting_of(style_network(saved)[1])
@@ -503,6 +505,10 @@ def test_a_network_of_ones_own_is_trained_and_read_again(photographs, tmp_path):
         torch.testing.assert_close(value, trainer.network.state_dict()[name], rtol=1e-3, atol=1e-6)
     with pytest.raises(ReplicationError, match="own.safetensors holds another kind of network, Own"):
         style_network(path)
+    state = tmp_path / "own.state.safetensors"
+    style_trainer(STYLE, photographs, config, Own(8), state=state)[0].run(until=1)
+    with pytest.raises(ReplicationError, match="own.state.safetensors belongs to a run with another network"):
+        style_trainer(STYLE, photographs, config, Own(16), state=state)[0].run()
     with pytest.raises(ValueError, match="a network of your own has its own initial weights; give initial=None"):
         style_trainer(STYLE, photographs, StyleConfig(**SMALL, initial="base"), Own(8))
 

@@ -388,7 +388,7 @@ def test_compiled_gradients_are_those_of_the_plain_network(monkeypatch):
 
 def test_without_a_compiler_or_pythons_headers_compiled_is_refused(monkeypatch):
     monkeypatch.setenv("CXX", "true")  # a program that there is
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: "nowhere")
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_, **__: "nowhere")
     with pytest.raises(ReplicationError, match="install python3-dev, or do without --compiled"):
         trainer(compiled="default")
     monkeypatch.setenv("CXX", "none-such")

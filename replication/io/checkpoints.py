@@ -54,7 +54,7 @@ def _serialised(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
     entries = json.loads(content[8 : 8 + size]) | {"__metadata__": header}
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + size :]))
 
 
 def load_origins(path: Path | str) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def check_network(network: nn.Module, path: Path | str) -> nn.Module:
     if wanted.keys() != found.keys():
         other = min(wanted.keys() ^ found.keys())
         raise ReplicationError(
-            f"{path}: a {name} that `configuration` makes differs in {other}, so this one could not be read again. "
+            f"{path}: the {name} that `configuration` makes differs in {other}, so this one could not be read again. "
             "Does it hold all arguments? (`for_inference` folds batch norms: save the network before it.)"
         )
     if other := [name for name in wanted if wanted[name] != found[name]]:
@@ -167,7 +167,7 @@ def load_network(path: Path | str, kind: type[Network] | tuple[type[Network], ..
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if "settings" in header:
-                raise ReplicationError(f"{path} is the state of an unfinished training; repeat its command to go on")
+                raise ReplicationError(f"{path} is the state of a run; a training writes its network at the end")
             record = json.loads(header["record"])
             found = header["kind"]
             if found not in kinds:

@@ -71,7 +71,10 @@ def first_process() -> bool:
 def check_parts(batch_size: int, norm: str = "") -> None:
     """Raise RangeError if processes cannot share a batch equally, or batch norm would get a single image in each."""
     launched = distributed.is_torchelastic_launched()
-    processes = int(os.environ["WORLD_SIZE"]) if launched else 1
+    if distributed.is_initialized():
+        processes = distributed.get_world_size()
+    else:
+        processes = int(os.environ["WORLD_SIZE"]) if launched else 1
     if batch_size % processes:
         raise RangeError(f"a batch of {batch_size} cannot be shared out equally to {processes} processes")
     if launched and norm == "batch" and batch_size == processes:

@@ -48,10 +48,13 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
         "precision": _precision(device, dtype),
         "settings": settings,
         "versions": versions(),
+        **({"weights": weights} if weights else {}),
+        **({"networks": networks} if networks else {}),
         "inputs": [picture.provenance() for picture in inputs],
+        **({"stand_ins": others} if others else {}),
+        **({"continued": continued} if continued else {}),
     }
-    more = {"weights": weights, "networks": networks, "stand_ins": others, "continued": continued}
-    return found | {name: value for name, value in more.items() if value} | ran  # what the run began with wins
+    return found | ran  # what was noted when the run began wins
 
 
 def _precision(device: str, dtype: str) -> str:

@@ -151,5 +151,6 @@ def check_compilation(mode: str, device: str) -> None:
         raise ValueError("CUDA graphs need a GPU; compile with the default")
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ReplicationError("torch.compile needs a C++ compiler; install g++, or do without --compiled")
-    if not Path(sysconfig.get_path("include"), "Python.h").exists() and device == "cpu":
+    folders = {sysconfig.get_path("include"), sysconfig.get_path("include", scheme="posix_prefix")}
+    if not any(Path(folder, "Python.h").exists() for folder in folders):
         raise ReplicationError("torch.compile needs Python's headers; install python3-dev, or do without --compiled")

@@ -134,7 +134,7 @@ def claims() -> dict[str, Claim]:
     for path in sorted(FOLDER.glob("*.toml")):
         try:
             found |= {name: _claim(path.stem, given) for name, given in tomllib.loads(path.read_text()).items()}
-        except (TypeError, KeyError, ValueError) as error:
+        except (AttributeError, IndexError, TypeError, KeyError, ValueError) as error:
             raise ReplicationError(f"{path}: {type(error).__name__}: {reason(error)}") from error
     return found
 

@@ -149,7 +149,7 @@ def _write_thumbnails(profile: str) -> None:
 def _write_verdicts(profile: str) -> None:
     for figure, judgement in judgements(profile).items():
         path = FIGURES / profile / f"{figure}.json"
-        if path.exists() and judgement.held[1]:
+        if path.exists() and not judgement.findings[0].reason.startswith(path.name):  # else it is of another version
             record = json.loads(path.read_text())
             today = {"claim": judgement.claim.text, "verdict": judgement.sentence}
             if not today.items() <= record.items():

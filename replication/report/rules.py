@@ -40,7 +40,7 @@ def rule(given: dict[str, Any], form: str = "g") -> Rule:
     """
     kind, *more = [name for name in KINDS if name in given] or [""]
     allowed = {"near": {"within", "better"}, "between": {"better"}}.get(kind, {"margin"})
-    if more or not given.keys() <= allowed | {kind} or given.get("better", "more") not in ("more", "less"):
+    if not kind or more or not given.keys() <= allowed | {kind} or given.get("better", "more") not in ("more", "less"):
         raise ValueError(f"no rule: {given}")
     if kind in ("above", "below"):
         return _past(kind, given[kind], given.get("margin", 0), form)

@@ -148,5 +148,6 @@ def test_the_code_that_the_readme_shows_runs(tmp_path, monkeypatch, weights):
     assert found["y_hat"].grad.any()
     assert found["terms"].total.shape == (4,)
     assert type(found["network"]) is found["MyNetwork"]
-    made = {"chelsea.png", "chelsea.safetensors", "my.safetensors", "my.json", "my.jsonl"}
+    made = {"chelsea.png", "chelsea.safetensors", "my.safetensors", "my.state.safetensors"}
+    made |= {"my.json", "my.jsonl"}
     assert {path.name for path in tmp_path.glob("[!.]*")} == {"data", "photographs", *made}
