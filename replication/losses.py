@@ -13,6 +13,7 @@ from torch.nn.grad import conv2d_weight
 from replication.config import PAPER
 from replication.io.pixels import check_images
 from replication.io.ranges import check
+from replication.io.runtime import deterministic_cudnn
 from replication.loss_network import LossNetwork
 
 WINDOW = 32  # pixels a side of the squares over which a lattice is averaged: it keeps its phase there, grain does not
@@ -125,7 +126,7 @@ class Objective(nn.Module):
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
         self.style_form = style_form
         self.network = LossNetwork([content_layer, *style_layers], dtype).to(y_style.device)
-        with torch.no_grad():
+        with torch.no_grad(), deterministic_cudnn():
             features = self.network(in_range(y_style, "style image"), self.style_layers)
         for layer in self.style_layers:
             self.register_buffer(f"gram_{layer}", gram_matrix(features[layer]), persistent=False)
@@ -205,7 +206,7 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
         raise ValueError(f"a lattice shows in {WINDOW + period} pixels a side and more; got {tuple(image.shape)}")
     pixels = 255 * image.flatten(0, 1)[:, None]
     taps = pixels.new_ones(period + 1) / period  # a low-pass filter that blocks the period and its fractions
-    taps[[0, -1]] /= 2
+    taps[::period] /= 2  # the two ends
     smooth = F.conv2d(F.conv2d(pixels, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
     detail = F.pad(pixels, [-period // 2] * 4) - smooth
     rows, columns = (side // WINDOW for side in detail.shape[2:])

@@ -17,7 +17,14 @@ from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, p
 from replication.io.pictures import Picture, style_picture
 from replication.io.pixels import square
 from replication.io.ranges import RangeError, check
-from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
+from replication.io.runtime import (
+    default_device,
+    deterministic_cudnn,
+    dtype_of,
+    give_back_memory,
+    keep_freed_memory,
+    seeded,
+)
 from replication.io.transform_files import Transform, is_file_name, transform_files
 from replication.loss_network import MIN_SIZE
 from replication.losses import Objective, lattice
@@ -170,6 +177,7 @@ def style_names() -> list[str]:
 
 
 @torch.no_grad()
+@deterministic_cudnn()
 def stylise(
     network: ImageTransformationNetwork, image: Tensor, tile: int | None = TILE_STYLISED, label: str | None = ""
 ) -> Tensor:

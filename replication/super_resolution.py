@@ -15,7 +15,14 @@ from replication.io.files import ReplicationError
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pixels import from_pixels, resize, to_pixels
 from replication.io.ranges import PretrainedLoss, RangeError, check
-from replication.io.runtime import default_device, dtype_of, give_back_memory, keep_freed_memory, seeded
+from replication.io.runtime import (
+    default_device,
+    deterministic_cudnn,
+    dtype_of,
+    give_back_memory,
+    keep_freed_memory,
+    seeded,
+)
 from replication.io.transform_files import Transform, transform_files
 from replication.io.weights import vgg16_weights
 from replication.loss_network import LossNetwork
@@ -92,6 +99,7 @@ class SRCNNUpscaler(nn.Module):
 
 
 @torch.no_grad()
+@deterministic_cudnn()
 def upscale(
     network: SuperResolutionNetwork | SRCNNUpscaler,
     small: Tensor,
