@@ -19,7 +19,7 @@ from replication.lbfgs import HISTORY, LBFGS
 from replication.loss_network import LAYERS, MEAN
 from replication.losses import Objective
 from replication.networks import ImageTransformationNetwork, SuperResolutionNetwork, for_inference
-from replication.report.timing import Call, bare_convolutions, convolution_flops, interleaved, peak_memory
+from replication.report.timing import Call, Timing, bare_convolutions, convolution_flops, interleaved, peak_memory
 from replication.style_transfer import style_trainer, stylise
 from replication.super_resolution import super_resolution_trainer, upscale
 
@@ -212,26 +212,29 @@ def work_rows(work: str, size: int, precision: str, device: str, *, repeats: int
         A row a method: seconds (median and quartiles), their ratio to the bare convolutions', the share of the peak,
         and the peak memory, on a CPU with the libraries.
     """
-    builders = WORKS[work]
-    calls = {name: build(size, precision, device) for name, build in builders.items()}
+    timings, flops, peak = _timed(work, size, precision, device, repeats)
+    rows = []
+    for method, timing in timings.items():
+        row = {"work": work, "size": size, "precision": precision, "method": method} | timing._asdict()
+        row |= {"ratio": timing.seconds / timings["bare convolutions"].seconds}
+        row |= {"share of peak": flops / timing.seconds / peak, "peak GB": None}
+        if method in WORKS[work]:
+            row["peak GB"] = peak_memory(_once, work, method, size, precision, device, device=device) / 1e9
+        rows.append(row)
+    free_memory()
+    return rows
+
+
+def _timed(work: str, size: int, precision: str, device: str, repeats: int) -> tuple[dict[str, Timing], float, float]:
+    """The timings by method, the operations of a call, and the device's most a second. Nothing else stays in memory."""
+    calls = {name: build(size, precision, device) for name, build in WORKS[work].items()}
     times = calls["ours"]() or 1
     bare = bare_convolutions(calls["ours"])
     a, b = (torch.randn(MATRIX[device], MATRIX[device], device=device).to(getattr(torch, precision)) for _ in range(2))
     timed = {"product": lambda: drop(a @ b), "bare convolutions": lambda: bare() or times} | calls
     timings = interleaved(timed, repeats, device, f"{work}, {size} x {size}, {precision}")
     peak = 2 * MATRIX[device] ** 3 / timings.pop("product").seconds
-    flops = convolution_flops(bare) / times
-    del calls, timed
-    rows = []
-    for method, timing in timings.items():
-        row = {"work": work, "size": size, "precision": precision, "method": method} | timing._asdict()
-        row |= {"ratio": timing.seconds / timings["bare convolutions"].seconds}
-        row |= {"share of peak": flops / timing.seconds / peak, "peak GB": None}
-        if method in builders:
-            row["peak GB"] = peak_memory(_once, work, method, size, precision, device, device=device) / 1e9
-        rows.append(row)
-    free_memory()
-    return rows
+    return timings, convolution_flops(bare) / times, peak
 
 
 def _once(work: str, method: str, size: int, precision: str, device: str) -> None:
