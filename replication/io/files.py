@@ -20,7 +20,7 @@ FIGURES = ROOT / "figures" if IN_CHECKOUT else Path("figures")  # without a chec
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LONGEST = 300  # letters
 HINTS = ("warning:", "hint:", "note:", "[notice]")
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch's RuntimeErrors say
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")  # in torch's errors
 
 
 class ReplicationError(RuntimeError):

@@ -67,6 +67,7 @@ class ImageDataset:
     def to(self, device: str) -> "ImageDataset":
         """This dataset with batches on `device`; pixels move to a GPU, too, if half of its free memory has room."""
         kind = torch.device(device).type
+        torch.cuda.empty_cache()  # what torch keeps for later counts as taken
         fits = kind == "cpu" or (kind != "mps" and self.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2)
         return ImageDataset(self.pixels.to(device) if fits else self.pixels, self.shapes, self.record, device)
 

@@ -58,8 +58,8 @@ def provenance(run: SimpleNamespace, network: nn.Module | None, inputs: Sequence
 
 
 def _precision(device: str, dtype: str) -> str:
-    tf32 = (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32
-    return dtype + (" (TF32)" if tf32 else "")
+    rounded = (device, dtype) == ("cuda", "float32") and torch.backends.cudnn.allow_tf32
+    return dtype + (" (TF32)" if rounded and torch.cuda.get_device_capability() >= (8, 0) else "")
 
 
 def origin(device: str, dtype: str) -> dict[str, Any]:

@@ -231,10 +231,18 @@ def _timed(work: str, size: int, precision: str, device: str, repeats: int) -> t
     times = calls["ours"]() or 1
     bare = bare_convolutions(calls["ours"])
     a, b = (torch.randn(MATRIX[device], MATRIX[device], device=device).to(getattr(torch, precision)) for _ in range(2))
-    timed = {"product": lambda: drop(a @ b), "bare convolutions": lambda: bare() or times} | calls
+    timed = {"product": lambda: _product(a, b), "bare convolutions": lambda: bare() or times} | calls
     timings = interleaved(timed, repeats, device, f"{work}, {size} x {size}, {precision}")
     peak = 2 * MATRIX[device] ** 3 / timings.pop("product").seconds
     return timings, convolution_flops(bare) / times, peak
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> None:
+    """Multiply, with float32 rounded to TF32 where convolutions round it."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    drop(a @ b)
+    matmul.allow_tf32 = before
 
 
 def _once(work: str, method: str, size: int, precision: str, device: str) -> None:

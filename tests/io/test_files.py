@@ -41,6 +41,7 @@ def test_a_defect_is_not_explained_away_and_all_else_is_one_line():
     assert explained(RuntimeError("x")) is None
     assert explained(PermissionError(13, "Permission denied", "a.png")).startswith("a.png: Permission denied; check")
     assert explained(ValueError("two\nlines")) == "two lines"
+    assert "not enough memory" in explained(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling ..."))
     assert explained(ReplicationError("a.png: there is not enough memory")) == "a.png: there is not enough memory"
 
 

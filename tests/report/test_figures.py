@@ -11,7 +11,7 @@ from PIL import Image
 
 from replication.io.files import ROOT
 from replication.io.pictures import content_picture
-from replication.io.provenance import code, commit, provenance, sources_digest
+from replication.io.provenance import code, commit, origin, provenance, sources_digest
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
 from replication.report import figures
@@ -167,3 +167,11 @@ def test_the_digest_of_the_sources_is_of_what_they_do(monkeypatch, tmp_path):
     changed = sources_digest()
     (tmp_path / "data" / "a.jpg").write_text("an image")
     assert len({first, changed, sources_digest()}) == 3
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "float32"), ((8, 0), "float32 (TF32)")])
+def test_only_a_gpu_that_has_tf32_rounds_to_it(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert origin("cuda", "float32")["precision"] == precision
+    assert origin("cuda", "bfloat16")["precision"] == "bfloat16"
