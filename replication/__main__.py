@@ -108,8 +108,8 @@ class TrainStyle(Command):
 
         if self.recipe == "quick":
             logging.getLogger("replication").info(
-                "the quick recipe: %d steps, of which 2,500 take twelve minutes on two cores in bfloat16 with AMX, "
-                "longer on others; the paper's settings are --recipe paper",
+                "the quick recipe: %d steps, of which 2,500 take an hour and a half on one core in float32, "
+                "less on more cores or in bfloat16; the paper's settings are --recipe paper",
                 self.config.steps,
             )
         train_style_from_files(self.style, self.images, self.out, self.config)
