@@ -46,7 +46,7 @@ SETTINGS: dict[str, dict[str, Sequence[Any]]] = {  # what None stands for, by pr
     },
     "06_objective": {
         "sizes": ([64], [256], [256, 512, 1024], [256, 512, 1024]),
-        "counts": ([2], [4], [50, 10, 4], [50, 50, 50]),
+        "counts": ([2], [4], [50, 10, 10], [50, 50, 50]),
         "iterations": (5, 100, 500, 500),
         "large_iterations": (5, 100, 100, 500),
     },

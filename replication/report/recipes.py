@@ -81,7 +81,7 @@ OVERNIGHT: dict[str, Job] = {
     ),
     "great_wave_256": BaselineCurves("great_wave", 50, 256, ITERATIONS),
     "great_wave_512": BaselineCurves("great_wave", 10, 512, 100),
-    "great_wave_1024": BaselineCurves("great_wave", 4, 1024, 100),
+    "great_wave_1024": BaselineCurves("great_wave", 10, 1024, 100),
 }
 QUEUES: dict[str, dict[str, Job]] = {
     "overnight": OVERNIGHT,

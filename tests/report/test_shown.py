@@ -20,11 +20,12 @@ def code(path):
     return [cell.source for cell in own if cell.cell_type == "code"]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="until a night has made all of it anew")
-def test_all_records_are_of_one_commit_and_one_machine():
+def test_all_measurements_are_of_one_commit_and_one_kind_of_processor():
     found = [json.loads(path.read_text())["provenance"] for path in sorted(FOLDER.glob("*.json"))]
-    assert len({record["commit"] for record in found}) == 1
-    assert len({record["device"].rsplit(",", 1)[0] for record in found}) == 1  # without the number of threads
+    measured = [record for record in found if record["notebook"] != "10_paper_against_ours"]  # which only reads
+    assert {record["notebook"] for record in found} == {path.stem for path in NOTEBOOKS}
+    assert len({record["commit"] for record in measured}) == 1
+    assert len({record["device"].rsplit(",", 1)[0] for record in measured}) == 1  # without the number of threads
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
