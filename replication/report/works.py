@@ -241,8 +241,10 @@ def _product(a: torch.Tensor, b: torch.Tensor) -> None:
     """Multiply, with float32 rounded to TF32 where convolutions round it."""
     matmul = torch.backends.cuda.matmul
     before, matmul.allow_tf32 = matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    drop(a @ b)
-    matmul.allow_tf32 = before
+    try:
+        drop(a @ b)
+    finally:  # Gram matrices keep their precision
+        matmul.allow_tf32 = before
 
 
 def _once(work: str, method: str, size: int, precision: str, device: str) -> None:
