@@ -6,6 +6,7 @@ import re
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -182,6 +183,24 @@ def test_a_deviation_is_the_samples_and_one_number_has_none():
     assert np.isnan(mean_and_deviation([1.0, math.nan])).all()
     assert mean_and_deviation([3]) == 3
     assert mean_and_deviation([]) is None
+
+
+def test_margins_of_super_resolution_are_two_deviations_over_the_seeds_that_are_kept():
+    kept = json.loads((ROOT / "data" / "super_resolution_seeds.json").read_text())["scores"]
+    pixel, feature = (pd.DataFrame(kept[loss]) for loss in ("pixel", "feature"))
+    apart, alone = 2 * (feature - pixel).std(), 2 * pixel.std()
+    margins = {
+        ("fig8_super_resolution_x4", "SSIM order"): apart["ssim"],
+        ("fig8_super_resolution_x4", "grid"): apart["grid"],
+        ("fig9_super_resolution_x8", "SSIM order, Set5 and Set14"): apart["ssim"],
+        ("fig9_super_resolution_x8", "SSIM order, BSD100"): apart["ssim"],
+        ("fig9_super_resolution_x8", "PSNR against bicubic"): alone["psnr"],
+        ("fig9_super_resolution_x8", "SSIM against bicubic"): alone["ssim"],
+        ("super_resolution_training", "grid"): apart["grid"] / 3**0.5,  # of the mean of three
+    }
+    for (figure, key), margin in margins.items():
+        rule = next(check.rule for check in claims()[figure].checks if check.key == key)
+        assert (rule.high - rule.low) / 2 == pytest.approx(margin, rel=0.03), key
 
 
 @pytest.mark.parametrize(
