@@ -87,8 +87,10 @@ def environment(*more: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that results depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    """The versions of Python, of the libraries that results depend on and, where there is a GPU, of CUDA and cuDNN."""
+    gpu = {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    libraries = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | libraries | (gpu if torch.cuda.is_available() else {})
 
 
 def sources_digest(*more: Path) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from replication.io.files import ROOT
 from replication.io.pictures import content_picture
-from replication.io.provenance import code, commit, origin, provenance, sources_digest
+from replication.io.provenance import code, commit, origin, provenance, sources_digest, versions
 from replication.io.weights import DIGEST
 from replication.loss_network import LossNetwork
 from replication.report import figures
@@ -35,6 +35,15 @@ def test_provenance_tells_all(record):
     assert record["versions"]["torch"] == torch.__version__.split("+")[0]
     assert record["inputs"][0]["origin"].startswith("scikit-image")
     assert len(record["inputs"][0]["sha256"]) == 64
+
+
+def test_versions_name_cuda_and_cudnn_where_there_is_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    without = versions()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    of_gpu = {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    assert versions() == without | of_gpu
+    assert not without.keys() & of_gpu
 
 
 def git(folder, *arguments):
