@@ -16,6 +16,8 @@ FILTERS = (32, 64, 128)  # at full, half and quarter size
 BLOCKS = 5
 SR_FILTERS, SR_BLOCKS = 64, 4
 STRIDE = 4  # the image is padded to a multiple of this
+ONEDNN = torch.backends.mkldnn.is_available()  # not in torch for Macs
+BAND = 2**26  # elements of an unfolded band of rows, 256 MB in float32
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -146,7 +148,8 @@ class SRCNN(nn.Module):
 class OutputConvolution(nn.Conv2d):
     """A 9x9 convolution with 3 filters, computed with stride 2 and 12 filters: 3 for each pixel of a 2 x 2 square.
 
-    The result is the same, but twelve filters fill more of a processor's vector lanes than three.
+    The result is the same, but twelve filters fill more of a processor's vector lanes than three. Without oneDNN, torch
+    would unfold the whole input into a matrix of 25 times its size; so then it is computed in bands of rows.
     """
 
     def __init__(self, inputs: int):
@@ -156,7 +159,12 @@ class OutputConvolution(nn.Conv2d):
         """(B, inputs, H, W), H and W even, to (B, 3, H, W)."""
         shifted = [F.pad(self.weight, (j, 1 - j, i, 1 - i)) for i in range(2) for j in range(2)]
         weight, bias = torch.stack(shifted, 1).flatten(0, 1), self.bias.repeat_interleave(4)
-        return F.pixel_shuffle(F.conv2d(x, weight, bias, stride=2, padding=self.padding), 2)
+        if ONEDNN or x.device.type != "cpu" or torch.compiler.is_exporting():
+            return F.pixel_shuffle(F.conv2d(x, weight, bias, stride=2, padding=self.padding), 2)
+        height, elements = x.shape[2], len(x) * weight[0].numel() * x.shape[3] // 2  # of a row of squares
+        rows, x = 2 * max(1, BAND // elements), F.pad(x, [4] * 4)
+        bands = [F.conv2d(x[:, :, top : top + rows + 8], weight, bias, stride=2) for top in range(0, height, rows)]
+        return F.pixel_shuffle(torch.cat(bands, 2), 2)
 
 
 def _applied(layers: nn.Sequential, x: Tensor) -> Tensor:

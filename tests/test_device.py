@@ -22,6 +22,7 @@ from replication.style_transfer import style_trainer, stylise
 from replication.super_resolution import super_resolution_trainer, upscale
 
 SIDE = 64
+pytestmark = pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="fake devices need a torch built for CUDA")
 
 
 @pytest.fixture

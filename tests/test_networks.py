@@ -85,6 +85,16 @@ def test_the_last_convolution_is_torchs_forward_and_backward():
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
+def test_without_onednn_bands_of_the_output_convolution_are_the_whole(monkeypatch):
+    torch.manual_seed(0)
+    layer, images = OutputConvolution(5).double(), torch.rand(2, 5, 22, 14, dtype=torch.float64)
+    whole = layer(images)
+    monkeypatch.setattr("replication.networks.ONEDNN", False)
+    for rows in (1, 2, 4, 100):
+        monkeypatch.setattr("replication.networks.BAND", rows * 2 * 5 * 10 * 10 * 7)
+        torch.testing.assert_close(layer(images), whole, rtol=0, atol=1e-12)
+
+
 def test_with_instance_norm_each_image_goes_by_its_own_statistics_in_evaluation_too():
     network = ImageTransformationNetwork(norm="instance").eval()
     images = torch.rand(3, 3, 48, 48)

@@ -8,7 +8,7 @@ import tempfile
 import pytest
 import torch
 
-from replication import style_transfer, super_resolution, tiles
+from replication import networks, style_transfer, super_resolution, tiles
 from replication.io.files import ReplicationError
 from replication.io.pictures import content_picture
 from replication.io.pixels import resize
@@ -76,6 +76,18 @@ def test_memory_grows_with_the_image_and_its_result_alone(call, kind, tile, side
     """By 24 bytes a pixel, and what the heap wastes, 82 to 105 here; the whole image at once takes 310."""
     small, large = (peak_memory(call, kind, side, tile) for side in sides)
     assert large - small < 160 * factor**2 * (sides[1] ** 2 - sides[0] ** 2)
+
+
+def enlarge_by_8_without_onednn(side):
+    networks.ONEDNN = False
+    with torch.backends.mkldnn.flags(enabled=False):
+        upscale_square(8, side, None)
+
+
+@pytest.mark.slow
+def test_without_onednn_the_last_layer_is_not_unfolded_whole():
+    """As torch is for Macs. Unfolded whole, it alone would take 1.7 GB."""
+    assert peak_memory(enlarge_by_8_without_onednn, 64) < 1.6e9
 
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 300, 421)
