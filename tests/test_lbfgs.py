@@ -60,6 +60,15 @@ def test_the_trajectory_on_a_quadratic_is_torchs(history):
     assert deviation(ours(function, LBFGS(x, history), 50), torchs(function, x, 50, history)) < 1e-9
 
 
+def test_the_history_in_blocks_is_the_history(monkeypatch):
+    function, x = quadratic(60), start(2, 60)
+    whole = ours(function, LBFGS(x, 5), 50)
+    monkeypatch.setattr("replication.lbfgs.BLOCK", 20)
+    in_blocks = LBFGS(x, 5)
+    assert deviation(ours(function, in_blocks, 50), whole) < 1e-9
+    assert in_blocks.s.shape[1] == 3
+
+
 @pytest.mark.parametrize("history", [5, 10, 100])
 @pytest.mark.parametrize("dimensions", [2, 4, 6])
 def test_the_trajectory_on_rosenbrock_is_torchs(dimensions, history):

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from torchvision.models import vgg16
 
 from replication.io.weights import CONVOLUTIONS
-from replication.loss_network import LAYERS, MEAN, LossNetwork
+from replication.loss_network import LAYERS, LossNetwork
+
+MEAN = (123.68, 116.779, 103.939)  # of ImageNet's pixels in R, G, B, as the authors of the weights print it
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from replication.io.files import ReplicationError
 from replication.io.pictures import content_picture, style_picture
 from replication.io.pixels import square
 from replication.io.weights import CONVOLUTIONS
-from replication.loss_network import MEAN
 from replication.losses import (
     Objective,
     feature_reconstruction_loss,
@@ -154,7 +153,8 @@ def reference(weights):
         module.requires_grad_(False)
 
     def run(image):
-        x, found = 255 * image.double() - torch.tensor(MEAN, dtype=torch.float64).view(1, 3, 1, 1), {}
+        mean = torch.tensor([123.68, 116.779, 103.939], dtype=torch.float64)  # of R, G, B
+        x, found = 255 * image.double() - mean.view(1, 3, 1, 1), {}
         for place, module in enumerate(network[:23]):
             x = module(x)
             found |= {layer: x.clone() for layer, at in PLACES.items() if at == place}
@@ -261,6 +261,8 @@ def test_images_it_cannot_take_are_refused(photograph, y_style):
         Objective(y_style / 0)
     with pytest.raises(ValueError, match=r"the style image has values from [\d.]+ to 2\d\d; images are in \[0, 1\]"):
         Objective(255 * y_style)
+    with pytest.raises(ValueError, match=r"the style image has values from -\d.*; images are in \[0, 1\]"):
+        Objective(2 * y_style - 1)
     objective = Objective(y_style)
     with pytest.raises(ValueError, match="at least 32 x 32 pixels"):
         objective.content_target(photograph[..., :31])

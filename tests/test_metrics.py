@@ -98,6 +98,9 @@ def test_the_correlations_see_layout_and_not_colour(photograph):
     edges = [sobel(rgb2gray(image[0].permute(1, 2, 0).double().numpy())).ravel() for image in (shifted, photograph)]
     assert gradient_correlation(shifted, photograph, 0) == pytest.approx(np.corrcoef(*edges)[0, 1])
     assert abs(gradient_correlation(photograph.flip(2), photograph)) < 0.5
+    found = compare(shifted, photograph)
+    assert found["layout"] == gradient_correlation(shifted, photograph) > found["exact_edges"]
+    assert found["exact_edges"] == gradient_correlation(shifted, photograph, 0)
 
 
 def test_a_mask_chooses_the_pixels_that_are_correlated(photograph):

@@ -71,6 +71,18 @@ def test_a_tall_kernel_takes_longer_steps():
     assert torch.linalg.svdvals(step).median() == pytest.approx(0.01 * 2, rel=0.3)  # sqrt(36 / 9)
 
 
+def test_a_share_of_the_rates_makes_all_steps_shorter():
+    def moved(share):
+        layers = network()
+        before = {name: p.detach().clone() for name, p in layers.named_parameters()}
+        optimizers(layers, optimizer="muon").step(share)
+        return {name: p.detach() - before[name] for name, p in layers.named_parameters()}
+
+    whole, half = moved(1), moved(0.5)
+    for name in whole:
+        torch.testing.assert_close(half[name], whole[name] / 2, rtol=1e-2, atol=1e-6)
+
+
 def test_biases_and_norms_are_adams():
     muon, adam = change(network(), optimizer="muon"), change(network())
     kernels = {"0.weight", "2.weight"}

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from replication.io.photographs import photographs_of
 from replication.io.pictures import content_picture, style_picture
 from replication.io.pixels import resize, square
 from replication.io.ranges import RangeError
-from replication.losses import lattice
+from replication.losses import Objective, lattice
 from replication.networks import ImageTransformationNetwork, for_inference
 from replication.style_transfer import (
     PRETRAINED,
@@ -364,6 +365,29 @@ def test_batch_norm_wants_two_images_in_each_process(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(RangeError, match="batch_size must be two for each of 4 processes, or norm instance"):
         train_style_from_files("great_wave", str(tmp_path), tmp_path / "a.safetensors", StyleConfig())
+
+
+def test_the_terms_are_those_of_the_configs_objective_in_its_precision(photographs):
+    config = StyleConfig(
+        **{"size": 64, "style_size": 48, "steps": 1, "batch_size": 2, "norm": "instance", "content_layer": "relu2_2"},
+        **{"style_layers": ("relu1_2", "relu3_3"), "content_weight": 2.0, "style_weight": 3.0, "tv_weight": 1e-3},
+    )
+    ours, _ = style_trainer(STYLE, photographs, config, log_every=1)
+    objective, images = Objective(square(STYLE.image, 48), **config.objective), ours.batch(0)
+    with torch.no_grad():
+        terms = objective(ours.network(images), objective.content_target(images))._asdict()
+    (line,) = ours.run()
+    assert [line[name] for name in terms] == pytest.approx([term.mean().item() for term in terms.values()], rel=1e-3)
+    _, fast = style_trainer(STYLE, photographs, replace(config, precision="bfloat16"))
+    assert next(fast.network.parameters()).dtype == torch.bfloat16
+
+
+def test_a_training_is_of_its_seed(photographs):
+    config = StyleConfig(**SMALL, seed=1)
+    (one, _), (other, _) = (style_trainer(STYLE, photographs, replace(config, seed=seed)) for seed in (1, 2))
+    assert not torch.equal(*(next(each.network.parameters()) for each in (one, other)))
+    assert torch.equal(one.batch(0), photographs.batch(0, config.batch_size, config.size, 1))
+    assert not torch.equal(one.batch(0), other.batch(0))
 
 
 def test_the_penalty_is_on_the_lattice_of_what_the_network_makes(photographs):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -244,6 +245,30 @@ def test_the_losses_are_those_of_section_3(photographs, weights):
             y_hat, y = (phi(image)["relu2_2"] for image in (y_hat, y))
         wanted = (y_hat - y).double().square().sum((1, 2, 3)) / y[0].numel()
         assert trainer.run(until=1)[0]["reconstruction"] == pytest.approx(wanted.mean().item(), rel=1e-4)
+
+
+def test_a_training_is_of_its_seed_and_architecture(photographs):
+    config = SuperResolutionConfig(loss="pixel", patch=32, seed=1, upsampling="resize")
+    (one, _), (other, _) = (super_resolution_trainer(photographs, replace(config, seed=seed)) for seed in (1, 2))
+    assert one.network.configuration == {"factor": 4, "upsampling": "resize"}
+    assert one.network(torch.rand(2, 3, 8, 9)).shape == (2, 3, 32, 36)
+    assert not torch.equal(*(next(each.network.parameters()) for each in (one, other)))
+    assert torch.equal(one.batch(0), photographs.batch(0, config.batch_size, 32, 1))
+    assert not torch.equal(one.batch(0), other.batch(0))
+    of_dong = SuperResolutionConfig(loss="srcnn", patch=32, kernels=(9, 1, 5))
+    srcnn, _ = super_resolution_trainer(photographs, of_dong)
+    assert srcnn.network.configuration == {"kernels": [9, 1, 5]}
+
+
+def test_srcnn_repeats_the_border():
+    """As its authors' Matlab code pads (imfilter, 'replicate'): of a constant image nothing depends on the place."""
+    luminance = torch.full((1, 1, 20, 24), 0.5)
+    luminance[..., 0], luminance[..., -1] = 0.2, 0.9  # a reflection would not show the border's own values again
+    torch.manual_seed(0)
+    srcnn = SRCNN()
+    padded = torch.from_numpy(np.pad(luminance.numpy(), [(0, 0), (0, 0), (8, 8), (8, 8)], mode="edge"))
+    with torch.no_grad():
+        torch.testing.assert_close(srcnn(luminance), srcnn.layers(padded))
 
 
 @pytest.mark.parametrize("factor", [4, 8])

@@ -361,6 +361,16 @@ def test_states_of_other_runs_are_refused(tmp_path):
         trainer(path).run()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_convolutions_compute_in_the_precision_of_the_config(precision):
+    run, found = trainer(steps=1, precision=precision), []
+    next(m for m in run.network.modules() if isinstance(m, torch.nn.Conv2d)).register_forward_hook(
+        lambda module, arguments, y: found.append(y.dtype)
+    )
+    run.run()
+    assert found == [getattr(torch, precision)]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(precision_of("fast", "cpu") == "float32", reason="this processor emulates bfloat16, slowly")
 def test_bfloat16_trains_as_well_within_noise():

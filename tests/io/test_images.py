@@ -198,7 +198,8 @@ def test_jpeg_is_that_of_a_file(tmp_path, pixels):
 def test_square_takes_the_centre():
     image = torch.zeros(1, 3, 10, 30)
     image[..., 10:20] = 1
-    assert torch.equal(square(image, 10), torch.ones(1, 3, 10, 10))
+    for wide_or_tall in (image, image.mT):
+        assert torch.equal(square(wide_or_tall, 10), torch.ones(1, 3, 10, 10))
 
 
 @pytest.mark.parametrize(

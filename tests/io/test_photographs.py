@@ -85,6 +85,12 @@ def test_each_pass_takes_every_photograph_once(folder):
     assert len({tuple(order) for order in orders}) > 1
 
 
+def test_batches_follow_each_other(folder):
+    photographs = load_photographs(folder, 32, "stretch")  # so that a crop is the whole photograph
+    ones = torch.cat([photographs.batch(step, 1, 32, seed=5) for step in range(4)])
+    assert torch.equal(torch.cat([photographs.batch(step, 2, 32, seed=5) for step in range(2)]), ones)
+
+
 def test_crops_come_from_everywhere_and_half_of_them_are_mirrored():
     picture = content_picture("chelsea")
     photographs = photographs_of([picture], 64)
