@@ -22,8 +22,8 @@ from replication.io.pictures import content_picture, style_picture
 from replication.io.pixels import resize, square
 from replication.losses import Objective
 from replication.metrics import luminance_scores, sharpness, without_grid
-from replication.networks import ImageTransformationNetwork
-from replication.super_resolution import bicubic, low_resolution
+from replication.networks import ImageTransformationNetwork, for_inference
+from replication.super_resolution import bicubic, low_resolution, pretrained_network, upscale
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 96, 128)
 SETS = {"set5": [SetPicture(content_picture("coffee")._replace(image=PHOTOGRAPH), False)]}
@@ -53,6 +53,40 @@ def test_a_row_holds_the_means(monkeypatch):
     assert rows["bicubic"]["notch_psnr"] == pytest.approx(clean["psnr"] - rows["bicubic"]["psnr"])
     assert rows["bicubic"]["sharpness"] == sharpness(large, PHOTOGRAPH)
     assert rows["feature"]["psnr"] < rows["pixel"]["psnr"] < rows[f"pixel{MATCHED}"]["psnr"]
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+def test_each_method_is_the_network_of_its_name(factor):
+    small, found = resize(PHOTOGRAPH, 12, 16), evaluation.methods(factor, "cpu")
+    assert list(found) == ["bicubic", "pixel", *(["srcnn"] if factor == 4 else []), "feature"]
+    for loss in ("pixel", "feature"):
+        expected = upscale(for_inference(pretrained_network(factor, loss)[0]), small)
+        torch.testing.assert_close(found[loss](small), expected)
+
+
+@pytest.mark.parametrize(("blur", "grey"), [(2.0, False), (0.0, True)])
+def test_rows_are_of_blurred_inputs_and_of_grey_pictures_as_they_are(blur, grey):
+    sets = {"set5": [SETS["set5"][0]._replace(grey=grey)]}
+    (row,) = score_rows(sets, 4, {"bicubic": methods(4)["bicubic"]}, blur)
+    large = bicubic(low_resolution(PHOTOGRAPH, 4, blur), 4)
+    assert row["psnr"] == luminance_scores(large, PHOTOGRAPH, 4, grey)["psnr"]
+
+
+def test_the_study_is_against_the_authors_srcnn_where_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
+    save_image(0.99 * PHOTOGRAPH, tmp_path / "sr_reference" / "x4" / "set5" / "srcnn" / "coffee.png")
+    monkeypatch.setattr(evaluation, "perceptual_distance", lambda a, b: (a - b).abs().mean().item())
+    those = {"srcnn": methods(4)["feature"], "bicubic": methods(4)["bicubic"]}
+    found = {row["method"]: row["nearer_than_srcnn"] for row in score_rows(SETS, 4, those)}
+    assert found == {"srcnn": 0.0, "bicubic": 0.0, AUTHORS: None}
+
+
+def test_the_grid_of_the_upsampling_is_no_detail():
+    grid = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    y, grid = 0.8 * PHOTOGRAPH + 0.1, 0.02 * (grid - grid.mean()).repeat(24, 32)
+    plain, worse = (evaluation.mean_scores([image], [y], 4)["detail"] for image in (0.9 * y, 0.9 * y + grid))
+    assert worse == pytest.approx(plain, abs=1e-3)
+    assert sharpness(0.9 * y + grid, y) > plain + 0.05
 
 
 def test_rows_by_method_are_those_of_matched_histograms_where_there_are():

@@ -204,6 +204,21 @@ def test_ctrl_c_says_what_becomes_of_the_work(command, function, said, monkeypat
     assert f"interrupted; {said}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "function", "flags"),
+    [
+        ("stylise", "style_transfer.stylise_files", ["overwrite", "preserve_colours"]),
+        ("upscale", "super_resolution.upscale_files", ["overwrite"]),
+    ],
+)
+def test_what_is_switched_on_reaches_the_function(command, function, flags, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(f"replication.{function}", lambda *_, **options: seen.update(options) or [])
+    given = [f"--{name.replace('_', '-')}" for name in flags]
+    assert status(command, *COMMANDS[command], *given, "--precision=bfloat16") == 0
+    assert dict.fromkeys(flags, True).items() | {("precision", "bfloat16")} <= seen.items()
+
+
 def test_where_an_error_came_from_is_shown_on_request(tmp_path):
     short, long = (
         run_command("stylise", "a.png", "-o", tmp_path, "--style", "waves", *more) for more in ((), ("--debug",))

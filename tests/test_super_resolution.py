@@ -142,6 +142,19 @@ def test_any_trained_network_enlarges_files_and_grey_stays_grey(tmp_path, match)
         assert (load_image(tmp_path / "srcnn" / "colour.png") - expected).abs().max() < 0.51 / 255
 
 
+@pytest.mark.parametrize(
+    ("loss", "precision"),
+    [(None, "float32"), ("feature", "bfloat16"), ("feature_penalised", "float32"), ("pixel", "float32")],
+)
+def test_the_network_is_that_of_the_loss_by_default_of_feature(tmp_path, loss, precision):
+    save_image(resize(PHOTOGRAPH, 24, 32), tmp_path / "a.png")
+    options = {"loss": loss, "precision": precision, "match_histogram": False}
+    assert upscale_files(tmp_path / "a.png", tmp_path / "b.png", **options) == []
+    network = for_inference(pretrained_network(4, loss or "feature")[0], getattr(torch, precision))
+    expected = upscale(network, load_image(tmp_path / "a.png"))
+    assert (load_image(tmp_path / "b.png") - expected).abs().max() < 0.51 / 255
+
+
 def test_histogram_matching_is_scikit_images_on_8_bits():
     small = low_resolution(resize(PHOTOGRAPH, BAND + 8, 200), 4)
     large = (0.8 * bicubic(small, 4) + 0.1).clamp(0, 1)

@@ -195,6 +195,12 @@ def test_jpeg_is_that_of_a_file(tmp_path, pixels):
     assert (jpeg(image, 20) - image).square().mean() > (jpeg(image, 90) - image).square().mean() > 0
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_out_of_range_is_clipped(dtype):
+    image, most = torch.tensor([-0.2, 0, 1, 1.3]).expand(1, 3, 1, 4), np.iinfo(dtype).max
+    assert to_pixels(image, dtype)[0, :, 0].tolist() == [0, 0, most, most]
+
+
 def test_square_takes_the_centre():
     image = torch.zeros(1, 3, 10, 30)
     image[..., 10:20] = 1

@@ -237,6 +237,13 @@ def test_pictures_by_name(tmp_path, monkeypatch):
         content_picture("chicago")
 
 
+def test_a_photograph_of_ones_own_is_found_by_its_name(tmp_path, monkeypatch):
+    save_image(square(content_picture("coffee").image, 40), tmp_path / "content" / "me.png")
+    monkeypatch.setenv("REPLICATION_DATA", str(tmp_path))
+    picture = content_picture("me")
+    assert (picture.name, picture.image.shape) == ("me", (1, 3, 40, 40))
+
+
 def test_validation_pictures_are_those_there_are(monkeypatch, tmp_path):
     monkeypatch.delenv("REPLICATION_DATA", raising=False)
     pictures, others = validation_pictures(2)

@@ -5,7 +5,15 @@ import time
 import pytest
 import torch
 
-from replication.io.runtime import dtype_of, precision_of
+from replication.io.runtime import default_device, dtype_of, precision_of, use_device
+
+
+def test_the_device_is_the_one_asked_for_else_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("REPLICATION_DEVICE", "")
+    assert default_device() == "cuda"
+    use_device("cpu")
+    assert default_device() == "cpu"
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,14 @@ def test_an_animation_gives_an_animation(tmp_path, darker, kind):
         assert (found.image - PHOTOGRAPH * share / 2).abs().mean() < 6 / 255
 
 
+@pytest.mark.parametrize("loop", [1, 3])
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_an_animation_is_shown_as_often_as_it_was(tmp_path, darker, kind, loop):
+    source = animation(tmp_path / f"a.{kind}", loop=loop)
+    assert transform_files([source], tmp_path / f"b.{kind}", Transform(darker)) == []
+    assert {frame.loop for frame in load_frames(tmp_path / f"b.{kind}")} == {loop}
+
+
 @pytest.mark.parametrize("kind", ["gif", "webp", "png"])
 def test_in_an_animation_what_is_clear_stays_clear(tmp_path, darker, kind):
     """A square that moves leaves nothing behind."""

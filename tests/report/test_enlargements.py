@@ -104,6 +104,22 @@ def test_each_measure_is_what_its_key_says():
     assert found["SSIM order, Set5 and Set14"] == pytest.approx(-0.05)
     worst = [*rows(4), row(4, "set14", f"feature{MATCHED}", psnr=26.5)]
     assert measures(4, worst, {})["PSNR order"] == 0.5
+    other = row(4, "set14", f"feature{MATCHED}", ssim=0.7, grid=1.5, notch_psnr=0.4, images=15)
+    found = measures(4, [*rows(4), other], {})
+    assert (found["SSIM order"], found["grid"]) == pytest.approx((0.1, 0.5))
+    mean = (0.1 + 0.1 + 3 * 0.4) / 5  # over 5, 5 and 15 images
+    spread = ((2 * (0.1 - mean) ** 2 + 3 * (0.4 - mean) ** 2) / 5) ** 0.5
+    assert found["notch PSNR"] == pytest.approx((mean, spread))
+
+
+def test_the_close_look_is_judged_without_its_grid(monkeypatch):
+    monkeypatch.setattr("replication.evaluation.TRAINED", ())  # matched histograms would change the grid
+    grid = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    grid = 0.02 * (grid - grid.mean()).repeat(12, 16)
+    ways = {"bicubic": lambda small: 0.8 * bicubic(small, 8) + 0.1}
+    ways |= {"pixel": lambda small: ways["bicubic"](small) + grid, "feature": ways["bicubic"]}
+    _, _, found, _ = examples({"bsd100": [picture("baboon")]}, 8, ways, rows(8))
+    assert found["baboon"]["pixel"]["detail"] == pytest.approx(found["baboon"]["bicubic"]["detail"], abs=1e-3)
 
 
 def test_the_details_and_the_boundary_are_judged_by_the_examples():
