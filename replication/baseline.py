@@ -27,7 +27,7 @@ ITERATIONS = 500  # section 4.1
 
 
 class Adam:
-    """torch.optim.Adam with the images clipped to `bounds` after each step; see `LBFGS` for the interface.
+    """torch.optim.Adam for the pixels of images, clipped to `bounds` after each step; see `LBFGS` for the interface.
 
     Raises:
         RangeError: `lr` is not in (0, 1].
@@ -167,7 +167,7 @@ def gatys(
         checkpoint: a file for the state, written every `save_every` seconds, on Ctrl-C, SIGTERM and SIGHUP, and at the
             end. If it exists, the run resumes from it, with more iterations if desired, and gives the same images as an
             uninterrupted run.
-        objective: weights, layers, form and precision; see `Objective`.
+        objective: weights, layers, `style_form` and `dtype`; see `Objective`.
 
     Raises:
         RangeError: a number, or one of `keep`, is outside of its range.

@@ -86,7 +86,7 @@ def objective_values(objective: Objective, images: Sequence[Tensor], photographs
 
 
 def network_digests() -> dict[str, str]:
-    """SHA-256 of the files of the trained networks, by name, for the provenance."""
+    """SHA-256 of the files of the super-resolution networks, by name, for the provenance."""
     return {path.stem: sha256(path.read_bytes()) for path in sorted(PRETRAINED.glob("*.safetensors"))}
 
 

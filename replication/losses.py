@@ -93,7 +93,7 @@ class Objective(nn.Module):
 
     Args:
         y_style: the style image (1, 3, H, W) in [0, 1]. Its Gram matrices are computed here, once.
-        content_layer, style_layers, content_weight, style_weight, tv_weight: see `StyleConfig`.
+        content_layer, style_layers, content_weight, style_weight, tv_weight: see `train-style --help`, or config.py.
         style_form: "mean" averages the squared difference of two Gram matrices over its C*C entries, as the published
             code does; the weights 1 and 5 belong to this form. "sum" is equation 4 to the letter, C*C times as large at
             each layer; with it a weight of 2.5e-4 gives a term of the same size.

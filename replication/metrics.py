@@ -86,12 +86,16 @@ def without_grid(image: Tensor, period: int) -> Tensor:
     together with its neighbourhood, a Gaussian with a sigma of `NOTCH` cycles a pixel. The mean is kept, and the result
     is clipped to [0, 1].
     """
-    rows, columns = (np.fft.fftfreq(side)[:, None] - np.arange(1 - period, period) / period for side in image.shape[2:])
-    near = [np.exp(-np.square(distances / NOTCH) / 2) for distances in (rows, columns)]
-    own = [each[:, period - 1] for each in near]  # around the mean
-    notches = np.minimum(1, np.outer(near[0].sum(1), near[1].sum(1)) - np.outer(*own))
-    spectrum = torch.fft.fft2(image.double()) * torch.from_numpy(1 - notches).to(image.device)
-    return torch.fft.ifft2(spectrum).real.clamp(0, 1).to(image.dtype)
+    multiples = np.arange(1 - period, period) / period  # with 0, the mean, in the middle
+    rows, columns = (_closeness(side, multiples) for side in image.shape[2:])
+    all_of_them, mean = np.outer(rows.sum(1), columns.sum(1)), np.outer(rows[:, period - 1], columns[:, period - 1])
+    kept = torch.from_numpy(1 - np.minimum(1, all_of_them - mean)).to(image.device)
+    return torch.fft.ifft2(torch.fft.fft2(image.double()) * kept).real.clamp(0, 1).to(image.dtype)
+
+
+def _closeness(side: int, frequencies: np.ndarray) -> np.ndarray:
+    """How close each frequency of an axis of `side` pixels is to each of these, 0 to 1, (side, F)."""
+    return np.exp(-np.square((np.fft.fftfreq(side)[:, None] - frequencies) / NOTCH) / 2)
 
 
 def sharpness(y_hat: Tensor, y: Tensor, where: np.ndarray | None = None) -> float:
@@ -227,10 +231,15 @@ def lattice_peak(images: Tensor, period: int) -> float:
     at somewhat lower frequencies.
 
     Args:
-        images: luminance (B, H, H).
+        images: luminance (B, H, H), at least 12 periods a side.
         period: of the lattice, in pixels, 2 or 4.
+
+    Raises:
+        ValueError: images that are too small.
     """
     side = images.shape[2]
+    if side < BESIDE[1] * period:
+        raise ValueError(f"a lattice of {period} pixels takes at least {BESIDE[1] * period} pixels a side; got {side}")
     energy = torch.fft.fft2(images - images.mean((1, 2), keepdim=True)).abs().square().sum(0)
     below = side // period - torch.fft.fftfreq(side, device=images.device).mul(side).abs()
 

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from replication.config import PAPER, TILE_STYLISED, StyleConfig
-from replication.io.checkpoints import NETWORKS, load_checkpoint, load_network, network_file, network_path, state_path
+from replication.io.checkpoints import (
+    NETWORKS,
+    check_network,
+    load_checkpoint,
+    load_network,
+    network_file,
+    network_path,
+    state_path,
+)
 from replication.io.files import ReplicationError
 from replication.io.photographs import SHORT_SIDE, ImageDataset, check_folder, photographs_on_device
 from replication.io.pictures import Picture, style_picture
@@ -54,6 +62,7 @@ def style_trainer(
     Args:
         style: the painting. Its largest centred square is resized to `style_size`; enlarging it is logged as a warning.
         config: the initial network may have another norm and another padding.
+        photographs: squares, or loaded as the config's `fit` says, which is only recorded here; see `load_photographs`.
         network: f_W of another architecture, (B, 3, H, W) in [0, 1] to the same; its attribute `configuration` holds
             the arguments of its class. By default the paper's, with the config's norm, padding and initial weights.
         options: `state`, `save_every` and `log_every` of `Trainer`.
@@ -61,7 +70,8 @@ def style_trainer(
     Raises:
         RangeError: a photograph is smaller than `size`.
         ValueError: an argument that the network or the objective does not take, or two networks to start from.
-        ReplicationError: the initial network is damaged, or only one of the two networks has shortcuts.
+        ReplicationError: the initial network is damaged, only one of the two networks has shortcuts, or `load_network`
+            could not read a network of yours again.
     """
     if network is not None and config.initial:
         raise ValueError("a network of your own has its own initial weights; give initial=None")
@@ -75,7 +85,8 @@ def style_trainer(
         with seeded(config.seed):
             network = _network(config)
     else:
-        inputs["network"] = {"kind": type(network).__name__} | network.configuration
+        made = check_network(network, "network")
+        inputs["network"] = {"kind": type(made).__name__} | made.configuration
     network = network.to(device)
 
     def losses(predict: Callable[[Tensor], Tensor], y_content: Tensor, step: int) -> dict[str, Tensor]:
@@ -115,7 +126,10 @@ def _initial(config: StyleConfig) -> Path | None:
 def train_style(
     style: Picture, photographs: ImageDataset, out: Path | str, config: StyleConfig = PAPER, **options: Any
 ) -> list[dict[str, Any]]:
-    """Train a style network and write it; see `style_trainer`, and `train_network` for the files and the log."""
+    """Train a style network and write it; see `style_trainer`, and `train_network` for the files and the log.
+
+    The default is the paper's 40,000 steps, also on a CPU, where the command has `QUICK`.
+    """
     trainer, objective = style_trainer(style, photographs, config, state=state_path(out), **options)
     return train_network(trainer, out, "train-style", objective.network, [style])
 

@@ -108,8 +108,10 @@ def upscale(
 ) -> Tensor:
     """Enlarge an image of any size; one that is larger than a tile is processed tile by tile, see `pieces`.
 
+    The command then also gives the result the histograms of its input; see `histogram_matched`.
+
     Args:
-        network: in evaluation mode; see `for_inference`.
+        network: in evaluation mode, on the image's device; see `for_inference`.
         small: (1, 3, H, W) in [0, 1], float32; the result is (1, 3, factor H, factor W) in [0, 1], float32.
         tile: pixels a side, a multiple of 4; None for the whole image at once.
         label: what the progress bar says; None for no bar.
@@ -134,6 +136,11 @@ def pretrained_network(factor: int, loss: str) -> tuple[SuperResolutionNetwork, 
     """Load the project's network for a factor, 4 or 8, and a loss, and its record.
 
     The loss is "pixel", "feature", or "feature_penalised", which adds our penalty on the grid pattern to "feature".
+    For SRCNN see `SRCNNUpscaler`.
+
+    Raises:
+        RangeError: another factor or loss.
+        ReplicationError: the file is missing or damaged.
     """
     check(factor=factor)
     if loss not in get_args(PretrainedLoss):

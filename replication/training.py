@@ -64,9 +64,11 @@ class Trainer:
             terms of the loss by name, (B,) each, a value for each image. Their sum, averaged over the batch, is
             minimised.
         batch: maps a step to its images (B, 3, H, W).
-        config: steps, optimizer, precision and compilation; the parameters stay in float32.
+        config: steps, optimizer, precision and compilation; the parameters stay in float32. Its other settings are
+            recorded, and left to `network`, `losses` and `batch`.
         inputs: what else identifies this run, in JSON types; a state file with other values is refused.
-        initial: the file of the network that the training starts from; its digest identifies the run, too.
+        initial: the file whose weights `network` already has; it is not loaded here. Its digest identifies the run, and
+            the record of the trained network holds its record.
         state: the state file, written every `save_every` seconds (with several processes, at the next line of the log),
             on Ctrl-C, SIGTERM and SIGHUP, and at the end. The log is written beside it, with the suffix .jsonl.
         log_every: steps between two lines of the log. A line holds the mean of each term since the line before, the
@@ -85,7 +87,7 @@ class Trainer:
         config: TrainingConfig,
         inputs: dict[str, Any] | None = None,
         *,
-        initial: Path | None = None,
+        initial: Path | str | None = None,
         state: Path | str | None = None,
         save_every: float = 60,
         log_every: int = 50,
@@ -97,7 +99,7 @@ class Trainer:
         self.origin: dict[str, Any] = {}  # of this process; set by its first `run`
         self.origins: list[dict[str, Any]] = []  # of the successive processes that took steps
         self.initial_record = load_network(initial, type(network))[1] if initial else None
-        self.inputs = (inputs or {}) | ({"initial": sha256(initial.read_bytes())} if initial else {})
+        self.inputs = (inputs or {}) | ({"initial": sha256(Path(initial).read_bytes())} if initial else {})
         self.path, self.save_every, self.log_every = Path(state) if state else None, save_every, log_every
         if self.path:
             name = self.path.name.removesuffix(".safetensors").removesuffix(".state")

@@ -263,6 +263,19 @@ def test_of_a_grey_image_the_mean_of_the_channels_is_measured(photograph):
     assert luminance_scores(0.9 * grey, grey, 0)["psnr"] != pytest.approx(expected, abs=0.5)
 
 
+def test_a_lattice_needs_twelve_periods():
+    assert lattice_peak(torch.rand(1, 48, 48), 4) > 0
+    with pytest.raises(ValueError, match="a lattice of 4 pixels takes at least 48 pixels a side; got 47"):
+        lattice_peak(torch.rand(1, 47, 47), 4)
+
+
+def test_a_lattice_is_seen_along_either_axis_and_in_any_of_the_images():
+    photograph = square(content_picture("chelsea").image, 256).mean(1)
+    wave = 2.5 / 255 * torch.cos(torch.pi * torch.arange(256.0)).expand(1, 256, 256)
+    for lattice in (wave, wave.mT):
+        assert lattice_peak(torch.cat([photograph, photograph + lattice]), 2) > 3
+
+
 @pytest.mark.parametrize("period", [2, 4])
 def test_photographs_and_paintings_have_no_peak_and_a_faint_lattice_makes_one(period):
     photograph, painting = (square(p.image, 256).mean(1) for p in (content_picture("chelsea"), style_picture("ejiri")))

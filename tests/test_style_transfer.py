@@ -5,6 +5,7 @@ import logging
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ from replication.style_transfer import (
     stylise_files,
     train_style_from_files,
 )
-from replication.super_resolution import pretrained_network
+from replication.super_resolution import pretrained_network, upscale_files
 from replication.training import train_network
 
 PHOTOGRAPH = resize(content_picture("coffee").image, 133, 201)
@@ -233,6 +234,23 @@ def test_a_style_may_be_weaker_keep_the_colours_or_be_of_another_size(folder, sa
         assert inside.mean() > 0.2
         assert np.abs(kept - given)[inside][:, 1:].max() < 1.5
         assert np.abs(kept - wanted)[inside][:, 0].max() < 1.5
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_files_are_stylised_in_the_precision_that_is_asked_for(folder, saved, tmp_path, precision):
+    assert stylise_files([folder / "a.png"], tmp_path / "x.png", saved, precision=precision) == []
+    network = for_inference(load_network(saved, ImageTransformationNetwork)[0], getattr(torch, precision))
+    expected = stylise(network, load_image(folder / "a.png"))
+    assert (load_image(tmp_path / "x.png") - expected).abs().max() < 0.51 / 255
+
+
+@pytest.mark.parametrize("command", [partial(stylise_files, style="poppies_instance"), upscale_files])
+def test_a_result_is_made_again_only_where_that_is_asked_for(tmp_path, command):
+    save_image(resize(PHOTOGRAPH, 48, 64), tmp_path / "a.png")
+    for overwrite in (False, True):
+        Image.new("RGB", (5, 5)).save(tmp_path / "b.png")
+        assert command(tmp_path / "a.png", tmp_path / "b.png", overwrite=overwrite) == []
+        assert (Image.open(tmp_path / "b.png").size == (5, 5)) != overwrite
 
 
 def test_several_styles_have_a_folder_each(folder, saved, tmp_path):
@@ -535,6 +553,8 @@ def test_a_network_of_ones_own_is_trained_and_read_again(photographs, tmp_path):
         style_trainer(STYLE, photographs, config, Own(16), state=state)[0].run()
     with pytest.raises(ValueError, match="a network of your own has its own initial weights; give initial=None"):
         style_trainer(STYLE, photographs, StyleConfig(**SMALL, initial="base"), Own(8))
+    with pytest.raises(ReplicationError, match="`configuration` has to hold the arguments of Sequential"):
+        style_trainer(STYLE, photographs, config, torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])

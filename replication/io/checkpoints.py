@@ -111,16 +111,18 @@ def state_path(path: Path | str) -> Path:
 
 
 def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -> None:
-    """Write a network, its convolutions in float16, and its record, which also goes into a JSON file beside it.
+    """Write a network, all tensors of four dimensions in float16, and its record, also as a JSON file beside it.
 
     Raises:
-        ReplicationError: the suffix is not .safetensors, `load_network` could not read the network again, or a file
-            could not be written.
+        ReplicationError: the suffix is not .safetensors, `load_network` could not read the network again, a value is
+            not finite in float16, or a file could not be written.
     """
     path, record = network_path(path), rounded(json.loads(_json(record)))
     network = check_network(network, path)
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
+    if too_large := [name for name, value in stored.items() if not value.isfinite().all()]:
+        raise ReplicationError(f"{path}: {too_large[0]} has values that are not finite in float16, or too large for it")
     kind, configuration = type(network).__name__, network.configuration
     header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}
     content = _serialised(stored, header)

@@ -112,27 +112,35 @@ def save_image(image: Tensor, path: Path | str) -> None:
 def save_frames(frames: Iterable[Frame], path: Path | str) -> None:
     """Write an animation, or the pages of a TIFF file, whose frames are taken one at a time; see `save_image`."""
     check_format(path)
-    pictures, durations, kind, first = [], [], format_of(path), None
+    kind, pictures, durations, first = format_of(path), [], [], None
     for frame in frames:
-        first = first or frame  # the file has one profile, and one EXIF
+        first = first or frame  # the file has one profile, one EXIF, and is shown as often as the first says
         pictures.append(_picture(frame._replace(profile=first.profile), path))
         durations.append(frame.duration)
-    options: dict[str, Any] = {}
-    if kind in TAGGED:
-        tags = {"exif": first.exif, "icc_profile": first.profile}
-        options = {name: value for name, value in tags.items() if value}
-    if any(isinstance(picture, np.ndarray) for picture in pictures):
-        if kind == "TIFF" or len(pictures) == 1:
-            write_atomically(path, WRITERS[kind]([np.asarray(picture) for picture in pictures], **options))
-            return
-        of_8_bits = (np.rint(np.divide(picture, 257 if isinstance(picture, np.ndarray) else 1)) for picture in pictures)
-        pictures = [Image.fromarray(picture.astype(np.uint8)) for picture in of_8_bits]  # an animated PNG
-    if len(pictures) > 1:
-        options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
-        if any(picture.mode == "RGBA" for picture in pictures):
-            options |= WHOLE.get(kind, {})
-        options |= {} if (frame.loop, kind) == (1, "GIF") else {"loop": frame.loop}  # a GIF without it is shown once
-    write_atomically(path, _encoded(pictures[0], path, **options))
+    tags = {"exif": first.exif, "icc_profile": first.profile} if kind in TAGGED else {}
+    tags = {name: value for name, value in tags.items() if value}
+    deep = any(isinstance(picture, np.ndarray) for picture in pictures)
+    if deep and (kind == "TIFF" or len(pictures) == 1):
+        write_atomically(path, WRITERS[kind]([np.asarray(picture) for picture in pictures], **tags))
+        return
+    if deep:  # an animated PNG
+        pictures = [_in_8_bits(picture) for picture in pictures]
+    animation = _animation(pictures, durations, first.loop, kind) if len(pictures) > 1 else {}
+    write_atomically(path, _encoded(pictures[0], path, **tags, **animation))
+
+
+def _in_8_bits(picture: Image.Image | np.ndarray) -> Image.Image:
+    scale = 257 if isinstance(picture, np.ndarray) else 1
+    return Image.fromarray(np.rint(np.divide(picture, scale)).astype(np.uint8))
+
+
+def _animation(pictures: list[Image.Image], durations: list[int], loop: int, kind: str) -> dict[str, Any]:
+    """What Pillow is told of an animation, besides its first picture."""
+    options = {"save_all": True, "append_images": pictures[1:], "duration": durations}
+    if any(picture.mode == "RGBA" for picture in pictures):
+        options |= WHOLE.get(kind, {})
+    shown_once = (loop, kind) == (1, "GIF")  # as a GIF is that does not say
+    return options if shown_once else options | {"loop": loop}
 
 
 def _picture(frame: Frame, path: Path | str) -> Image.Image | np.ndarray:

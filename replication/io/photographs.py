@@ -115,6 +115,9 @@ def load_photographs(
         count: how many, the first by name; None for all.
         least: photographs with a side of fewer pixels are left out, which the log says.
 
+    Returns:
+        The photographs, with batches on the CPU; see `ImageDataset.to`.
+
     Raises:
         RangeError: an unknown fit, a number out of its range.
         ReplicationError: no such folder, no images in it or none that is large enough, or more than 1 % of them cannot

@@ -1,5 +1,6 @@
 """Figs. 8 and 9: the examples laid out like the paper's, its numbers beside ours, and what the claims judge."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ TITLES = {
     "feature": r"Ours ($\ell_{feat}$)",
 }
 METHODS = {"bicubic": "bicubic", "pixel": "pixel", "SRCNN": AUTHORS, "feature": "feature"}
+NUMBER = re.compile(r"(PSNR|SSIM) (gain )?(bicubic|pixel|SRCNN|feature) (\w+)")  # the keys that `_numbers` writes
 MASK = DATA / "masks" / "bsd100_img_070.png"  # white: horses and riders; grey: trees
 BAND = 3  # pixels on either side of the boundary
 
@@ -58,13 +60,14 @@ def papers(factor: int) -> dict[tuple[str, str], dict[str, float]]:
 
     At x8 the claims hold the networks' gains over bicubic interpolation, which are added to its values here.
     """
-    printed = {check.key: check.paper.split()[0] for check in claims()[FIGURES[factor]].checks}  # without the unit
+    printed = {}
+    for check in claims()[FIGURES[factor]].checks:
+        if key := NUMBER.fullmatch(check.key):
+            printed[key.groups()] = float(check.paper.split()[0])  # without the unit
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for key, paper in printed.items():
-        measure, *gain, method, name = key.split() if key.count(" ") > 1 else ("", "", "")
-        if measure in ("PSNR", "SSIM") and method in METHODS:
-            base = float(printed[f"{measure} bicubic {name}"]) if gain else 0
-            found.setdefault((METHODS[method], name), {})[measure.lower()] = base + float(paper)
+    for (measure, gain, method, name), number in printed.items():
+        base = printed[measure, None, "bicubic", name] if gain else 0
+        found.setdefault((METHODS[method], name), {})[measure.lower()] = base + number
     return found
 
 

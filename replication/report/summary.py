@@ -25,7 +25,7 @@ document.querySelectorAll("table.sortable th").forEach(head => head.onclick = ()
 </script>"""
 
 SHOWN = "overnight"  # the profile that the README shows; "paper" once a GPU has run it
-TRAINED = ("04_style_training", "05_style_transfer", "06_objective")  # notebooks whose styles are networks
+OF_STYLES = ("04_style_training", "05_style_transfer", "06_objective")  # whose verdicts depend on styles' trainings
 
 
 def sources(profile: str) -> dict[str, str]:
@@ -124,7 +124,7 @@ def _scale(figure: str, source: dict[str, Any]) -> str:
     own = [f"{figure[-2:]}_{loss}" for loss in ("pixel", "feature")]  # "x8_pixel" for Fig. 9
     networks = [name for name in own if name in source.get("networks", [])]
     folder, full = "super_resolution", PAPER_SUPER_RESOLUTION.steps
-    if source["notebook"] in TRAINED:
+    if source["notebook"] in OF_STYLES:
         folder, networks, full = "style", settings.get("styles") or [settings["style"]], PAPER.steps
     paths = [NETWORKS / folder / f"{name}.json" for name in networks]
     trained = [steps_trained(json.loads(path.read_text())) for path in paths if path.exists()]
