@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 REPLICATED, PARTLY, EXCEEDED, DIFFERS = "replicated", "partly replicated", "exceeded", "differs"
 NOT_REPLICATED, NOT_RUN = "not replicated", "not run at this scale"
 KINDS = ("near", "between", "above", "below")
@@ -33,7 +35,7 @@ def rule(given: dict[str, Any], form: str = "g") -> Rule:
             *differs*; with `better`, "more" or "less", it is *exceeded* on that side, *not replicated* on the other.
             Or `above` or `below`, a limit, with an optional `margin`: a number nearer to the limit than that, on either
             side, *differs*.
-        form: the format of the limits in the rule's text.
+        form: the format of the limits in the rule's text; tolerances and margins are given in full.
 
     Raises:
         ValueError: it is none of these.
@@ -46,7 +48,7 @@ def rule(given: dict[str, Any], form: str = "g") -> Rule:
         return _past(kind, given[kind], given.get("margin", 0), form)
     if kind == "near":
         low, high = given["near"] - given["within"], given["near"] + given["within"]
-        text = f"{given['near']:{form}} ± {given['within']:{form.lstrip('+')}}"
+        text = f"{given['near']:{form}} ± {_in_full(given['within'], form)}"
     else:
         low, high = given["between"]
         text = f"{low:{form}} to {high:{form}}"
@@ -55,9 +57,15 @@ def rule(given: dict[str, Any], form: str = "g") -> Rule:
     return Rule(low, high, under, REPLICATED, over, text)
 
 
+def _in_full(width: float, form: str) -> str:
+    """A tolerance or margin with all its digits, which the number's own format may not have."""
+    share = form.endswith("%")
+    return np.format_float_positional(round(100 * width, 9) if share else width, trim="-") + "%" * share
+
+
 def _past(kind: str, limit: float, margin: float, form: str) -> Rule:
     inside = DIFFERS if margin else NOT_REPLICATED
-    by = f" by {margin:{form.lstrip('+')}}" if margin else ""
+    by = f" by {_in_full(margin, form)}" if margin else ""
     if kind == "above":
         return Rule(limit - margin, limit + margin, NOT_REPLICATED, inside, REPLICATED, f"over {limit:{form}}{by}")
     return Rule(limit - margin, limit + margin, REPLICATED, inside, NOT_REPLICATED, f"under {limit:{form}}{by}")

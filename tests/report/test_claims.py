@@ -142,14 +142,14 @@ def test_a_claims_file_becomes_checks_and_checks_a_judgement(one_claim):
     assert (one_claim.notebook, one_claim.section, len(one_claim.checks)) == ("07_speed", "4.1", 4)
     assert [check.source for check in one_claim.checks] == ["4.1", "4.2", "4.1", "4.1"]
     assert [check.group for check in one_claim.checks] == ["", "", "PSNR of each", "PSNR of each"]
-    assert (one_claim.checks[3].paper, one_claim.checks[3].rule.text) == ("28.40 dB", "28.40 ± 0.10")
+    assert (one_claim.checks[3].paper, one_claim.checks[3].rule.text) == ("28.40 dB", "28.40 ± 0.1")
     judgement = judge("table1", MEASURES, {"sizes": [256, 512], "steps": 100})
     assert judgement.verdict == "replicated"
     assert [str(found) for found in judgement.findings] == [
         "it is large: 4.0 dB (deviation 0.5) (over 3.0)",
         "differs: it is liked: 50% (96% ± 2%)",
-        "PSNR of bicubic: 28.40 dB (28.43 ± 0.10)",
-        "exceeded: PSNR of pixel: 29.00 dB (28.40 ± 0.10)",
+        "PSNR of bicubic: 28.40 dB (28.43 ± 0.1)",
+        "exceeded: PSNR of pixel: 29.00 dB (28.40 ± 0.1)",
     ]
     ours = "Ours: 4.0 dB (deviation 0.5), replicated (claimed: it is large); 3 of 3 claims hold."
     assert judgement.caption == f"Paper (4.1): It is fast. {ours} Verdict: replicated."

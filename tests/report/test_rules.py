@@ -54,8 +54,10 @@ def test_a_rule_says_its_limits_and_judges_on_both_sides(given, text, verdicts):
 
 
 def test_limits_are_said_in_the_format_of_the_number():
-    assert rule({"near": 0.97, "within": 0.1}, "+.2f").text == "+0.97 ± 0.10"
-    assert rule({"above": 0, "margin": 0.01}, "+.1%").text == "over +0.0% by 1.0%"
+    assert rule({"near": 0.97, "within": 0.1}, "+.2f").text == "+0.97 ± 0.1"
+    assert rule({"near": 0.8114, "within": 0.00015}, ".4f").text == "0.8114 ± 0.00015"
+    assert rule({"above": 0, "margin": 0.07}, "+.1%").text == "over +0.0% by 7%"
+    assert rule({"above": 0, "margin": 0.00005}, "+.5f").text == "over +0.00000 by 0.00005"
 
 
 @pytest.mark.parametrize(
