@@ -62,7 +62,7 @@ def style_trainer(
     Args:
         style: the painting. Its largest centred square is resized to `style_size`; enlarging it is logged as a warning.
         config: the initial network may have another norm and another padding.
-        photographs: squares, or loaded as the config's `fit` says, which is only recorded here; see `load_photographs`.
+        photographs: see `load_photographs`; the config's `fit` is recorded here, not applied.
         network: f_W of another architecture, (B, 3, H, W) in [0, 1] to the same; its attribute `configuration` holds
             the arguments of its class. By default the paper's, with the config's norm, padding and initial weights.
         options: `state`, `save_every` and `log_every` of `Trainer`.

@@ -1,10 +1,12 @@
 """The image transformation network against the supplement's table 1 and the published code's initialisation."""
 
+import math
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from replication.io.files import ReplicationError
 from replication.io.pixels import square, to_pixels
@@ -88,11 +90,15 @@ def test_the_last_convolution_is_torchs_forward_and_backward():
 def test_without_onednn_bands_of_the_output_convolution_are_the_whole(monkeypatch):
     torch.manual_seed(0)
     layer, images = OutputConvolution(5).double(), torch.rand(2, 5, 22, 14, dtype=torch.float64)
-    whole = layer(images)
+    monkeypatch.setattr("replication.networks.ONEDNN", True)
+    whole, bands, conv2d = layer(images), [], F.conv2d
     monkeypatch.setattr("replication.networks.ONEDNN", False)
+    monkeypatch.setattr(F, "conv2d", lambda x, *rest, **more: bands.append(x) or conv2d(x, *rest, **more))
     for rows in (1, 2, 4, 100):
+        bands.clear()
         monkeypatch.setattr("replication.networks.BAND", rows * 2 * 5 * 10 * 10 * 7)
         torch.testing.assert_close(layer(images), whole, rtol=0, atol=1e-12)
+        assert len(bands) == math.ceil(11 / rows)
 
 
 def test_with_instance_norm_each_image_goes_by_its_own_statistics_in_evaluation_too():

@@ -111,18 +111,19 @@ def state_path(path: Path | str) -> Path:
 
 
 def save_network(network: nn.Module, path: Path | str, record: dict[str, Any]) -> None:
-    """Write a network, all tensors of four dimensions in float16, and its record, also as a JSON file beside it.
+    """Write a network, floating-point tensors of four dimensions in float16, and its record, also as JSON beside it.
 
     Raises:
         ReplicationError: the suffix is not .safetensors, `load_network` could not read the network again, a value is
-            not finite in float16, or a file could not be written.
+            too large for float16, or a file could not be written.
     """
     path, record = network_path(path), rounded(json.loads(_json(record)))
     network = check_network(network, path)
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    stored = {name: (value.half() if value.ndim == 4 else value).contiguous() for name, value in tensors.items()}
-    if too_large := [name for name, value in stored.items() if not value.isfinite().all()]:
-        raise ReplicationError(f"{path}: {too_large[0]} has values that are not finite in float16, or too large for it")
+    halved = {name: value.half() for name, value in tensors.items() if value.ndim == 4 and value.is_floating_point()}
+    if too_large := [name for name, value in halved.items() if (value.isinf() & tensors[name].isfinite()).any()]:
+        raise ReplicationError(f"{path}: {too_large[0]} has values that are too large for float16")
+    stored = {name: value.contiguous() for name, value in (tensors | halved).items()}
     kind, configuration = type(network).__name__, network.configuration
     header = {"kind": kind, "network": json.dumps(configuration), "record": json.dumps(record)}
     content = _serialised(stored, header)
@@ -143,6 +144,8 @@ def check_network(network: nn.Module, path: Path | str) -> nn.Module:
             like = type(network)(**network.configuration)
     except (AttributeError, TypeError) as error:
         raise ReplicationError(f"{path}: `configuration` has to hold the arguments of {name}; {error}") from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise ReplicationError(f"{path}: a {name} cannot be made on the device meta, to compare; {error}") from error
     wanted, found = ({name: value.shape for name, value in each.state_dict().items()} for each in (like, network))
     if wanted.keys() != found.keys():
         other = min(wanted.keys() ^ found.keys())
