@@ -82,6 +82,7 @@ OVERNIGHT: dict[str, Job] = {
     "great_wave_256": BaselineCurves("great_wave", 50, 256, ITERATIONS),
     "great_wave_512": BaselineCurves("great_wave", 10, 512, 100),
     "great_wave_1024": BaselineCurves("great_wave", 10, 1024, 100),
+    **{f"{painting}_256": BaselineCurves(painting, 20, 256, ITERATIONS) for painting in PAINTINGS},
 }
 QUEUES: dict[str, dict[str, Job]] = {
     "overnight": OVERNIGHT,
