@@ -274,9 +274,8 @@ def test_a_training_is_of_its_seed_and_architecture(photographs):
 
 
 def test_srcnn_repeats_the_border():
-    """As its authors' Matlab code pads (imfilter, 'replicate'): of a constant image nothing depends on the place."""
     luminance = torch.full((1, 1, 20, 24), 0.5)
-    luminance[..., 0], luminance[..., -1] = 0.2, 0.9  # a reflection would not show the border's own values again
+    luminance[..., 0], luminance[..., -1] = 0.2, 0.9  # which a reflection would not show again
     torch.manual_seed(0)
     srcnn = SRCNN()
     padded = torch.from_numpy(np.pad(luminance.numpy(), [(0, 0), (0, 0), (8, 8), (8, 8)], mode="edge"))

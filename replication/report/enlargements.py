@@ -50,7 +50,7 @@ TITLES = {
     "feature": r"Ours ($\ell_{feat}$)",
 }
 METHODS = {"bicubic": "bicubic", "pixel": "pixel", "SRCNN": AUTHORS, "feature": "feature"}
-NUMBER = re.compile(r"(PSNR|SSIM) (gain )?(bicubic|pixel|SRCNN|feature) (\w+)")  # the keys that `_numbers` writes
+NUMBER = re.compile(rf"(PSNR|SSIM) (gain )?({'|'.join(METHODS)}) (\w+)")  # the keys that `_numbers` writes
 MASK = DATA / "masks" / "bsd100_img_070.png"  # white: horses and riders; grey: trees
 BAND = 3  # pixels on either side of the boundary
 
